@@ -1,0 +1,59 @@
+# Everything is installed into .venv; a stamp file there keeps an install from being repeated
+# until pyproject.toml or constraints.txt changes.
+
+PYTHON ?= python3
+WORKERS ?= 2
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet -c constraints.txt
+
+.PHONY: help demo test lint types floors bench gpu clean
+.NOTPARALLEL:
+
+help:
+	@echo "make demo    particles flow from noise to handwritten digits, into demo/"
+	@echo "make test    the test suite, without the tests marked slow"
+	@echo "make lint    ruff: rules and format"
+	@echo "make types   mypy, strict"
+	@echo "make floors  imports only go down a floor"
+	@echo "make bench   time and memory on the CPU beside other methods, into benchmarks/results/"
+	@echo "make gpu     check, then time, on a GPU with what is installed, into benchmarks/results/"
+	@echo "make clean   remove .venv and caches"
+
+demo: .venv/.demo
+	$(BIN)/energyflow demo --out demo
+
+test: .venv/.test
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+
+lint: .venv/.lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/.lint .venv/.test
+	$(BIN)/mypy
+
+floors: .venv/.lint .venv/.test
+	$(BIN)/lint-imports
+
+bench: .venv/.bench
+	$(BIN)/python -m benchmarks.run
+
+gpu:
+	PYTHONPATH=.:backends:kernels $(PYTHON) -m benchmarks.gpu
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+.venv/.pip:
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	touch $@
+
+.venv/.demo: EXTRAS := -e '.[cli,plot,numba]'
+.venv/.test: EXTRAS := -e '.[all]' --group test
+.venv/.lint: EXTRAS := --group lint
+.venv/.bench: EXTRAS := -e '.[all]' --group bench
+
+.venv/.demo .venv/.test .venv/.lint .venv/.bench: .venv/.pip pyproject.toml constraints.txt
+	$(INSTALL) $(EXTRAS)
+	touch $@

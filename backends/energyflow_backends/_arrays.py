@@ -1,0 +1,125 @@
+"""What an array is, found out without importing the library it belongs to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import array_api_compat as compat
+import numpy as np
+
+Array = Any
+
+
+@dataclass(frozen=True)
+class ArrayInfo:
+    """What a backend needs to know about arrays before it takes them."""
+
+    library: str
+    device: str
+    dtype: str
+    traced: bool = False
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the numbers are in this process's ordinary memory."""
+        return self.device == "cpu"
+
+    def __str__(self) -> str:
+        return f"{self.library} {self.dtype} on {self.device}" + (
+            " (traced)" if self.traced else ""
+        )
+
+
+def library_of(array: object) -> str | None:
+    """Name of the array library that `array` belongs to, or None where it belongs to none."""
+    if compat.is_numpy_array(array):
+        return "numpy"
+    if compat.is_torch_array(array):
+        return "torch"
+    if compat.is_jax_array(array):
+        return "jax"
+    if compat.is_cupy_array(array):
+        return "cupy"
+    if compat.is_dask_array(array):
+        return "dask"
+    if hasattr(array, "__array_namespace__"):
+        return type(array).__module__.partition(".")[0]
+    return None
+
+
+def dtype_name(array: Array) -> str:
+    """Name of the dtype, the same in every library: 'float32'."""
+    return str(array.dtype).rpartition(".")[2]
+
+
+def describe(array: Array) -> ArrayInfo:
+    """Library, device and dtype of an array, and whether its values are known yet."""
+    library = library_of(array)
+    if library is None:
+        raise TypeError(f"expected an array, got {type(array).__name__}")
+    traced = False
+    if library == "numpy":
+        device = "cpu"
+    elif library == "torch":
+        device = str(array.device)
+        traced = _torch_traced(array)
+    elif library == "jax":
+        traced = _jax_traced(array)
+        device = "traced" if traced else _jax_device(array)
+    else:
+        device = str(compat.device(array))
+        traced = library == "dask"
+    return ArrayInfo(library, device, dtype_name(array), traced)
+
+
+def namespace(array: Array) -> Any:
+    """The array-API namespace that `array` belongs to."""
+    return compat.array_namespace(array)
+
+
+def known_values(array: Array) -> bool:
+    """Whether the array's values can be looked at now (not traced, captured or lazy)."""
+    return not describe(array).traced
+
+
+def widest_dtypes(array: Array) -> tuple[Any, Any]:
+    """The widest real floating and signed integer dtypes on the device of `array`."""
+    xp = namespace(array)
+    dtypes = xp.__array_namespace_info__().dtypes(device=compat.device(array))
+    return (
+        dtypes.get("float64", dtypes.get("float32")),
+        dtypes.get("int64", dtypes.get("int32")),
+    )
+
+
+def detached(array: Array) -> Array:
+    """The array outside of any graph that torch keeps: gradients here are the closed form's."""
+    return array.detach() if library_of(array) == "torch" else array
+
+
+def to_numpy(array: Array) -> np.ndarray[Any, Any]:
+    """A NumPy view of an array in ordinary memory (no copy), read-only where that is promised."""
+    return np.asarray(detached(array))
+
+
+def _torch_traced(array: Array) -> bool:
+    import torch
+
+    if torch.compiler.is_compiling() or type(array).__name__ == "FakeTensor":
+        return True
+    return array.device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+
+
+def _jax_traced(array: Array) -> bool:
+    import jax
+
+    return isinstance(array, jax.core.Tracer)
+
+
+def _jax_device(array: Array) -> str:
+    devices = array.devices()
+    if len(devices) != 1:
+        return "sharded over " + ", ".join(sorted(map(str, devices)))
+    (device,) = devices
+    return "cpu" if device.platform == "cpu" else str(device)

@@ -1,0 +1,91 @@
+"""From arrays of any library to a backend and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ._arrays import Array, detached, known_values, library_of, namespace
+from ._base import Backend, Result
+from ._projector import Projector
+from ._registry import select
+
+
+class NonFiniteValue(ArithmeticError):
+    """The value is not finite: the data hold NaN or infinity, or the sum overflows."""
+
+
+def sliced_value_and_gradient(
+    x: Array,
+    y: Array,
+    a: Array | None,
+    b: Array | None,
+    projector: Projector,
+    *,
+    exponent: float,
+    estimator: str,
+    wrt: tuple[str, ...] = ("x",),
+    chunk_size: int | None = None,
+) -> Result:
+    """Sliced energy distances (B,) and gradients (B, N, d), (B, M, d) by the backend in charge."""
+    backend = select(x, exponent=exponent)
+
+    def run(x: Array, y: Array, a: Array | None, b: Array | None) -> Result:
+        return backend.sliced_value_and_gradient(
+            x, y, a, b, projector,
+            exponent=exponent, estimator=estimator, wrt=wrt, chunk_size=chunk_size,
+        )  # fmt: skip
+
+    return _through(backend, run, x, y, a, b)
+
+
+def exact_value_and_gradient(
+    x: Array,
+    y: Array,
+    a: Array | None,
+    b: Array | None,
+    *,
+    exponent: float,
+    estimator: str,
+    wrt: tuple[str, ...] = ("x",),
+    chunk_size: int | None = None,
+) -> Result:
+    """Energy distances (B,) and gradients by sums over all pairs, by the backend in charge."""
+    backend = select(x, exponent=exponent)
+
+    def run(x: Array, y: Array, a: Array | None, b: Array | None) -> Result:
+        return backend.exact_value_and_gradient(
+            x, y, a, b, exponent=exponent, estimator=estimator, wrt=wrt, chunk_size=chunk_size
+        )
+
+    return _through(backend, run, x, y, a, b)
+
+
+def differentiable_value(
+    x: Array, y: Array, compute: Callable[[Array, Array, tuple[str, ...]], Result]
+) -> Array:
+    """The value of `compute`, known to the automatic differentiation of the arrays' library."""
+    library = library_of(x)
+    if library == "torch" and (x.requires_grad or y.requires_grad):
+        from . import _torch
+
+        return _torch.differentiable_value(x, y, compute)
+    if library == "jax":
+        from . import _jax
+
+        return _jax.differentiable_value(x, y, compute)
+    return compute(x, y, ())[0]
+
+
+def _through(
+    backend: Backend, run: Callable[..., Result], x: Array, *others: Array | None
+) -> Result:
+    adopted = (None if v is None else backend.adopt(detached(v)) for v in (x, *others))
+    with np.errstate(all="ignore"):  # what is not finite is reported below, by name
+        value, gx, gy = run(*adopted)
+        xp = namespace(value)
+        if known_values(value) and not bool(xp.all(xp.isfinite(value))):
+            raise NonFiniteValue
+    gradients = (None if g is None else backend.restore(g, x) for g in (gx, gy))
+    return backend.restore(value, x), *gradients

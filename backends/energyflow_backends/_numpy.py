@@ -1,0 +1,101 @@
+"""NumPy, and whatever else lies in ordinary memory: torch and JAX arrays on a CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+import numpy as np
+
+from ._arrays import Array, ArrayInfo, library_of, to_numpy
+from ._base import Backend
+
+_HOST_LIBRARIES = ("numpy", "torch", "jax")
+
+
+class NumpyBackend(Backend):
+    """Sorting by `numpy.sort`, which is vectorised; foreign arrays are viewed, not copied."""
+
+    name: ClassVar[str] = "numpy"
+
+    def refuses(self, info: ArrayInfo) -> str | None:
+        """Arrays whose values are in ordinary memory and known can be taken."""
+        if info.library not in _HOST_LIBRARIES:
+            return f"{info.library} arrays are not viewed as NumPy arrays"
+        if info.traced:
+            return "the values are not known while tracing"
+        if not info.on_cpu:
+            return f"the data are on {info.device}, not in ordinary memory"
+        return None
+
+    def adopt(self, array: Array) -> Array:
+        """A view."""
+        return to_numpy(array)
+
+    def restore(self, array: Array, like: Array) -> Array:
+        """A view in the library of `like` (torch), or a copy where that library owns its data."""
+        library = library_of(like)
+        if library == "torch":
+            import torch
+
+            return torch.from_numpy(np.asarray(array))
+        if library == "jax":
+            import jax.numpy as jnp
+
+            return jnp.asarray(array)
+        return np.asarray(array)
+
+    def pooled_order(self, pooled: Array) -> tuple[Array, Array]:
+        """Order by sorting order-preserving integer keys packed with the index, where they fit."""
+        if pooled.dtype != np.float32:
+            return super().pooled_order(pooled)
+        bits = (pooled + np.float32(0)).view(np.int32)  # -0.0 + 0.0 is 0.0
+        keys = bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))
+        packed = keys.astype(np.int64) << 32 | np.arange(pooled.shape[1], dtype=np.int64)
+        packed.sort(axis=1)
+        order = packed & 0xFFFFFFFF
+        return order, np.take_along_axis(pooled, order, axis=1)
+
+    def limits(
+        self, pooled: Array, order: Array, points: Array, start: int
+    ) -> Callable[[Array], Array]:
+        """Limits are formed along the sorted row, and written where the points belong."""
+        length = pooled.shape[1]
+        new = pooled[:, 1:] != pooled[:, :-1]
+        ties = None if new.all() else _tie_groups(new)
+
+        def at_points(function: Array) -> Array:
+            padded = np.zeros((len(function), length + 1), dtype=function.dtype)
+            padded[:, 1:] = function
+            if ties is None:
+                both = padded[:, :-1] + padded[:, 1:]
+            else:
+                first, last = (np.take_along_axis(padded, place, axis=1) for place in ties)
+                both = first + last
+            placed = np.empty_like(both)
+            np.put_along_axis(placed, order, both, axis=1)
+            return placed[:, start : start + points.shape[1]]
+
+        return at_points
+
+    def distances(self, tile: Array, z: Array) -> Array:
+        """SciPy's direct distances, which need no working memory."""
+        if z.shape[2] == 1:
+            return super().distances(tile, z)
+        from scipy.spatial.distance import cdist
+
+        return np.stack([cdist(t, s) for t, s in zip(tile, z, strict=True)])
+
+
+def _tie_groups(new: Array) -> tuple[Array, Array]:
+    """How many places of each row are before, and not after, the group of equal numbers."""
+    rows, length = new.shape[0], new.shape[1] + 1
+    place = np.arange(length + 1)
+    before = np.zeros((rows, length), dtype=place.dtype)
+    before[:, 1:] = np.where(new, place[1:-1], 0)
+    upto = np.full((rows, length), length)
+    upto[:, :-1] = np.where(new, place[1:-1], length)
+    return (
+        np.maximum.accumulate(before, axis=1),
+        np.minimum.accumulate(upto[:, ::-1], axis=1)[:, ::-1],
+    )

@@ -1,0 +1,157 @@
+"""Which backend serves which arrays, and why.
+
+- No library is imported to find out whether it is there; the type of the array decides.
+- An automatic choice takes the first backend of its library's list that can; a choice by name
+  (`use_backend`, or the environment variable ENERGYFLOW_BACKEND) that cannot serve raises.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache
+
+from ._arrays import Array, ArrayInfo, describe
+from ._base import Backend
+from ._cupy import CupyBackend
+from ._errors import BackendUnavailable
+from ._jax import JaxBackend
+from ._numba import NumbaBackend
+from ._numpy import NumpyBackend
+from ._torch import TorchBackend
+from ._triton import TritonBackend
+
+_log = logging.getLogger("energyflow")
+
+# fastest first: the order in which an automatic choice asks
+_BACKENDS: dict[str, Backend] = {
+    backend.name: backend
+    for backend in (
+        TritonBackend(),
+        NumbaBackend(),
+        NumpyBackend(),
+        TorchBackend(),
+        JaxBackend(),
+        CupyBackend(),
+        Backend(),
+    )
+}
+_chosen: ContextVar[str | None] = ContextVar("energyflow_backend", default=None)
+
+
+@dataclass(frozen=True)
+class BackendStatus:
+    """One line of the table of backends."""
+
+    name: str
+    usable: bool
+    version: str
+    reason: str
+
+
+class BackendTable(tuple[BackendStatus, ...]):
+    """The backends, in the order in which they are tried; prints as a table."""
+
+    def __repr__(self) -> str:
+        head = ("backend", "usable", "version", "reason")
+        lines = [head, *((s.name, "yes" if s.usable else "no", s.version, s.reason) for s in self)]
+        widths = [max(len(line[k]) for line in lines) for k in range(4)]
+        return "\n".join(
+            "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip()
+            for line in lines
+        )
+
+
+@contextmanager
+def use_backend(name: str) -> Iterator[None]:
+    """Compute with the named backend inside the ``with`` block, in this thread or task.
+
+    Parameters
+    ----------
+    name : str
+        "triton", "torch", "numba", "numpy", "cupy", "jax" or "array-api".
+
+    Raises
+    ------
+    ValueError
+        No backend has that name.
+    BackendUnavailable
+        What it needs is not installed. Inside the block: it cannot take the arrays at hand.
+    """
+    reason = _backend(name).unusable()
+    if reason:
+        raise BackendUnavailable(name, reason)
+    token = _chosen.set(name)
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
+def show_backends() -> BackendTable:
+    """The backends: whether each can be used here, its library's version, and why not.
+
+    Returns
+    -------
+    BackendTable
+        A tuple of (name, usable, version, reason) records that prints as a table. Nothing is
+        imported to make it.
+    """
+    rows = []
+    for backend in _BACKENDS.values():
+        reason = backend.unusable()
+        own = backend.requires[-1] if backend.requires else "numpy"
+        version = "-" if backend.missing() else _version(own)
+        rows.append(BackendStatus(backend.name, reason is None, version, reason or ""))
+    return BackendTable(rows)
+
+
+def select(array: Array, *, exponent: float) -> Backend:
+    """The backend for arrays like this one."""
+    info = describe(array)
+    name = _chosen.get() or os.environ.get("ENERGYFLOW_BACKEND") or None
+    return _explicit(name, info, exponent) if name else _automatic(info, exponent)
+
+
+def _explicit(name: str, info: ArrayInfo, exponent: float) -> Backend:
+    backend = _backend(name)
+    reason = backend.missing() or backend.refuses(info)
+    if reason is None:
+        return backend
+    able = [b.name for b in _BACKENDS.values() if not b.unusable() and not b.refuses(info)]
+    raise BackendUnavailable(
+        name, reason, f"backend {name!r} cannot take {info}: {reason}; can: {', '.join(able)}"
+    )
+
+
+@cache
+def _automatic(info: ArrayInfo, exponent: float) -> Backend:
+    passed_over: list[str] = []
+    for backend in _BACKENDS.values():
+        reason = backend.missing() or backend.refuses(info)
+        if reason is None:
+            _log.debug("%s for %s (%s)", backend.name, info, "; ".join(passed_over) or "first")
+            return backend
+        passed_over.append(f"{backend.name}: {reason}")
+    raise BackendUnavailable("auto", "; ".join(passed_over))
+
+
+def _backend(name: str) -> Backend:
+    try:
+        return _BACKENDS[name]
+    except KeyError:
+        known = ", ".join(_BACKENDS)
+        raise ValueError(f"backend must be one of {known}; got {name!r}") from None
+
+
+def _version(module: str) -> str:
+    try:
+        return importlib.metadata.version(module)
+    except importlib.metadata.PackageNotFoundError:  # a distribution of another name, as CuPy's
+        names = importlib.metadata.packages_distributions().get(module, [])
+        return importlib.metadata.version(names[0]) if names else "unknown"

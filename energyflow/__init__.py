@@ -1,0 +1,46 @@
+"""Sliced energy distances, their gradient flows, and the models built on them.
+
+>>> import energyflow as ef
+>>> import numpy as np
+>>> rng = np.random.default_rng(0)
+>>> x, y = rng.normal(size=(500, 2)), rng.normal(size=(500, 2)) + 1
+>>> round(float(ef.sliced_energy_distance(x, y, rng=0)), 1)
+0.9
+"""
+
+from energyflow_backends import BackendUnavailable as BackendUnavailable
+from energyflow_backends import EnergyflowError as EnergyflowError
+from energyflow_backends import show_backends as show_backends
+from energyflow_backends import use_backend as use_backend
+
+from . import reference as reference
+from ._constants import slicing_constant as slicing_constant
+from ._directions import sample_projections as sample_projections
+from ._distances import energy_distance as energy_distance
+from ._distances import energy_gradient as energy_gradient
+from ._distances import sliced_energy_distance as sliced_energy_distance
+from ._distances import sliced_energy_gradient as sliced_energy_gradient
+from ._distances import sliced_energy_value_and_gradient as sliced_energy_value_and_gradient
+from ._flows import FlowDiverged as FlowDiverged
+from ._flows import FlowResult as FlowResult
+from ._flows import ParticleFlow as ParticleFlow
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BackendUnavailable",
+    "EnergyflowError",
+    "FlowDiverged",
+    "FlowResult",
+    "ParticleFlow",
+    "energy_distance",
+    "energy_gradient",
+    "reference",
+    "sample_projections",
+    "show_backends",
+    "sliced_energy_distance",
+    "sliced_energy_gradient",
+    "sliced_energy_value_and_gradient",
+    "slicing_constant",
+    "use_backend",
+]

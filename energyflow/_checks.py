@@ -1,0 +1,154 @@
+"""Checks of arguments: each error names the argument, what was expected and what came."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import array_api_compat as compat
+import numpy as np
+from energyflow_backends import Array, dtype_name, known_values, library_of, namespace
+
+_FLOATS = ("float64", "float32", "float16", "bfloat16")
+_SUM_TOLERANCE = {"float64": 1e-6, "float32": 1e-4}
+
+
+def check_exponent(exponent: Any) -> float:
+    """The power r as a float, 0 < r < 2."""
+    if isinstance(exponent, bool) or not isinstance(exponent, Real):
+        raise TypeError(f"exponent must be a number, got {type(exponent).__name__}")
+    if not 0 < float(exponent) < 2:
+        raise ValueError(f"exponent must lie strictly between 0 and 2, got {exponent}")
+    return float(exponent)
+
+
+def check_count(name: str, value: Any, minimum: int = 1) -> int:
+    """An integer of at least `minimum`."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
+    if value < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {value}")
+    return int(value)
+
+
+def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
+    """One of the given names."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string, got {type(value).__name__}")
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
+    return value
+
+
+def check_array(name: str, array: Any) -> None:
+    """An array of real floating-point numbers from a library that we know."""
+    if isinstance(array, np.ma.MaskedArray | np.matrix):
+        raise TypeError(f"{name} must be a plain array, got {type(array).__name__}")
+    if library_of(array) is None:
+        raise TypeError(
+            f"{name} must be an array (NumPy, torch, JAX, CuPy, ...), got {type(array).__name__}"
+        )
+    if dtype_name(array) not in _FLOATS:
+        raise TypeError(
+            f"{name} must have a real floating dtype ({', '.join(_FLOATS)}), "
+            f"got {dtype_name(array)}"
+        )
+
+
+def check_points(name: str, array: Any) -> None:
+    """Points (..., N, d), at least one of them, in at least one dimension."""
+    check_array(name, array)
+    if array.ndim < 2:
+        raise ValueError(f"{name} must have shape (..., points, dimension), got {shape(array)}")
+    if 0 in array.shape:
+        raise ValueError(f"{name} must not be empty, got shape {shape(array)}")
+
+
+def check_together(first: str, x: Array, second: str, y: Array) -> None:
+    """Both arrays belong to one library and lie on one device."""
+    libraries = library_of(x), library_of(y)
+    if libraries[0] != libraries[1]:
+        raise TypeError(
+            f"{first} and {second} must come from one array library, "
+            f"got {libraries[0]} and {libraries[1]}"
+        )
+    if not (known_values(x) and known_values(y)):
+        return
+    devices = compat.device(x), compat.device(y)
+    if devices[0] != devices[1]:
+        raise TypeError(
+            f"{first} and {second} must be on one device, got {devices[0]} and {devices[1]}"
+        )
+
+
+def check_finite(name: str, array: Array) -> None:
+    """Every number is finite; the error counts those that are not and names the first."""
+    xp = namespace(array)
+    bad = ~xp.isfinite(array)
+    count = int(xp.sum(xp.astype(bad, xp.int32)))
+    if count:
+        flat = int(xp.argmax(xp.astype(xp.reshape(bad, (-1,)), xp.int32)))
+        index = tuple(int(i) for i in np.unravel_index(flat, shape(array)))
+        raise ValueError(
+            f"{name} must be finite, got {count} NaN or infinite of {math.prod(array.shape)} "
+            f"numbers, the first at index {index}"
+        )
+
+
+def check_weights(name: str, weights: Any, points_name: str, points: Array) -> None:
+    """Weights (N,) or (..., N) of the points: non-negative, and with sum one."""
+    check_array(name, weights)
+    check_together(points_name, points, name, weights)
+    count = points.shape[-2]
+    if weights.ndim == 0 or weights.shape[-1] != count:
+        raise ValueError(
+            f"{name} must have shape (..., {count}), one weight for each point of {points_name}, "
+            f"got {shape(weights)}"
+        )
+    _check_constant(name, weights)
+    if not known_values(weights):
+        return
+    check_finite(name, weights)
+    xp = namespace(weights)
+    least = float(xp.min(weights))
+    if least < 0:
+        raise ValueError(f"{name} must be non-negative, got a weight of {least:g}")
+    wide = weights if dtype_name(weights) in _SUM_TOLERANCE else xp.astype(weights, xp.float32)
+    total = xp.sum(wide, axis=-1)
+    error = float(xp.max(xp.abs(total - 1)))
+    if error > _SUM_TOLERANCE.get(dtype_name(weights), 1e-2):
+        raise ValueError(f"{name} must sum to one over the points, got a sum off by {error:g}")
+
+
+def check_directions(projections: Any, x: Array) -> None:
+    """Unit directions (P, d), one a row, in the library of the points."""
+    check_array("projections", projections)
+    check_together("x", x, "projections", projections)
+    _check_constant("projections", projections)
+    d = x.shape[-1]
+    if projections.ndim != 2 or projections.shape[1] != d or projections.shape[0] < 1:
+        raise ValueError(
+            f"projections must have shape (P, {d}), one direction a row, got {shape(projections)}"
+        )
+    if not known_values(projections):
+        return
+    check_finite("projections", projections)
+    xp = namespace(projections)
+    norms = xp.sqrt(xp.sum(xp.astype(projections, xp.float32) ** 2, axis=1))
+    error = float(xp.max(xp.abs(norms - 1)))
+    if error > 1e-2:
+        raise ValueError(f"projections must have rows of length one, got one off by {error:g}")
+
+
+def _check_constant(name: str, array: Array) -> None:
+    if getattr(array, "requires_grad", False):
+        raise TypeError(
+            f"{name} must not require grad: gradients are with respect to points; detach() it"
+        )
+
+
+def shape(array: Array) -> tuple[int, ...]:
+    """The shape as a tuple of Python ints, for messages."""
+    return tuple(int(k) for k in array.shape)

@@ -1,0 +1,113 @@
+"""What `energyflow flow` does around the flow: the start, interrupts, and the files it leaves."""
+
+import csv
+import io
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Event
+from types import FrameType
+
+import numpy as np
+
+from . import FlowResult, ParticleFlow, _pictures
+from ._files import Array, replacing
+
+RESULT = "flow.npz"
+
+
+def check_out(out: Path, *, resume: bool, force: bool) -> None:
+    """Find out before a long run whether its result may be written to the folder `out`."""
+    there = (out / RESULT).is_file()
+    if resume and not there:
+        raise ValueError(f"--resume: there is no {out / RESULT} to go on from")
+    if there and not (resume or force):
+        raise ValueError(f"{out / RESULT} exists: --resume goes on from it, --force replaces it")
+    nearest = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    if not nearest.is_dir():
+        raise ValueError(f"--out {out}: {nearest} is a file, expected a folder")
+    if not os.access(nearest, os.W_OK):
+        raise ValueError(f"--out {out}: no permission to write to {nearest}")
+
+
+def initial_particles(init: str, shape: tuple[int, int], seed: int) -> Array:
+    """Draw (N, d) particles from the standard normal, or uniformly on [0, 1]^d."""
+    rng = np.random.default_rng(seed)
+    return rng.random(shape) if init == "uniform" else rng.standard_normal(shape)
+
+
+def run_to(
+    flow: ParticleFlow,
+    start: Array | FlowResult,
+    last_step: int,
+    *,
+    record_every: int,
+    progress: bool,
+) -> tuple[FlowResult, bool]:
+    """Run up to step number `last_step`; give the result and whether an interrupt cut it short."""
+    done = int(start.state["step"]) if isinstance(start, FlowResult) else 0
+    if last_step <= done:
+        raise ValueError(f"--steps: the result is at step {done}; give more than that to go on")
+    with _interrupts() as asked:
+        result = flow.run(
+            start,
+            last_step - done,
+            record_every=record_every,
+            callback=lambda step, particles, distance: asked.is_set(),
+            progress=progress,
+        )
+    return result, bool(result.state["step"] < last_step)
+
+
+@contextmanager
+def _interrupts() -> Iterator[Event]:
+    """Set an event at the first interrupt; a second one interrupts at once."""
+    asked = Event()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        asked.set()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def write_flow(out: Path, result: FlowResult) -> list[Path]:
+    """Write `flow.npz`, `particles.npy` and `history.csv` (step, distance, seconds) to `out`."""
+    out.mkdir(parents=True, exist_ok=True)
+    result.save(out / RESULT)
+    with replacing(out / "particles.npy") as handle:
+        np.save(handle, result.particles, allow_pickle=False)
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(("step", "distance", "seconds"))
+    columns = (result.history_step, result.history_distance, result.history_seconds)
+    table.writerows(zip(*(column.tolist() for column in columns), strict=True))
+    with replacing(out / "history.csv") as handle:
+        handle.write(text.getvalue().encode())
+    return [out / RESULT, out / "particles.npy", out / "history.csv"]
+
+
+def draw_flow(out: Path, result: FlowResult, target: Array) -> list[Path]:
+    """Draw the history, and the particles where they are two-dimensional, where one can draw."""
+    if not can_draw():
+        return []
+    pictures = [_pictures.save_history(out / "history.png", result)]
+    if target.shape[1] == 2:
+        pictures.append(_pictures.save_scatter(out / "particles.png", result.particles, target))
+    return pictures
+
+
+def can_draw() -> bool:
+    """Whether matplotlib is there; where it is not, say how to get pictures."""
+    if find_spec("matplotlib") is not None:
+        return True
+    print("energyflow: no pictures without matplotlib: pip install -e '.[plot]'", file=sys.stderr)
+    return False

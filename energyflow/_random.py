@@ -1,0 +1,151 @@
+"""Where random numbers come from: functions of (seed, step, block), or a device's generator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any, Protocol
+
+import numpy as np
+from energyflow_backends import Array
+
+Rng = Any
+
+
+class Source(Protocol):
+    """Random numbers for one block of slices at one step."""
+
+    def normal(self, step: int, block: int, shape: tuple[int, ...]) -> Array:
+        """Independent standard normal numbers."""
+
+    def uniform(self, step: int, block: int) -> Array:
+        """One number uniform on [0, 1), of shape (1, 1)."""
+
+    def host(self, step: int, block: int) -> np.random.Generator:
+        """A NumPy generator, for point sets that are made on the host."""
+
+
+class HostSource:
+    """Counter-based (Philox): the numbers depend on seed, step and block alone.
+
+    Resuming, and any number of ranks or threads, see the same numbers.
+    """
+
+    def __init__(self, key: Sequence[int]) -> None:
+        self.key = (int(key[0]), int(key[1]))
+
+    def host(self, step: int, block: int) -> np.random.Generator:
+        """The generator of one block: the counter's high words are the step and the block."""
+        key = np.array(self.key, dtype=np.uint64)
+        counter = np.array([0, 0, block, step], dtype=np.uint64)
+        return np.random.Generator(np.random.Philox(key=key, counter=counter))
+
+    def normal(self, step: int, block: int, shape: tuple[int, ...]) -> Array:
+        """Float64 on the host."""
+        return self.host(step, block).standard_normal(shape)
+
+    def uniform(self, step: int, block: int) -> Array:
+        """Float64 on the host."""
+        return self.host(step, block).random((1, 1))
+
+
+class TorchSource:
+    """A `torch.Generator`: a stream on its device, read in order."""
+
+    def __init__(self, generator: Any) -> None:
+        self.generator = generator
+
+    def normal(self, step: int, block: int, shape: tuple[int, ...]) -> Array:
+        """Numbers in torch's default dtype, on the generator's device."""
+        import torch
+
+        return torch.randn(shape, generator=self.generator, device=self.generator.device)
+
+    def uniform(self, step: int, block: int) -> Array:
+        """One number, on the generator's device."""
+        import torch
+
+        return torch.rand((1, 1), generator=self.generator, device=self.generator.device)
+
+    def host(self, step: int, block: int) -> np.random.Generator:
+        """Seeded by the next number of the stream."""
+        import torch
+
+        device = self.generator.device
+        seed = torch.randint(2**62, (1,), generator=self.generator, device=device)
+        return np.random.default_rng(int(seed.item()))
+
+
+class JaxSource:
+    """A `jax.random.key`, folded with the step and the block: pure, and traceable."""
+
+    def __init__(self, key: Any) -> None:
+        self.key = key
+
+    def _fold(self, step: int, block: int) -> Any:
+        import jax
+
+        return jax.random.fold_in(jax.random.fold_in(self.key, step), block)
+
+    def normal(self, step: int, block: int, shape: tuple[int, ...]) -> Array:
+        """Numbers in JAX's default dtype."""
+        import jax
+
+        return jax.random.normal(self._fold(step, block), shape)
+
+    def uniform(self, step: int, block: int) -> Array:
+        """One number."""
+        import jax
+
+        return jax.random.uniform(self._fold(step, block), (1, 1))
+
+    def host(self, step: int, block: int) -> np.random.Generator:
+        """Seeded by the folded key, which must be known (not traced)."""
+        import jax
+
+        words = np.asarray(jax.random.key_data(self._fold(step, block)))
+        return np.random.default_rng([int(w) for w in words.ravel()])
+
+
+class CupySource:
+    """A `cupy.random.Generator`: a stream on its device, read in order."""
+
+    def __init__(self, generator: Any) -> None:
+        self.generator = generator
+
+    def normal(self, step: int, block: int, shape: tuple[int, ...]) -> Array:
+        """Float64 on the device."""
+        return self.generator.standard_normal(shape)
+
+    def uniform(self, step: int, block: int) -> Array:
+        """One number on the device."""
+        return self.generator.random((1, 1))
+
+    def host(self, step: int, block: int) -> np.random.Generator:
+        """Seeded by the next number of the stream."""
+        return np.random.default_rng(int(self.generator.integers(2**62)))
+
+
+def as_source(rng: Rng) -> Source:
+    """The source of random numbers that `rng` stands for; global state is never touched."""
+    if rng is None:
+        return HostSource(np.random.SeedSequence().generate_state(2, np.uint64).tolist())
+    if isinstance(rng, Integral) and not isinstance(rng, bool):
+        if rng < 0:
+            raise ValueError(f"rng must be a non-negative seed, got {rng}")
+        return HostSource(np.random.SeedSequence(int(rng)).generate_state(2, np.uint64).tolist())
+    if isinstance(rng, np.random.Generator):
+        return HostSource(rng.integers(2**64, size=2, dtype=np.uint64).tolist())
+    if isinstance(rng, HostSource | TorchSource | JaxSource | CupySource):
+        return rng
+    library = type(rng).__module__.partition(".")[0]
+    if library == "torch" and type(rng).__name__ == "Generator":
+        return TorchSource(rng)
+    if library == "cupy" and type(rng).__name__ == "Generator":
+        return CupySource(rng)
+    if library in ("jax", "jaxlib") and "key" in str(getattr(rng, "dtype", "")):
+        return JaxSource(rng)
+    raise TypeError(
+        "rng must be None, an int, a numpy.random.Generator, a torch.Generator, a jax.random.key "
+        f"or a cupy.random.Generator; got {type(rng).__name__}"
+    )

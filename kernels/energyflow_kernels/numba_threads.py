@@ -1,0 +1,82 @@
+"""Threads for compiled loops that run without the GIL."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from itertools import count
+from threading import Lock
+
+_lock = Lock()
+_pool: tuple[int, ThreadPoolExecutor] | None = None
+
+
+def usable_threads() -> int:
+    """Number of threads to use: ENERGYFLOW_NUM_THREADS, else the CPUs that this process may use.
+
+    Raises:
+        ValueError: ENERGYFLOW_NUM_THREADS is not a positive integer.
+    """
+    wanted = os.environ.get("ENERGYFLOW_NUM_THREADS", "")
+    if wanted:
+        if not wanted.isdecimal() or int(wanted) < 1:
+            raise ValueError(f"ENERGYFLOW_NUM_THREADS: expected a positive integer, got {wanted!r}")
+        return int(wanted)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _start(run: Callable[[int], None], n: int) -> list["Future[None]"]:
+    """Let n threads of the process's pool call run(1) to run(n); the pool grows as needed."""
+    global _pool
+    with _lock:
+        if _pool is None or _pool[0] < n:
+            if _pool is not None:
+                _pool[1].shutdown(wait=False)
+            _pool = n, ThreadPoolExecutor(n, thread_name_prefix="energyflow")
+        return [_pool[1].submit(run, thread) for thread in range(1, n + 1)]
+
+
+def _forget_pool() -> None:
+    """A forked child has none of its parent's threads, and perhaps a lock that was held."""
+    global _lock, _pool
+    _lock = Lock()
+    _pool = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)
+
+
+def share(work: Callable[[int, int, int], None], n: int, block: int, n_threads: int) -> None:
+    """Call work(thread, start, stop) for the blocks of range(n), from several threads at once.
+
+    Args:
+        work: does items start to stop; blocks must not depend on each other, and the number of
+            the thread, below n_threads, tells whose scratch is free.
+        n: number of items.
+        block: items in a block.
+        n_threads: threads at work at once, the calling one among them.
+
+    Raises:
+        Exception: what `work` raised, after every thread has stopped.
+
+    Notes:
+        The calling thread takes blocks like the others, so that a busy pool delays nothing.
+    """
+    n_blocks = -(-n // block)
+    tickets = count()
+
+    def run(thread: int) -> None:
+        while (ticket := next(tickets)) < n_blocks:
+            work(thread, ticket * block, min((ticket + 1) * block, n))
+
+    n_helpers = min(n_threads, n_blocks) - 1
+    futures = _start(run, n_helpers) if n_helpers > 0 else []
+    try:
+        run(0)
+    finally:
+        running = [future for future in futures if not future.cancel()]
+        wait(running)
+    for future in running:
+        future.result()

@@ -1,0 +1,184 @@
+"""Every backend against the reference, with the same directions, at awkward sizes."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from energyflow_backends import _registry, library_of
+
+import energyflow as ef
+from energyflow import reference
+
+SIZES = (1, 2, 63, 1000, 1023, 1024, 1025)
+SMALL = (1, 2, 63)
+
+
+def covering() -> list[tuple[int, int, int]]:
+    """Triples (N, M, P) in which every pair of sizes occurs in every pair of places."""
+    third = itertools.cycle(SMALL)
+    triples = {(i, j, next(third)) for i, j in itertools.product(SIZES, SIZES)}
+    triples |= {(i, next(third), j) for i, j in itertools.product(SIZES, SIZES)}
+    triples |= {(next(third), i, j) for i, j in itertools.product(SIZES, SIZES)}
+    return sorted(triples)
+
+
+def arrays_for(name: str, *arrays: np.ndarray) -> list:
+    """The arrays as the named backend takes them."""
+    if name == "torch":
+        import torch
+
+        return [torch.asarray(a) for a in arrays]
+    if name == "jax":
+        import jax.numpy as jnp
+
+        return [jnp.asarray(a) for a in arrays]
+    if name == "array-api":
+        import array_api_strict
+
+        return [array_api_strict.asarray(a) for a in arrays]
+    return list(arrays)
+
+
+def backends() -> list[str]:
+    """Names of the backends that can be used on a CPU here."""
+    gpu = ("cupy", "triton")
+    return [s.name for s in ef.show_backends() if s.usable and s.name not in gpu]
+
+
+def relative(found, expected: np.ndarray) -> float:
+    assert np.isfinite(np.asarray(found)).all()
+    scale = np.linalg.norm(expected)
+    return float(np.linalg.norm(np.asarray(found) - expected) / (scale or 1))
+
+
+def gradient_at(some: np.ndarray, x, y, a, b, how: dict) -> np.ndarray:
+    """The reference's gradient at some of the points, without the sums for all the others.
+
+    The points in question, as a set of their own, are pulled by y and by all of x; their pull on
+    each other is in both gradients, and drops out of the difference.
+    """
+    toward_y = reference.sliced_energy_gradient(x[some], y, None, b, **how)
+    toward_x = reference.sliced_energy_gradient(x[some], x, None, a, **how)
+    own = np.full(len(some), 1 / len(x)) if a is None else a[some]
+    return len(some) * own[:, None] * (toward_y - toward_x)
+
+
+def check(
+    n: int,
+    m: int,
+    p: int,
+    d: int,
+    exponent: float,
+    dtype: str,
+    *,
+    weighted: bool,
+    jax: bool = False,
+) -> None:
+    rng = np.random.default_rng([n, m, p])
+    x = rng.normal(size=(n, d)).astype(dtype)
+    y = (rng.normal(size=(m, d)) + 0.5).astype(dtype)
+    a = rng.dirichlet(np.ones(n)).astype(dtype) if weighted else None
+    b = rng.dirichlet(np.ones(m)).astype(dtype) if weighted else None
+    theta = ef.sample_projections(p, d, method="iid", rng=0).astype(dtype)
+    how = {"projections": theta, "exponent": exponent}
+    value = None
+    if (n + m) ** 2 * p < 2e7:
+        value = reference.sliced_energy_distance(x, y, a, b, **how)
+    some = np.unique(np.r_[0, rng.integers(n, size=40), n - 1])
+    gradient = gradient_at(some, x, y, a, b, how)
+    allowed = 5e-3 if dtype == "float32" else 1e-12 if exponent >= 1 else 1e-7
+    for name in backends():
+        if name == "jax" and not jax:
+            continue  # it compiles anew for every shape: see test_dimensions for large ones
+        given = arrays_for(name, x, y, theta, *(() if a is None else (a, b)))
+        with ef.use_backend(name):
+            found = ef.sliced_energy_value_and_gradient(
+                *given[:2], *given[3:], projections=given[2], exponent=exponent
+            )
+        assert library_of(found[1]) == library_of(given[0])
+        assert relative(np.asarray(found[1])[some], gradient) <= allowed, name
+        assert np.isfinite(float(found[0]))
+        if value is not None:
+            assert relative(found[0], np.asarray(value)) <= allowed, name
+
+
+@pytest.mark.parametrize(("n", "m", "p"), covering())
+def test_covering(n: int, m: int, p: int) -> None:
+    weighted = (n + m + p) % 2 == 1
+    check(n, m, p, 3, 1.0, "float64", weighted=weighted)
+    check(n, m, p, 3, 1.0, "float32", weighted=not weighted)
+
+
+@pytest.mark.parametrize("exponent", [0.5, 1.5])
+@pytest.mark.parametrize(
+    ("n", "m", "p"), [t for t in covering() if (t[0] + t[1]) ** 2 * t[2] < 3e6]
+)
+def test_covering_of_other_exponents(n: int, m: int, p: int, exponent: float) -> None:
+    check(n, m, p, 3, exponent, "float64", weighted=(n + m + p) % 2 == 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n", "m", "p"), list(itertools.product(SIZES, SIZES, SIZES)))
+def test_full_grid(n: int, m: int, p: int) -> None:
+    check(n, m, p, 3, 1.0, "float64", weighted=False)
+    check(n, m, p, 3, 1.0, "float32", weighted=True)
+
+
+@pytest.mark.parametrize("d", [1, 2, 100])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_dimensions(d: int, dtype: str) -> None:
+    check(1024, 1025, 2 if d == 100 else 9, d, 1.0, dtype, weighted=False, jax=True)
+
+
+# -- given the same projected numbers ------------------------------------------------------------
+
+
+def awkward_rows(kind: str, size: int, rng: np.random.Generator) -> np.ndarray:
+    if kind == "ties":
+        return rng.integers(-4, 4, size=(3, size)) / 2
+    if kind == "signed zeros":
+        return rng.choice([-0.0, 0.0, 1.0], size=(3, size))
+    if kind == "tiny":
+        return rng.normal(size=(3, size)) * 1e-30
+    if kind == "huge":
+        return rng.normal(size=(3, size)) * 1e30
+    return rng.normal(size=(3, size))
+
+
+@pytest.mark.parametrize("kind", ["plain", "ties", "signed zeros", "tiny", "huge"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("estimator", ["V", "U"])
+@pytest.mark.parametrize(("n", "m"), [(2, 2), (63, 1000), (1023, 1025), (1024, 64)])
+def test_rows(kind: str, dtype: str, estimator: str, n: int, m: int) -> None:
+    rng = np.random.default_rng([n, m])
+    xs = awkward_rows(kind, n, rng).astype(dtype)
+    ys = awkward_rows(kind, m, rng).astype(dtype)
+    a, b = rng.dirichlet(np.ones(n), 3).astype(dtype), rng.dirichlet(np.ones(m), 3).astype(dtype)
+    tolerance = 1e-5 if dtype == "float32" else 1e-12
+    names = [name for name in backends() if name != "jax" or n == 2]  # it compiles every shape
+    line = {"projections": np.ones((1, 1)), "estimator": estimator}
+    for weights in ((None, None), (a, b)):
+        expected = []
+        for row in range(3):
+            sets = xs[row][:, None], ys[row][:, None]
+            own = [None if w is None else w[row] for w in weights]
+            gradients = [
+                reference.sliced_energy_gradient(*sets, *own, wrt=wrt, **line).ravel()
+                for wrt in ("x", "y")
+            ]
+            expected.append((reference.sliced_energy_distance(*sets, *own, **line), gradients))
+        for name in names:
+            given = arrays_for(name, xs, ys, *(w for w in weights if w is not None))
+            row_weights = given[2:] or [None, None]
+            values, *found = _registry._BACKENDS[name].rows(
+                *given[:2], *row_weights, exponent=1.0, estimator=estimator, wrt=("x", "y")
+            )
+            for row, (value, gradients) in enumerate(expected):
+                scale = np.abs(np.concatenate([xs[row], ys[row]])).max()
+                assert abs(float(values[row]) - value) <= tolerance * scale, name
+                for got, gradient in zip(found, gradients, strict=True):
+                    # where the true gradient nearly vanishes, weights round against one another
+                    limit = tolerance * max(np.linalg.norm(gradient), 0.05 / len(gradient) ** 0.5)
+                    assert np.linalg.norm(np.asarray(got[row, ...]) - gradient) <= limit, name

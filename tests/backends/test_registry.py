@@ -1,0 +1,116 @@
+"""Which backend is taken, why, and how a choice is made by hand."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from energyflow_backends import describe
+from energyflow_backends._registry import select
+
+import energyflow as ef
+
+X = np.random.default_rng(0).normal(size=(8, 3))
+
+
+def test_table() -> None:
+    table = ef.show_backends()
+    by_name = {status.name: status for status in table}
+    assert by_name["numpy"].usable
+    assert by_name["array-api"].usable
+    assert {"torch", "jax", "cupy"} <= set(by_name)
+    for status in table:
+        assert status.usable != bool(status.reason)
+        assert status.name in repr(table)
+
+
+def test_table_imports_nothing() -> None:
+    code = (
+        "import sys, energyflow as ef; repr(ef.show_backends());"
+        "print({'torch', 'jax', 'numba', 'cupy', 'triton'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_arrays_in_ordinary_memory_are_viewed() -> None:
+    import jax.numpy as jnp
+    import torch
+
+    with ef.use_backend("numpy"):
+        for array in (torch.asarray(X), jnp.asarray(X)):
+            backend = select(array, exponent=1.0)
+            assert backend.name == "numpy"
+            view = backend.adopt(array)
+            assert not view.flags.owndata
+        assert np.shares_memory(backend.adopt(X), X)
+
+
+def test_a_choice_that_cannot_serve_raises_and_lists_those_that_can() -> None:
+    with (
+        ef.use_backend("torch"),
+        pytest.raises(
+            ef.BackendUnavailable, match=r"'torch' cannot take numpy float64 on cpu.*num"
+        ),
+    ):
+        ef.energy_distance(X, X)
+    with (
+        pytest.raises(ValueError, match=r"backend must be one of .* got 'fast'"),
+        ef.use_backend("fast"),
+    ):
+        pass
+
+
+def test_a_missing_library_raises_at_once() -> None:
+    missing = [status for status in ef.show_backends() if not status.usable]
+    if not missing:
+        pytest.skip("every library is installed")
+    for status in missing:
+        with pytest.raises(ef.BackendUnavailable) as caught, ef.use_backend(status.name):
+            pass
+        assert caught.value.name == status.name
+        assert caught.value.reason == status.reason
+
+
+def test_choices_nest_and_end_and_stay_in_their_thread() -> None:
+    with ef.use_backend("array-api"):
+        with ef.use_backend("numpy"):
+            assert select(X, exponent=1.0).name == "numpy"
+        assert select(X, exponent=1.0).name == "array-api"
+        seen: list[str] = []
+        thread = threading.Thread(target=lambda: seen.append(select(X, exponent=1.0).name))
+        thread.start()
+        thread.join()
+        assert seen != ["array-api"]
+    assert select(X, exponent=1.0).name != "array-api"
+
+
+def test_environment_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENERGYFLOW_BACKEND", "array-api")
+    assert select(X, exponent=1.0).name == "array-api"
+    with ef.use_backend("numpy"):
+        assert select(X, exponent=1.0).name == "numpy"
+
+
+def test_errors_survive_pickling() -> None:
+    import pickle
+
+    error = ef.BackendUnavailable("jax", "jax is not installed")
+    again = pickle.loads(pickle.dumps(error))
+    assert (again.name, again.reason, str(again)) == (error.name, error.reason, str(error))
+    lost = pickle.loads(pickle.dumps(ef.FlowDiverged(3, X)))
+    assert lost.step == 3
+
+
+def test_description() -> None:
+    import jax
+    import jax.numpy as jnp
+
+    assert str(describe(X)) == "numpy float64 on cpu"
+    seen = []
+    jax.jit(lambda u: seen.append(describe(u)) or u)(jnp.asarray(X))
+    assert seen[0].traced
+    assert not seen[0].on_cpu

@@ -1,0 +1,55 @@
+"""The names that other work relies on, and what importing costs."""
+
+import inspect
+import subprocess
+import sys
+
+import energyflow as ef
+
+NAMES = {
+    "BackendUnavailable", "EnergyflowError", "FlowDiverged", "FlowResult", "ParticleFlow",
+    "energy_distance", "energy_gradient", "reference", "sample_projections", "show_backends",
+    "sliced_energy_distance", "sliced_energy_gradient", "sliced_energy_value_and_gradient",
+    "slicing_constant", "use_backend",
+}  # fmt: skip
+
+
+def test_public_names() -> None:
+    assert set(ef.__all__) == NAMES
+    assert {name for name in vars(ef) if not name.startswith("_")} >= NAMES
+
+
+def test_signatures() -> None:
+    sliced = (
+        "x, y, a=None, b=None, n_projections=128, *, exponent=1.0, projections=None, "
+        "slicing='auto', estimator='V', rng=None, chunk_size=None"
+    )
+    exact = "x, y, a=None, b=None, *, exponent=1.0, estimator='V', chunk_size=None"
+    for function, expected in [
+        (ef.energy_distance, exact),
+        (ef.energy_gradient, exact),
+        (ef.sliced_energy_distance, sliced),
+        (ef.sliced_energy_gradient, sliced),
+        (ef.sliced_energy_value_and_gradient, sliced),
+        (ef.slicing_constant, "d, exponent=1.0"),
+        (ef.sample_projections, "n, d, *, method='auto', rng=None, like=None"),
+    ]:
+        signature = inspect.signature(function)
+        bare = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+        assert str(inspect.Signature(bare)) == f"({expected})"
+
+
+def test_public_names_are_documented() -> None:
+    for name in ef.__all__:
+        assert inspect.getdoc(getattr(ef, name)), name
+
+
+def test_import_is_light() -> None:
+    code = (
+        "import sys, energyflow\n"
+        "heavy = {'torch', 'jax', 'cupy', 'numba', 'triton', 'scipy', 'dask', 'rich', 'typer',"
+        " 'matplotlib', 'array_api_extra'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,143 @@
+"""The fused sliced energy distance on the CPU against direct sums over all pairs."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba", reason="numba is not installed")
+
+from energyflow_kernels import numba_sliced
+from energyflow_kernels.numba_sliced import sliced_energy
+
+DTYPES = (np.float32, np.float64)
+
+
+def naive(x, y, directions, a=None, b=None, unbiased=False):
+    """Every slice's value and the summed gradients: sums over all pairs, in double precision."""
+    x, y, directions = (array.astype(np.float64) for array in (x, y, directions))
+    a = np.full(len(x), 1 / len(x)) if a is None else a
+    b = np.full(len(y), 1 / len(y)) if b is None else b
+    s_x = 1 / (1 - np.sum(a * a)) if unbiased else 1.0
+    s_y = 1 / (1 - np.sum(b * b)) if unbiased else 1.0
+    values, gx, gy = np.empty(len(directions)), np.zeros(x.shape), np.zeros(y.shape)
+    for p, t in enumerate(directions):
+        u, v = x @ t, y @ t
+        uv, uu, vv = u[:, None] - v, u[:, None] - u, v[:, None] - v
+        values[p] = 2 * a @ abs(uv) @ b - s_x * (a @ abs(uu) @ a) - s_y * (b @ abs(vv) @ b)
+        gx += np.outer(2 * a * (np.sign(uv) @ b - s_x * (np.sign(uu) @ a)), t)
+        gy += np.outer(2 * b * (-(a @ np.sign(uv)) - s_y * (np.sign(vv) @ b)), t)
+    return values, gx, gy
+
+
+def problem(rng, n, m, d, n_slices, dtype):
+    x, y, directions = (rng.standard_normal((k, d)).astype(dtype) for k in (n, m, n_slices))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    return x, y, directions
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("d", [1, 2, 3, 4, 17])
+@pytest.mark.parametrize("sizes", [(2, 2, 1), (63, 65, 7), (300, 127, 20)])
+def test_slices_are_the_direct_sums(rng, sizes, d, dtype):
+    n, m, n_slices = sizes
+    # Multiples of small powers of two, whose projections are exact: ties, and no rank in doubt.
+    x, y, directions = (np.round(8 * z) / 8 for z in problem(rng, n, m, d, n_slices, dtype))
+    a, b = (w / w.sum() for w in (rng.random(n), rng.random(m)))
+    tolerance = 2e-5 if dtype == np.float32 else 1e-11
+    for weights in ((None, None), (a, None), (a, b)):
+        for unbiased in (False, True):
+            got = sliced_energy(x, y, directions, *weights, unbiased=unbiased, wrt="xy")
+            want = naive(x, y, directions, *weights, unbiased)
+            for u, v in zip(got, want, strict=True):
+                np.testing.assert_allclose(u, v, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("d", [2, 6])
+def test_chunks_change_nothing(rng, monkeypatch, d, dtype):
+    x, y, directions = problem(rng, 200, 150, d, 23, dtype)
+    whole = sliced_energy(x, y, directions, wrt="xy")
+    monkeypatch.setattr(numba_sliced, "_CHUNK", 350 * 8 * 3)
+    monkeypatch.setattr(numba_sliced, "_PRODUCT_CHUNK", 350 * 8 * 3)
+    parts = sliced_energy(x, y, directions, wrt="xy")
+    for u, v in zip(whole, parts, strict=True):
+        if d <= numba_sliced.FUSED_DIMENSION:
+            np.testing.assert_array_equal(u, v)
+        np.testing.assert_allclose(u, v, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("d", [2, 3, 10])
+def test_threads_and_runs_change_no_bit(rng, d, dtype):
+    task = problem(rng, 3000, 2000, d, 60, dtype)
+    one = sliced_energy(*task, wrt="xy", n_threads=1)
+    for n_threads in (1, 2, 3, 8):
+        many = sliced_energy(*task, wrt="xy", n_threads=n_threads)
+        assert all(u.tobytes() == v.tobytes() for u, v in zip(one, many, strict=True))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_equal_sets_are_at_rest(rng, d, dtype):
+    x, _, directions = problem(rng, 1000, 1, d, 31, dtype)
+    y = np.repeat(x, 2, axis=0)[rng.permutation(2000)]
+    values, gx, gy = sliced_energy(x, y, directions, wrt="xy")
+    assert not values.any()
+    assert not gx.any()
+    assert not gy.any()
+
+
+@pytest.mark.parametrize("d", [2, 10])
+def test_any_layout_and_read_only(rng, d):
+    x, y, directions = problem(rng, 50, 40, d, 9, np.float64)
+    want = sliced_energy(x, y, directions, wrt="xy")
+    x, y, directions = np.asfortranarray(x), y[::-1][::-1], np.repeat(directions, 2, axis=0)[::2]
+    for array in (x, y, directions):
+        array.flags.writeable = False
+    got = sliced_energy(x, y, directions, wrt="xy")
+    assert all(u.tobytes() == v.tobytes() for u, v in zip(got, want, strict=True))
+
+
+def test_what_is_not_wanted_is_none(rng):
+    for d in (2, 5):
+        task = problem(rng, 5, 6, d, 4, np.float32)
+        for wrt in ((), ("x",), ("y",), ("x", "y")):
+            _, gx, gy = sliced_energy(*task, wrt=wrt)
+            assert (gx is not None, gy is not None) == ("x" in wrt, "y" in wrt)
+
+
+@pytest.mark.parametrize("d", [2, 10])
+def test_a_slice_that_is_not_finite_says_so(rng, d):
+    x, y, directions = problem(rng, 50, 40, d, 9, np.float32)
+    y[3, 0] = np.nan
+    values, *_ = sliced_energy(x, y, directions)
+    assert not np.isfinite(values).any()
+
+
+@pytest.mark.parametrize(("d", "n"), [(2, 1000), (2, 300_000), (10, 1000), (10, 100_000)])
+def test_memory(rng, d, n):
+    task = problem(rng, n, n, d, 40, np.float32)
+    sliced_energy(*task)
+    tracemalloc.start()
+    _, gx, _ = sliced_energy(*task)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak <= (64 << 20) + 2 * gx.nbytes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((np.ones((4, 2)), np.ones((4, 3)), np.ones((5, 2))), ValueError, r"\(M, d\)"),
+        ((np.ones((4, 2)), np.ones((4, 2)), np.ones((0, 2))), ValueError, r"\(P, d\)"),
+        ((np.ones((0, 2)), np.ones((4, 2)), np.ones((5, 2))), ValueError, "at least 1 points"),
+        ((np.ones((4, 2)), np.ones((4, 2)), np.ones((5, 2), np.float32)), TypeError, "float64"),
+        ((np.ones((4, 2)), np.ones((4, 2)), np.ones((5, 2)), np.ones(3)), ValueError, "weights"),
+    ],
+)
+def test_wrong_arguments(arguments, error, message):
+    with pytest.raises(error, match=message):
+        sliced_energy(*arguments)
