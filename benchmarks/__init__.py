@@ -1,0 +1,1 @@
+"""Time and memory of one gradient, beside other ways to compute it; see docs/benchmarks.md."""

@@ -1,0 +1,66 @@
+"""Pictures of the results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .measure import Row, fitted_exponent
+
+
+def plot_methods(path: Path, rows: Sequence[Row]) -> None:
+    """Median time of every method, one panel a shape."""
+    plt = _pyplot()
+    shapes = list(dict.fromkeys(row.shape for row in rows))
+    figure, panels = plt.subplots(
+        1, len(shapes), figsize=(3.6 * len(shapes), 4), squeeze=False, layout="constrained"
+    )
+    for shape, panel in zip(shapes, panels[0], strict=True):
+        timed = [row for row in rows if row.shape == shape and row.seconds is not None]
+        timed.sort(key=lambda row: -(row.seconds or 0))
+        colours = [_colour(row.method) for row in timed]
+        milliseconds = [1000 * (row.seconds or 0) for row in timed]
+        panel.barh([row.method for row in timed], milliseconds, color=colours)
+        panel.set_xscale("log")
+        panel.set_xlabel("ms, median")
+        panel.set_title(f"(N, d, P) = {shape}")
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def plot_scaling(path: Path, rows: Sequence[Row]) -> None:
+    """Time and peak extra memory over the number of points."""
+    plt = _pyplot()
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
+    for method in dict.fromkeys(row.method for row in rows):
+        own = [row for row in rows if row.method == method and row.seconds is not None]
+        if len(own) < 2:
+            continue
+        n = [row.shape.n for row in own]
+        label = f"{method}: N^{fitted_exponent(own):.2f}"
+        left.plot(n, [row.seconds for row in own], "o-", color=_colour(method), label=label)
+        known = [(row.shape.n, row.extra_bytes / 2**20) for row in own if row.extra_bytes]
+        if known:
+            right.plot(*zip(*known, strict=True), "o-", color=_colour(method))
+    left.set(xscale="log", yscale="log", xlabel="N = M", ylabel="s, median")
+    right.set(xscale="log", yscale="log", xlabel="N = M", ylabel="peak extra memory, MiB")
+    left.legend()
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def _colour(method: str) -> str:
+    if method.startswith("energyflow"):
+        return "tab:blue"
+    return {"floor": "tab:gray", "papers": "tab:red"}.get(method, "tab:orange")
+
+
+def _pyplot() -> Any:
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    import matplotlib.pyplot as plt
+
+    plt.rcParams["svg.hashsalt"] = "energyflow"
+    return plt
