@@ -170,7 +170,11 @@ def flow(
     ] = 10,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Go on from the result in --out, with the same options."),
+        typer.Option(
+            "--resume",
+            help="Go on from the result in --out, with its directions. Give the same --target, "
+            "--step-size and --momentum: they are not compared.",
+        ),
     ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Replace the result in --out by a new one.")
@@ -186,6 +190,8 @@ def flow(
         raise typer.BadParameter("--resume goes on, --force starts anew; give one of them")
     if source is not None and (init is not None or number is not None):
         raise typer.BadParameter("--source gives the particles; --init and -n make new ones")
+    if resume and not (source is None and init is None and number is None):
+        raise typer.BadParameter("--resume goes on from --out; --source, --init and -n start anew")
     _cli_flow.check_out(out, resume=resume, force=force)
     goal = _load_points(target)
     planned = ef.ParticleFlow(
@@ -206,9 +212,16 @@ def flow(
     else:
         shape = (number or len(goal), goal.shape[1])
         start = _cli_flow.initial_particles(init or "normal", shape, seed).astype(goal.dtype)
-    result, interrupted = _cli_flow.run_to(
-        planned, start, steps, record_every=record_every, progress=not quiet
-    )
+    try:
+        result, interrupted = _cli_flow.run_to(
+            planned, start, steps, record_every=record_every, progress=not quiet
+        )
+    except ef.FlowDiverged as error:
+        kept = _cli_flow.write_last_finite(out, error)
+        raise ValueError(
+            f"particles are not finite after step {error.step}; those before it are in {kept}. "
+            "A smaller --step-size or --momentum may help"
+        ) from error
     files = _cli_flow.write_flow(out, result) + _cli_flow.draw_flow(out, result, goal)
     energy = float(result.history_distance[-1])
     print(f"step {result.state['step']}, E = {energy:.6g}; written: {', '.join(map(str, files))}")

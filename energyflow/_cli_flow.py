@@ -14,19 +14,25 @@ from types import FrameType
 
 import numpy as np
 
-from . import FlowResult, ParticleFlow, _pictures
+from . import FlowDiverged, FlowResult, ParticleFlow, _pictures
 from ._files import Array, replacing
 
 RESULT = "flow.npz"
+PARTICLES = "particles.npy"
+HISTORY = "history.csv"
+LAST_FINITE = "last_finite.npy"
 
 
 def check_out(out: Path, *, resume: bool, force: bool) -> None:
     """Find out before a long run whether its result may be written to the folder `out`."""
-    there = (out / RESULT).is_file()
-    if resume and not there:
+    there = [out / name for name in (RESULT, PARTICLES, HISTORY) if (out / name).exists()]
+    odd = [path for path in there if not path.is_file()]
+    if odd:
+        raise ValueError(f"--out {out}: {odd[0]} is not a file, and stands in the way")
+    if resume and out / RESULT not in there:
         raise ValueError(f"--resume: there is no {out / RESULT} to go on from")
     if there and not (resume or force):
-        raise ValueError(f"{out / RESULT} exists: --resume goes on from it, --force replaces it")
+        raise ValueError(f"{there[0]} exists: --resume goes on from a result, --force replaces it")
     nearest = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
     if not nearest.is_dir():
         raise ValueError(f"--out {out}: {nearest} is a file, expected a folder")
@@ -83,16 +89,24 @@ def write_flow(out: Path, result: FlowResult) -> list[Path]:
     """Write `flow.npz`, `particles.npy` and `history.csv` (step, distance, seconds) to `out`."""
     out.mkdir(parents=True, exist_ok=True)
     result.save(out / RESULT)
-    with replacing(out / "particles.npy") as handle:
+    with replacing(out / PARTICLES) as handle:
         np.save(handle, result.particles, allow_pickle=False)
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(("step", "distance", "seconds"))
     columns = (result.history_step, result.history_distance, result.history_seconds)
     table.writerows(zip(*(column.tolist() for column in columns), strict=True))
-    with replacing(out / "history.csv") as handle:
+    with replacing(out / HISTORY) as handle:
         handle.write(text.getvalue().encode())
-    return [out / RESULT, out / "particles.npy", out / "history.csv"]
+    return [out / RESULT, out / PARTICLES, out / HISTORY]
+
+
+def write_last_finite(out: Path, error: FlowDiverged) -> Path:
+    """Keep the last finite particles of a flow that diverged."""
+    out.mkdir(parents=True, exist_ok=True)
+    with replacing(out / LAST_FINITE) as handle:
+        np.save(handle, error.particles, allow_pickle=False)
+    return out / LAST_FINITE
 
 
 def draw_flow(out: Path, result: FlowResult, target: Array) -> list[Path]:

@@ -9,12 +9,13 @@ import array_api_compat as compat
 import numpy as np
 from energyflow_backends import Array, namespace
 
-from ._checks import check_choice, check_count
+from ._checks import check_array, check_choice, check_count
 from ._constants import slicing_constant
 from ._projectors import DenseProjector
 from ._random import Rng, Source, as_source
 
 _IID_BLOCK = 64
+_SOBOL_DIMENSION = 21201
 _FRAME_NUMBERS = 2**23  # a Haar frame has at most this many numbers (64 MiB)
 
 
@@ -83,6 +84,8 @@ def resolve_slicing(name: str, d: int) -> str:
     check_choice("slicing", name, SLICINGS)
     if name == "equispaced" and d != 2:
         raise ValueError(f"slicing 'equispaced' needs points in 2 dimensions, got {d}")
+    if name == "sobol" and d > _SOBOL_DIMENSION:
+        raise ValueError(f"slicing 'sobol' serves up to {_SOBOL_DIMENSION} dimensions, got {d}")
     if name != "auto":
         return name
     if d == 2:
@@ -195,6 +198,8 @@ def sample_projections(
     Hertrich, Jahn, Quellmalz, "Fast Summation of Radial Kernels via QMC Slicing", ICLR 2025.
     """
     n, d = check_count("n", n), check_count("d", d)
+    if like is not None:
+        check_array("like", like)
     family = resolve_slicing(check_choice("method", method, SLICINGS), d)
     drawn = SampledProjector(family, n, d, as_source(rng)).directions()
     return drawn if like is None else DenseProjector(drawn).matrix(like)

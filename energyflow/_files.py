@@ -4,6 +4,7 @@ import errno
 import os
 import secrets
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise FileNotFoundError(errno.ENOENT, "no such folder", str(target.parent))
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, "a folder stands in the way", str(target))
+    if target.is_symlink() or (target.exists() and not target.is_file()):
+        raise OSError(errno.EINVAL, "not a regular file", str(target))
     part = target.with_name(f".{target.stem}.{secrets.token_hex(4)}.part{target.suffix}")
     try:
         with part.open("xb") as handle:
@@ -91,7 +94,7 @@ def _read_npz(path: Path, key: str | None = None) -> Array:
                 raise ValueError(f"{path} has no array {chosen!r}; it holds {', '.join(members)}")
             with archive.open(members[chosen]) as handle:
                 return _read_npy_stream(handle, f"{path}:{chosen}")
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
         raise ValueError(f"{path}: expected a .npz archive: {_line(error)}") from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from numbers import Real
@@ -124,9 +125,8 @@ class FlowResult:
                     raise ValueError(f"it has no {', '.join(missing)}")
                 arrays = {name: file[name] for name in names}
             state = json.loads(str(arrays.pop("state")))
-            if state.get("format") != _FORMAT:
-                raise ValueError(f"its format is {state.get('format')!r}, expected {_FORMAT}")
-        except (ValueError, EOFError, AttributeError, TypeError, BadZipFile) as error:
+            _check_saved(arrays, state)
+        except (ValueError, EOFError, AttributeError, TypeError, BadZipFile, zlib.error) as error:
             raise ValueError(f"{path} is not a saved flow: {error}") from None
         if like is not None:
             xp, device = namespace(like), compat.device(like)
@@ -195,6 +195,11 @@ class ParticleFlow:
         _check_cloud("target", target, "M")
         if target_weights is not None:
             check_weights("target_weights", target_weights, "target", target)
+            if target_weights.ndim != 1:
+                raise ValueError(
+                    f"target_weights must have shape ({target.shape[0]},), "
+                    f"got {shape(target_weights)}"
+                )
         self.target = target
         self.target_weights = target_weights
         self.exponent = check_exponent(exponent)
@@ -226,7 +231,7 @@ class ParticleFlow:
             The distance is recorded after every so many steps, and at the end.
         callback : callable, optional
             Called as ``callback(step, particles, distance)`` whenever the distance is recorded;
-            the flow ends early when it returns True.
+            the flow ends early when it returns something true.
         progress : bool
             Show a bar with the distance and the rate on standard error.
 
@@ -263,7 +268,7 @@ class ParticleFlow:
                     distance = float(value)
                     walk.history.append((walk.step, distance, perf_counter() - clock))
                     bar.update(walk.step - first, distance=distance)
-                    if callback is not None and callback(walk.step, walk.x, distance) is True:
+                    if callback is not None and callback(walk.step, walk.x, distance):
                         break
                 if walk.step == last:
                     break
@@ -271,7 +276,7 @@ class ParticleFlow:
         return walk.result(self._settings(), source)
 
     def _look(self, walk: _Walk, source: Source, *, moving: bool) -> tuple[Array, Array]:
-        """The distance to the target where the particles are, and its gradient if they move on."""
+        """The distance to the target, and N grad F if the particles move on."""
         xp = namespace(walk.x)
         _n, d = walk.x.shape
         dtype = working_dtype(walk.x, self.target)
@@ -287,8 +292,8 @@ class ParticleFlow:
             )  # fmt: skip
         except backends.NonFiniteValue:
             raise FlowDiverged(walk.step, walk.previous) from None
-        if gradient is not None:
-            gradient = xp.astype(gradient[0, ...], walk.x.dtype, copy=False)
+        if gradient is not None:  # scaled before it is rounded: F = E / 2, times N
+            gradient = xp.astype(gradient[0, ...] * (walk.x.shape[0] / 2), walk.x.dtype, copy=False)
         return value[0, ...], gradient
 
     def _settings(self) -> dict[str, Any]:
@@ -312,8 +317,7 @@ class _Walk:
     """Particles on their way: positions, velocity, steps done, and what was recorded."""
 
     def __init__(self, x: Array) -> None:
-        self.x = x
-        self.previous = x
+        self.x = self.previous = backends.detached(x)
         self.velocity: Array | None = None
         self.step = 0
         self.key: list[int] | None = None
@@ -336,7 +340,7 @@ class _Walk:
 
     def advance(self, gradient: Array, step_size: float, momentum: float) -> None:
         with np.errstate(over="ignore", invalid="ignore"):  # found at the next look
-            velocity = gradient * (self.x.shape[0] / 2)  # F = E / 2
+            velocity = gradient
             if self.velocity is not None:
                 velocity = velocity + momentum * self.velocity
             self.previous, self.x = self.x, self.x - step_size * velocity
@@ -385,4 +389,30 @@ def _schedule(name: str, schedule: Schedule) -> Callable[[int], float]:
 
 
 def _host(array: Any) -> NDArray[Any]:
-    return np.asarray(compat.to_device(array, "cpu") if compat.is_array_api_obj(array) else array)
+    """A NumPy array of the same numbers; bfloat16, which NumPy lacks, becomes float32."""
+    library = backends.library_of(array)
+    if library == "torch":
+        host = array.detach().cpu()
+        return np.asarray(host.float() if "bfloat16" in str(host.dtype) else host)
+    return np.asarray(array.get() if library == "cupy" else array)
+
+
+def _check_saved(arrays: dict[str, NDArray[Any]], state: Any) -> None:
+    """What `save` writes has these shapes and types; anything else is a ValueError."""
+    if not isinstance(state, dict) or state.get("format") != _FORMAT:
+        found = state.get("format") if isinstance(state, dict) else state
+        raise ValueError(f"its format is {found!r}, expected {_FORMAT}")
+    step, key = state.get("step"), state.get("key")
+    if type(step) is not int or step < 0:
+        raise ValueError(f"its step is {step!r}, expected a whole number")
+    words = key if isinstance(key, list) else [None]
+    if key is not None and not (
+        len(words) == 2 and all(type(w) is int and 0 <= w < 2**64 for w in words)
+    ):
+        raise ValueError(f"its key is {key!r}, expected two 64-bit numbers or none")
+    particles, velocity = arrays["particles"], arrays["velocity"]
+    if particles.ndim != 2 or velocity.shape != particles.shape:
+        raise ValueError(f"it has particles {particles.shape} and velocity {velocity.shape}")
+    lengths = {arrays[name].shape for name in _HISTORY}
+    if len(lengths) != 1 or len(next(iter(lengths))) != 1:
+        raise ValueError(f"its histories have shapes {sorted(lengths)}, expected one length")

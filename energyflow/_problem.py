@@ -60,12 +60,13 @@ class Problem:
             raise ValueError(
                 f"x and y must be small enough for their distance to be finite in {self.dtype}"
             ) from None
-        value = xp.astype(xp.reshape(value, batch), kept, copy=False)
-        gradients = (
-            None if g is None else xp.astype(xp.reshape(g, v.shape), v.dtype, copy=False)
-            for g, v in ((gx, x), (gy, y))
-        )
-        return value, *gradients
+        with np.errstate(over="ignore"):  # beyond the range of float16 lies infinity
+            value = xp.astype(xp.reshape(value, batch), kept, copy=False)
+            gx, gy = (
+                None if g is None else xp.astype(xp.reshape(g, v.shape), v.dtype, copy=False)
+                for g, v in ((gx, x), (gy, y))
+            )
+        return value, gx, gy
 
     def value(self, operation: Callable[..., Result]) -> Array:
         """The value, known to automatic differentiation."""

@@ -2,6 +2,7 @@
 
 from ._arrays import Array as Array
 from ._arrays import describe as describe
+from ._arrays import detached as detached
 from ._arrays import dtype_name as dtype_name
 from ._arrays import known_values as known_values
 from ._arrays import library_of as library_of

@@ -50,7 +50,8 @@ def library_of(array: object) -> str | None:
 
 def dtype_name(array: Array) -> str:
     """Name of the dtype, the same in every library: 'float32'."""
-    return str(array.dtype).rpartition(".")[2]
+    name = getattr(array.dtype, "name", None)  # of NumPy's dtypes: without the byte order
+    return name if isinstance(name, str) else str(array.dtype).rpartition(".")[2]
 
 
 def describe(array: Array) -> ArrayInfo:
@@ -100,13 +101,15 @@ def detached(array: Array) -> Array:
 
 def to_numpy(array: Array) -> np.ndarray[Any, Any]:
     """A NumPy view of an array in ordinary memory (no copy), read-only where that is promised."""
-    return np.asarray(detached(array))
+    if library_of(array) == "torch":
+        return np.asarray(array.detach().resolve_conj().resolve_neg().numpy())
+    return np.asarray(array)
 
 
 def _torch_traced(array: Array) -> bool:
     import torch
 
-    if torch.compiler.is_compiling() or type(array).__name__ == "FakeTensor":
+    if torch.compiler.is_compiling() or type(array).__name__ == "FakeTensor" or array.is_meta:
         return True
     return array.device.type == "cuda" and torch.cuda.is_current_stream_capturing()
 
@@ -114,7 +117,10 @@ def _torch_traced(array: Array) -> bool:
 def _jax_traced(array: Array) -> bool:
     import jax
 
-    return isinstance(array, jax.core.Tracer)
+    if isinstance(array, jax.core.Tracer):
+        return True
+    # a constant met while tracing: what is computed from it is traced
+    return isinstance(array.ravel()[:1], jax.core.Tracer)
 
 
 def _jax_device(array: Array) -> str:

@@ -9,7 +9,7 @@ from typing import ClassVar
 import array_api_compat as compat
 
 from ._arrays import Array, ArrayInfo, known_values, namespace, widest_dtypes
-from ._pairwise import euclidean_distances, pair_sums
+from ._pairwise import COORDINATES, euclidean_distances, pair_sums
 from ._projector import Projector
 
 MEMORY_BUDGET = 64 * 2**20  # bytes of extra memory that a chunk of slices or a tile may take
@@ -122,7 +122,7 @@ class Backend:
 
     def tile_numbers(self) -> int:
         """How many pairs a tile may hold within the memory budget."""
-        return MEMORY_BUDGET // (8 * Backend.scratch)
+        return MEMORY_BUDGET // (8 * (Backend.scratch + 2 * COORDINATES))
 
     def slices_at_once(self, n: int, m: int, d: int, exponent: float) -> int:
         """How many slices of one pair of sets stay within the memory budget."""

@@ -29,7 +29,7 @@ def sliced_value_and_gradient(
     chunk_size: int | None = None,
 ) -> Result:
     """Sliced energy distances (B,) and gradients (B, N, d), (B, M, d) by the backend in charge."""
-    backend = select(x, exponent=exponent)
+    backend = select(x)
 
     def run(x: Array, y: Array, a: Array | None, b: Array | None) -> Result:
         return backend.sliced_value_and_gradient(
@@ -52,7 +52,7 @@ def exact_value_and_gradient(
     chunk_size: int | None = None,
 ) -> Result:
     """Energy distances (B,) and gradients by sums over all pairs, by the backend in charge."""
-    backend = select(x, exponent=exponent)
+    backend = select(x)
 
     def run(x: Array, y: Array, a: Array | None, b: Array | None) -> Result:
         return backend.exact_value_and_gradient(

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from ._arrays import Array, namespace
 
-_COORDINATES = 8  # up to this dimension, differences are formed one coordinate at a time
+COORDINATES = 8  # up to this dimension, differences are formed one coordinate at a time
 
 
 def pair_sums(
@@ -72,8 +72,8 @@ def euclidean_distances(tile: Array, z: Array) -> Array:
     if z.shape[2] == 1:
         return xp.abs(tile - xp.matrix_transpose(z))
     squares: Array = 0.0
-    for k in range(0, z.shape[2], _COORDINATES):
-        block = slice(k, min(k + _COORDINATES, z.shape[2]))
+    for k in range(0, z.shape[2], COORDINATES):
+        block = slice(k, min(k + COORDINATES, z.shape[2]))
         difference = tile[:, :, None, block] - z[:, None, :, block]
         squares = squares + xp.sum(difference * difference, axis=3)
     return xp.sqrt(squares)
@@ -82,7 +82,7 @@ def euclidean_distances(tile: Array, z: Array) -> Array:
 def _weighted_differences(force: Array, tile: Array, z: Array) -> Array:
     """Sum over l of force_kl (z_k - z_l), (B, T, d)."""
     xp = namespace(z)
-    if z.shape[2] <= _COORDINATES:
+    if z.shape[2] <= COORDINATES:
         columns = [
             xp.sum(force * (tile[:, :, k, None] - z[:, None, :, k]), axis=2)
             for k in range(z.shape[2])

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 import os
 from collections.abc import Iterator
@@ -111,14 +110,14 @@ def show_backends() -> BackendTable:
     return BackendTable(rows)
 
 
-def select(array: Array, *, exponent: float) -> Backend:
+def select(array: Array) -> Backend:
     """The backend for arrays like this one."""
     info = describe(array)
     name = _chosen.get() or os.environ.get("ENERGYFLOW_BACKEND") or None
-    return _explicit(name, info, exponent) if name else _automatic(info, exponent)
+    return _explicit(name, info) if name else _automatic(info)
 
 
-def _explicit(name: str, info: ArrayInfo, exponent: float) -> Backend:
+def _explicit(name: str, info: ArrayInfo) -> Backend:
     backend = _backend(name)
     reason = backend.missing() or backend.refuses(info)
     if reason is None:
@@ -130,7 +129,7 @@ def _explicit(name: str, info: ArrayInfo, exponent: float) -> Backend:
 
 
 @cache
-def _automatic(info: ArrayInfo, exponent: float) -> Backend:
+def _automatic(info: ArrayInfo) -> Backend:
     passed_over: list[str] = []
     for backend in _BACKENDS.values():
         reason = backend.missing() or backend.refuses(info)
@@ -150,8 +149,10 @@ def _backend(name: str) -> Backend:
 
 
 def _version(module: str) -> str:
+    from importlib import metadata  # a quarter of the time of importing this package
+
     try:
-        return importlib.metadata.version(module)
-    except importlib.metadata.PackageNotFoundError:  # a distribution of another name, as CuPy's
-        names = importlib.metadata.packages_distributions().get(module, [])
-        return importlib.metadata.version(names[0]) if names else "unknown"
+        return metadata.version(module)
+    except metadata.PackageNotFoundError:  # a distribution of another name, as CuPy's
+        names = metadata.packages_distributions().get(module, [])
+        return metadata.version(names[0]) if names else "unknown"

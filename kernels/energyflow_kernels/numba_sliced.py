@@ -30,6 +30,8 @@ _CHUNK = 8 << 20
 _PRODUCT_CHUNK = 24 << 20
 _BLOCK_POINTS = 1 << 13
 _SHARED_TERMS = 1 << 18
+_SERIAL_PRODUCT = 1 << 23
+_UNTHREADED = 1 << 18
 
 
 class _Task(NamedTuple):
@@ -84,6 +86,25 @@ def _fused(task: _Task) -> None:
                 _add_back(slopes[: len(rays)], rays, out, task.n_threads)
 
 
+def _product(left: Floats, right: Floats, out: Floats) -> None:
+    """Write left times right into out, in blocks too small for BLAS to share among threads.
+
+    Waking BLAS threads for a product of a millisecond can take longer than the product; a block
+    of 2^18 multiplications is one thread's work in OpenBLAS. Large products go whole.
+    """
+    (rows, inner), columns = left.shape, right.shape[1]
+    if rows * inner * columns > _SERIAL_PRODUCT:
+        np.matmul(left, right, out=out)
+        return
+    step = max(16, _UNTHREADED // (inner * min(rows, columns)))
+    for start in range(0, max(rows, columns), step):
+        part = slice(start, start + step)
+        if columns >= rows:
+            np.matmul(left, right[:, part], out=out[:, part])
+        else:
+            np.matmul(left[part], right, out=out[part])
+
+
 def _by_products(task: _Task) -> None:
     """Project and project back by matrix products, chunk by chunk; gradients replace the rows."""
     x, y, gx, gy = task.x, task.y, task.gx, task.gy
@@ -96,14 +117,15 @@ def _by_products(task: _Task) -> None:
     for start in range(0, len(task.directions), chunk):
         rays = task.directions[start : start + chunk]
         values = task.values[start : start + chunk]
-        px = np.matmul(rays, x.T, out=rows_x[: len(rays)])
-        py = np.matmul(rays, y.T, out=rows_y[: len(rays)])
+        px, py = rows_x[: len(rays)], rows_y[: len(rays)]
+        _product(rays, x.T, px)
+        _product(rays, y.T, py)
         side_x = Side(*flat_rows(px), n_x, *task.a, flat_gradient(None if gx is None else px, x))
         side_y = Side(*flat_rows(py), n_y, *task.b, flat_gradient(None if gy is None else py, y))
         solve(side_x, side_y, None, values, scratch, unbiased=task.unbiased)
         for slopes, out in ((px, gx), (py, gy)):
             if out is not None and start == 0:
-                np.matmul(slopes.T, rays, out=out)
+                _product(slopes.T, rays, out)
             elif out is not None:
                 out += slopes.T @ rays
 

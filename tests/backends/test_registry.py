@@ -42,7 +42,7 @@ def test_arrays_in_ordinary_memory_are_viewed() -> None:
 
     with ef.use_backend("numpy"):
         for array in (torch.asarray(X), jnp.asarray(X)):
-            backend = select(array, exponent=1.0)
+            backend = select(array)
             assert backend.name == "numpy"
             view = backend.adopt(array)
             assert not view.flags.owndata
@@ -78,21 +78,21 @@ def test_a_missing_library_raises_at_once() -> None:
 def test_choices_nest_and_end_and_stay_in_their_thread() -> None:
     with ef.use_backend("array-api"):
         with ef.use_backend("numpy"):
-            assert select(X, exponent=1.0).name == "numpy"
-        assert select(X, exponent=1.0).name == "array-api"
+            assert select(X).name == "numpy"
+        assert select(X).name == "array-api"
         seen: list[str] = []
-        thread = threading.Thread(target=lambda: seen.append(select(X, exponent=1.0).name))
+        thread = threading.Thread(target=lambda: seen.append(select(X).name))
         thread.start()
         thread.join()
         assert seen != ["array-api"]
-    assert select(X, exponent=1.0).name != "array-api"
+    assert select(X).name != "array-api"
 
 
 def test_environment_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENERGYFLOW_BACKEND", "array-api")
-    assert select(X, exponent=1.0).name == "array-api"
+    assert select(X).name == "array-api"
     with ef.use_backend("numpy"):
-        assert select(X, exponent=1.0).name == "numpy"
+        assert select(X).name == "numpy"
 
 
 def test_errors_survive_pickling() -> None:

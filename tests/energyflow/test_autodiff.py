@@ -110,6 +110,14 @@ def test_jax_vmap_and_key(sets: tuple) -> None:
     assert drawn(jax.random.key(0)) != drawn(jax.random.key(1))
 
 
+def test_jax_weights_that_are_constants_of_a_jitted_function(sets: tuple) -> None:
+    x, y = (jnp.asarray(s) for s in sets)
+    a = np.random.default_rng(0).dirichlet(np.ones(len(sets[0])))
+    weights = jnp.asarray(a)
+    found = jax.jit(lambda u, v: ef.sliced_energy_distance(u, v, weights, rng=0))(x, y)
+    np.testing.assert_allclose(found, ef.sliced_energy_distance(*sets, a, rng=0), rtol=1e-9)
+
+
 def test_jax_without_double_precision() -> None:
     import subprocess
     import sys

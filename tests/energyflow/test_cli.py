@@ -401,7 +401,6 @@ BAD = {
     "momentum": (*FLOW, "--momentum", "1"),
     "step size": (*FLOW, "--step-size", "0"),
     "init": (*FLOW, "--init", "zeros"),
-    "diverges": (*FLOW, "--steps", "9", "--step-size", "1e308"),
     "NaN in the target": (*FLOW, "--target", "nan.npy"),
     "demo without steps": ("demo", "--steps", "0", "--out", "new"),
     "demo into a file": ("demo", "--steps", "1", "--out", "file"),
@@ -420,6 +419,37 @@ def test_bad_input_gets_one_line_and_leaves_nothing(data, run, case):
     assert sorted(path.name for path in data.iterdir()) == before
 
 
+def test_a_flow_that_diverges_keeps_its_last_finite_particles(data, run):
+    status, _, err = run(*FLOW, "--steps", "9", "--step-size", "1e308")
+    assert status == 1
+    assert err.count("\n") == 1
+    (kept,) = data.rglob("last_finite.npy")
+    assert kept.name in err
+    assert np.isfinite(np.load(kept)).all()
+
+
+def test_results_in_the_way_are_not_replaced(data, run):
+    (data / "run").mkdir()
+    np.save(data / "run" / "particles.npy", np.zeros(3))
+    status, _, err = run("flow", "--target", "x2.npy", "--steps", "1", "--out", "run")
+    assert status == 1
+    assert "particles.npy exists" in err
+    status, _, err = run(
+        "flow",
+        "--target",
+        "x2.npy",
+        "--steps",
+        "1",
+        "--out",
+        "run",
+        "--resume",
+        "--source",
+        "x2.npy",
+    )
+    assert status == 2
+    assert "--source" in err
+
+
 def test_the_line_names_what_is_wrong(data, run):
     for case, told in {
         "missing file": "y9.npy",
@@ -431,7 +461,6 @@ def test_the_line_names_what_is_wrong(data, run):
         "no target": "--target",
         "out is a file": "file",
         "nothing to resume": "flow.npz",
-        "diverges": "step",
     }.items():
         assert told in run(*BAD[case])[2]
 

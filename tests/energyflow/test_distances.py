@@ -367,6 +367,15 @@ def test_chunks_change_nothing(chunk_size: int, exponent: float, rng: np.random.
     )
 
 
+def test_byte_order_and_strides_do_not_matter(rng: np.random.Generator) -> None:
+    x, y = rng.normal(size=(30, 3)), rng.normal(size=(20, 3))
+    value, gradient = ef.sliced_energy_value_and_gradient(x, y, rng=0)
+    for view in (x.astype(">f8"), x[::-1][::-1], np.asfortranarray(x), np.repeat(x, 2, 1)[:, ::2]):
+        again, slope = ef.sliced_energy_value_and_gradient(view, y, rng=0)
+        assert again == pytest.approx(value, rel=1e-12)
+        np.testing.assert_allclose(slope, gradient, atol=1e-12)
+
+
 def test_nothing_is_modified(rng: np.random.Generator) -> None:
     x, y = rng.normal(size=(30, 3)) + 1e3, rng.normal(size=(20, 3)) + 1e3
     a = rng.dirichlet(np.ones(30))

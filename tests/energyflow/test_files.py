@@ -158,3 +158,14 @@ def test_links_are_followed_and_modes_are_the_usual_ones(tmp_path):
     assert (tmp_path / "link").is_symlink()
     written = (tmp_path / "real" / "a.bin").stat()
     assert stat.S_IMODE(written.st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
+
+
+def test_only_regular_files_are_replaced(tmp_path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for name in ("pipe", "loop"):
+        with pytest.raises(OSError), replacing(tmp_path / name):  # noqa: PT011
+            pass
+    assert (tmp_path / "pipe").is_fifo()
+    assert (tmp_path / "loop").is_symlink()
+    assert len(list(tmp_path.iterdir())) == 2

@@ -1,5 +1,7 @@
 """Flows: known answers, the rate at which they fall, going on, and how they fail."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -185,6 +187,53 @@ def test_going_on_with_other_settings_is_refused(rng: np.random.Generator) -> No
     result = quiet(ef.ParticleFlow(x, n_projections=8), x + 1, 2)
     with pytest.raises(ValueError, match=r"n_projections = 9 .* got one with 8"):
         quiet(ef.ParticleFlow(x, n_projections=9), result, 2)
+
+
+def test_every_library_saves(tmp_path, xp, rng: np.random.Generator) -> None:
+    x = xp.asarray(rng.normal(size=(10, 2)))
+    result = quiet(ef.ParticleFlow(x + 1, rng=0), x, 3)
+    result.save(tmp_path / "flow.npz")
+    loaded = ef.FlowResult.load(tmp_path / "flow.npz")
+    np.testing.assert_array_equal(loaded.particles, xp.to_numpy(result.particles))
+
+
+def test_a_flow_keeps_no_graph(tmp_path, rng: np.random.Generator) -> None:
+    import torch
+
+    x = torch.asarray(rng.normal(size=(10, 2))).requires_grad_()
+    result = quiet(ef.ParticleFlow(x.detach() + 1, rng=0), x, 3)
+    assert not result.particles.requires_grad
+    result.save(tmp_path / "flow.npz")
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ({"step": None}, "its step is None"),
+        ({"step": 4.7}, r"its step is 4\.7"),
+        ({"step": -5}, "its step is -5"),
+        ({"key": [1]}, "its key is"),
+        ({"key": [-1, 2]}, "its key is"),
+        ({"key": "zz"}, "its key is 'zz'"),
+        ({"format": 2}, "its format is 2, expected 1"),
+    ],
+)
+def test_a_damaged_state_is_refused(tmp_path, fault: dict, message: str, rng) -> None:
+    x = rng.normal(size=(10, 2))
+    result = quiet(ef.ParticleFlow(x + 1, rng=0), x, 3)
+    result.state.update(fault)
+    result.save(tmp_path / "flow.npz")
+    with pytest.raises(ValueError, match=rf"flow\.npz is not a saved flow: {message}"):
+        ef.FlowResult.load(tmp_path / "flow.npz")
+
+
+def test_damaged_arrays_are_refused(tmp_path, rng: np.random.Generator) -> None:
+    x = rng.normal(size=(10, 2))
+    good = quiet(ef.ParticleFlow(x + 1, rng=0), x, 3)
+    for name, value in (("velocity", x[:1]), ("history_step", np.arange(1)), ("particles", x[0])):
+        replace(good, **{name: value}).save(tmp_path / "flow.npz")
+        with pytest.raises(ValueError, match=r"flow\.npz is not a saved flow: it"):
+            ef.FlowResult.load(tmp_path / "flow.npz")
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04broken"])
