@@ -74,8 +74,8 @@ def check_together(first: str, x: Array, second: str, y: Array) -> None:
             f"{first} and {second} must come from one array library, "
             f"got {libraries[0]} and {libraries[1]}"
         )
-    if not (known_values(x) and known_values(y)):
-        return
+    if libraries[0] != "torch" and not (known_values(x) and known_values(y)):
+        return  # only torch knows the device of a tensor without values
     devices = compat.device(x), compat.device(y)
     if devices[0] != devices[1]:
         raise TypeError(

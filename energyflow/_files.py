@@ -2,7 +2,6 @@
 
 import errno
 import os
-import secrets
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -29,7 +28,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise IsADirectoryError(errno.EISDIR, "a folder stands in the way", str(target))
     if target.is_symlink() or (target.exists() and not target.is_file()):
         raise OSError(errno.EINVAL, "not a regular file", str(target))
-    part = target.with_name(f".{target.stem}.{secrets.token_hex(4)}.part{target.suffix}")
+    part = target.with_name(f".{target.stem}.{os.urandom(4).hex()}.part{target.suffix}")
     try:
         with part.open("xb") as handle:
             yield handle

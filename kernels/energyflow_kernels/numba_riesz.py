@@ -1,23 +1,16 @@
 """Energy distances of rows for any exponent, in near-linear time, with Numba."""
 
 import math
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
 from energyflow_kernels.numba_riesz_kernels import DECAY, riesz_row
+from energyflow_kernels.numba_threads import share, usable_threads
 
 # Rows with fewer points in all than this are not worth handing to threads.
 _THREADED_POINTS = 1 << 13
-
-
-def _thread_count(n_threads: int | None) -> int:
-    if n_threads is None:
-        n_threads = int(os.environ.get("ENERGYFLOW_NUM_THREADS", 0)) or len(os.sched_getaffinity(0))
-    return max(1, n_threads)
 
 
 def riesz_rows(
@@ -101,11 +94,10 @@ def riesz_rows(
         if gy is not None:
             gy[row] = gradient[n:]
 
-    threads = min(_thread_count(n_threads), n_rows)
-    if threads <= 1 or n_rows * (n + m) < _THREADED_POINTS:
-        for row in range(n_rows):
+    def work(thread: int, start: int, stop: int) -> None:
+        for row in range(start, stop):
             compute(row)
-    else:
-        with ThreadPoolExecutor(threads) as workers:
-            list(workers.map(compute, range(n_rows)))
+
+    n_threads = usable_threads() if n_threads is None else n_threads
+    share(work, n_rows, 1, n_threads if n_rows * (n + m) >= _THREADED_POINTS else 1)
     return values, gx, gy

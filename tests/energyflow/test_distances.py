@@ -424,3 +424,26 @@ def test_far_offset_costs_no_precision(rng: np.random.Generator) -> None:
     far = ef.sliced_energy_value_and_gradient(x + 2.0**30, y + 2.0**30, rng=0)
     for one, other in zip(near, far, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-12)
+
+
+# -- memory --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backend", ["numba", "numpy", "array-api"])
+@pytest.mark.parametrize("exact", [False, True])
+def test_extra_memory_is_bounded(backend: str, exact: bool, rng: np.random.Generator) -> None:
+    import tracemalloc
+
+    n = 1500 if exact else 20_000
+    x, y = rng.normal(size=(n, 10)), rng.normal(size=(n, 10))
+    theta = ef.sample_projections(64, 10, rng=0)
+    with ef.use_backend(backend):
+        ef.sliced_energy_gradient(x[:9], y[:9], projections=theta)  # compile first
+        tracemalloc.start()
+        if exact:
+            ef.energy_gradient(x, y)
+        else:
+            ef.sliced_energy_gradient(x, y, projections=theta)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak <= 64 * 2**20 + 16 * 8 * 2 * n  # and a small multiple of N + M numbers
