@@ -94,6 +94,7 @@ def _read_npz(path: Path, key: str | None = None) -> Array:
             with archive.open(members[chosen]) as handle:
                 return _read_npy_stream(handle, f"{path}:{chosen}")
     except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
+        # the last two: encrypted members, and ways of compressing that zipfile does not know
         raise ValueError(f"{path}: expected a .npz archive: {_line(error)}") from error
 
 

@@ -342,7 +342,7 @@ class _Walk:
         with np.errstate(over="ignore", invalid="ignore"):  # found at the next look
             velocity = gradient
             if self.velocity is not None:
-                velocity = velocity + momentum * self.velocity
+                velocity = gradient + momentum * self.velocity
             self.previous, self.x = self.x, self.x - step_size * velocity
         self.velocity = velocity
         self.step += 1

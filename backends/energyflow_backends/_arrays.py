@@ -117,10 +117,8 @@ def _torch_traced(array: Array) -> bool:
 def _jax_traced(array: Array) -> bool:
     import jax
 
-    if isinstance(array, jax.core.Tracer):
-        return True
-    # a constant met while tracing: what is computed from it is traced
-    return isinstance(array.ravel()[:1], jax.core.Tracer)
+    # a constant met while tracing counts too: whatever is computed then is traced
+    return isinstance(array, jax.core.Tracer) or isinstance(jax.numpy.empty(()), jax.core.Tracer)
 
 
 def _jax_device(array: Array) -> str:
