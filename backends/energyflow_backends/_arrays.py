@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import array_api_compat as compat
@@ -33,6 +34,8 @@ class ArrayInfo:
 
 def library_of(array: object) -> str | None:
     """Name of the array library that `array` belongs to, or None where it belongs to none."""
+    if type(array) is np.ndarray:  # the common case, asked for many times a call
+        return "numpy"
     if compat.is_numpy_array(array):
         return "numpy"
     if compat.is_torch_array(array):
@@ -50,8 +53,14 @@ def library_of(array: object) -> str | None:
 
 def dtype_name(array: Array) -> str:
     """Name of the dtype, the same in every library: 'float32'."""
-    name = getattr(array.dtype, "name", None)  # of NumPy's dtypes: without the byte order
-    return name if isinstance(name, str) else str(array.dtype).rpartition(".")[2]
+    if library_of(array) == "numpy":
+        return _numpy_name(array.dtype)
+    return str(array.dtype).rpartition(".")[2]
+
+
+@cache
+def _numpy_name(dtype: np.dtype[Any]) -> str:
+    return dtype.name  # without the byte order
 
 
 def describe(array: Array) -> ArrayInfo:
@@ -81,7 +90,7 @@ def namespace(array: Array) -> Any:
 
 def known_values(array: Array) -> bool:
     """Whether the array's values can be looked at now (not traced, captured or lazy)."""
-    return not describe(array).traced
+    return library_of(array) == "numpy" or not describe(array).traced
 
 
 def widest_dtypes(array: Array) -> tuple[Any, Any]:

@@ -65,6 +65,10 @@ class Backend:
         """Euclidean distances (B, T, L) between (B, T, d) and (B, L, d)."""
         return euclidean_distances(tile, z)
 
+    def extremes(self, x: Array) -> tuple[Array, Array]:
+        """Least and greatest number of each coordinate, (B, 1, d) both."""
+        return extremes(x)
+
     # -- the one operation that must be fast -----------------------------------------------------
 
     def sliced_value_and_gradient(
@@ -90,7 +94,7 @@ class Backend:
         dtype, wide = x.dtype, widest_dtypes(x)[0]
         if exponent < 1:  # the gradient is singular at 0: projections need every bit
             x, y, a, b = (None if v is None else xp.astype(v, wide) for v in (x, y, a, b))
-        x, y = centred(x, y)
+        x, y = centred(x, y, extremes=self.extremes)
         slices = chunk_size or self.slices_at_once(n, m, x.shape[2], exponent)
         slices = min(slices, projector.n_projections)
         sets = max(1, MEMORY_BUDGET // (8 * self.scratch * slices * (n + m)))
@@ -103,9 +107,9 @@ class Backend:
             for block in projector.blocks(slices):
                 new = self.block(
                     x[part, ...], y[part, ...], weights[0], weights[1], block,
-                    exponent=exponent, estimator=estimator, wrt=wrt,
+                    exponent=exponent, estimator=estimator, wrt=wrt, scale=scale,
                 )  # fmt: skip
-                sums = new if sums is None else _add(sums, new)
+                sums = new if sums is None else added(sums, new)
             assert sums is not None
             values.append(sums[0])
             x_parts.append(sums[1])
@@ -115,7 +119,7 @@ class Backend:
             if parts[0] is None:
                 return None
             whole = parts[0] if len(parts) == 1 else xp.concat(parts, axis=0)
-            return xp.astype(whole * scale, dtype)
+            return xp.astype(whole, dtype, copy=False)
 
         value = joined(values)
         return value, joined(x_parts), joined(y_parts)
@@ -139,8 +143,9 @@ class Backend:
         exponent: float,
         estimator: str,
         wrt: tuple[str, ...],
+        scale: float,
     ) -> Result:
-        """Sums over the slices of one projector, unscaled: values (B,) and gradients."""
+        """Sums over the slices of one projector, times `scale`: values (B,) and gradients."""
         xp = namespace(x)
         xs, ys = projector.project(x), projector.project(y)  # (B, P, N), (B, P, M)
         shape = xs.shape[:2]
@@ -157,11 +162,13 @@ class Backend:
             rows(xs), rows(ys), row_weights(a), row_weights(b),
             exponent=exponent, estimator=estimator, wrt=wrt,
         )  # fmt: skip
-        back = (
-            None if g is None else projector.project_back(xp.reshape(g, (*shape, g.shape[1])))
-            for g in (gx, gy)
-        )
-        return xp.sum(xp.reshape(value, shape), axis=1), *back
+
+        def back(g: Array | None) -> Array | None:
+            if g is None:
+                return None
+            return projector.project_back(xp.reshape(g, (*shape, g.shape[1]))) * scale
+
+        return xp.sum(xp.reshape(value, shape), axis=1) * scale, back(gx), back(gy)
 
     def rows(
         self,
@@ -352,7 +359,19 @@ def _cdf(above: Array, count: int, weights: Array | None) -> Array:
     return xp.astype(above, widest_dtypes(above)[0]) / (count if weights is None else 1)
 
 
-def centred(x: Array, y: Array, *, always: bool = False) -> tuple[Array, Array]:
+def extremes(x: Array) -> tuple[Array, Array]:
+    """Least and greatest number of each coordinate, (B, 1, d) both."""
+    xp = namespace(x)
+    return xp.min(x, axis=1, keepdims=True), xp.max(x, axis=1, keepdims=True)
+
+
+def centred(
+    x: Array,
+    y: Array,
+    *,
+    always: bool = False,
+    extremes: Callable[[Array], tuple[Array, Array]] = extremes,
+) -> tuple[Array, Array]:
     """Both sets (B, ., d) moved by the midrange of the pooled points.
 
     Far offsets then cost no precision. Where the data lie near the origin already, nothing is
@@ -360,8 +379,8 @@ def centred(x: Array, y: Array, *, always: bool = False) -> tuple[Array, Array]:
     points.
     """
     xp = namespace(x)
-    low = xp.minimum(xp.min(x, axis=1, keepdims=True), xp.min(y, axis=1, keepdims=True))
-    high = xp.maximum(xp.max(x, axis=1, keepdims=True), xp.max(y, axis=1, keepdims=True))
+    lows, highs = zip(extremes(x), extremes(y), strict=True)
+    low, high = xp.minimum(*lows), xp.maximum(*highs)
     middle = low / 2 + high / 2  # (B, 1, d)
     if not always and known_values(x):
         worth = xp.any(xp.max(xp.abs(middle), axis=2) > 2 * xp.max(high - low, axis=2))
@@ -377,6 +396,7 @@ def _largest(x: Array, y: Array) -> Array:
     return xp.where(size > 0, size, xp.ones_like(size))
 
 
-def _add(left: Result, right: Result) -> Result:
+def added(left: Result, right: Result) -> Result:
+    """Sums of values and of gradients, where there are some."""
     value, gx, gy = (p if p is None else p + q for p, q in zip(left, right, strict=True))
     return value, gx, gy

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 from ._arrays import Array, namespace
-from ._base import MEMORY_BUDGET, Backend, Result
-from ._projector import DenseProjector, Projector
+from ._base import MEMORY_BUDGET, Backend, Result, added
+from ._projector import Projector
 
 
 class FusedBackend(Backend):
     """One call into a kernel for r = 1; what the kernels do not cover goes the general way."""
 
-    def sliced_energy(
-        self, x: Array, y: Array, directions: Array, *rest: Any, **how: Any
-    ) -> Result:
-        """Values (P,) of the slices, and their gradients projected back and summed."""
+    def sliced_energy(self, x: Array, y: Array, slices: Any, *rest: Any, **how: Any) -> Result:
+        """Values (P,) of the slices, and the sums of their gradients, projected back and scaled."""
         raise NotImplementedError
+
+    def slices(self, projector: Projector, like: Array) -> Any:
+        """What the fused kernel takes of a projector: its matrix (P, d), or None for nothing."""
+        matrix = getattr(projector, "matrix", None)
+        return None if matrix is None else matrix(like)
 
     def energy_rows(self, xs: Array, ys: Array, *rest: Any, **how: Any) -> Result:
         """Values (R,) of the rows, and their gradients."""
@@ -39,18 +43,27 @@ class FusedBackend(Backend):
         exponent: float,
         estimator: str,
         wrt: tuple[str, ...],
+        scale: float,
     ) -> Result:
-        """The whole operation at once for a single pair of sets and a matrix of directions."""
-        if exponent != 1 or x.shape[0] != 1 or not isinstance(projector, DenseProjector):
-            return super().block(
-                x, y, a, b, projector, exponent=exponent, estimator=estimator, wrt=wrt
-            )
+        """The whole operation at once for one pair of sets and slices that the kernel knows."""
+        single = exponent == 1 and x.shape[0] == 1
+        slices = self.slices(projector, x) if single else None
+        if slices is None:
+            size = super().slices_at_once(x.shape[1], y.shape[1], x.shape[2], exponent)
+            parts = (
+                super(FusedBackend, self).block(
+                    x, y, a, b, part,
+                    exponent=exponent, estimator=estimator, wrt=wrt, scale=scale,
+                )
+                for part in projector.blocks(size)
+            )  # fmt: skip
+            return reduce(added, parts)
         weights = (None if w is None else w[0, :] for w in (a, b))
         value, gx, gy = self.sliced_energy(
-            x[0, :, :], y[0, :, :], projector.matrix(x), *weights,
-            unbiased=estimator == "U", wrt=wrt,
+            x[0, :, :], y[0, :, :], slices, *weights,
+            unbiased=estimator == "U", wrt=wrt, scale=scale,
         )  # fmt: skip
-        total = namespace(value).sum(value)[None]
+        total = namespace(value).sum(value)[None] * scale
         return total, *(None if g is None else g[None, :, :] for g in (gx, gy))
 
     def sorted_rows(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
+
 from ._arrays import Array
 from ._base import Result
 from ._fused import FusedBackend
 from ._numpy import NumpyBackend
+from ._projector import Projector
 
 
 class NumbaBackend(FusedBackend, NumpyBackend):
@@ -17,13 +20,29 @@ class NumbaBackend(FusedBackend, NumpyBackend):
     requires: ClassVar[tuple[str, ...]] = ("numba",)
     scratch: ClassVar[int] = 4  # rows and gradients; the kernels bound their own memory
 
-    def sliced_energy(
-        self, x: Array, y: Array, directions: Array, *rest: Any, **how: Any
-    ) -> Result:
+    def sliced_energy(self, x: Array, y: Array, slices: Any, *rest: Any, **how: Any) -> Result:
         """Projection, sort, gradient and back-projection in one call."""
         from energyflow_kernels.numba_sliced import sliced_energy
 
-        return sliced_energy(x, y, directions, *rest, **how)
+        return sliced_energy(x, y, slices, *rest, **how)
+
+    def slices(self, projector: Projector, like: Array) -> Any:
+        """A matrix, or a Hadamard projector's signs."""
+        signs, picked = (getattr(projector, name, None) for name in ("signs", "picked"))
+        if signs is None or picked is None:
+            return super().slices(projector, like)
+        from energyflow_kernels.numba_slices import HadamardSlices
+
+        return HadamardSlices(signs(like), picked, like.shape[-1])
+
+    def extremes(self, x: Array) -> tuple[Array, Array]:
+        """One pass over the points, shared among threads."""
+        from energyflow_kernels.numba_sliced import extent
+
+        if x.shape[0] > 1 or x.dtype not in (np.float32, np.float64):
+            return super().extremes(x)
+        low, high = extent(x[0, :, :])
+        return low[None, None, :], high[None, None, :]
 
     def energy_rows(self, xs: Array, ys: Array, *rest: Any, **how: Any) -> Result:
         """One radix sort a row."""

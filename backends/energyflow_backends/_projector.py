@@ -39,3 +39,19 @@ class DenseProjector(Projector, Protocol):
 
     def matrix(self, like: Array) -> Array:
         """The directions (P, d) in the library, dtype and device of `like`."""
+
+
+@runtime_checkable
+class HadamardProjector(Projector, Protocol):
+    """Rows of products of random signs and Walsh-Hadamard transforms, which fused kernels may make.
+
+    With H the orthonormal transform of length D (a power of two) and s the signs of one product,
+    its rows are ``H s[k-1] ... H s[0]`` applied to points padded with zeros to D numbers.
+    """
+
+    @property
+    def picked(self) -> tuple[Array, ...]:
+        """The distinct rows (K,) that each product gives, K <= D; all in order where K = D."""
+
+    def signs(self, like: Array) -> Array:
+        """Signs (products, k, D), each 1 or -1, in the library, dtype and device of `like`."""

@@ -56,12 +56,14 @@ class TritonBackend(FusedBackend, TorchBackend):
         return cupy.from_dlpack(array)
 
     def sliced_energy(
-        self, x: Array, y: Array, directions: Array, *rest: Any, **how: Any
+        self, x: Array, y: Array, slices: Any, *rest: Any, scale: float, **how: Any
     ) -> Result:
         """Projection, comparison, gradient and back-projection."""
         from energyflow_kernels.triton_sliced import sliced_energy
 
-        return sliced_energy(x, y, directions, *rest, **how)
+        value, *gradients = sliced_energy(x, y, slices, *rest, **how)
+        gx, gy = (None if g is None else g.mul_(scale) for g in gradients)
+        return value, gx, gy
 
     def energy_rows(self, xs: Array, ys: Array, *rest: Any, **how: Any) -> Result:
         """Rows that are projected already."""

@@ -20,24 +20,35 @@ COUNTERS = 5 << 10
 # many, and the buckets of longer ones lie on too many pages for the translation cache.
 _WIDE_FROM = 1 << 10
 _WIDE_BELOW = 1 << 19
+# Up to here few points share their upper 22 bits.
+_SETTLED_BELOW = 1 << 16
 _LOW = uint64(0xFFFFFFFF)
 _SIGN = uint32(0x80000000)
-_TILE = 512
 
 
-def _jit(function: Callable[..., Any]) -> Callable[..., Any]:
+def compiled(function: Callable[..., Any], **how: Any) -> Callable[..., Any]:
     """Compile to run without the GIL, and uncached where no cache folder can be written."""
+    how |= {"nogil": True, "error_model": "numpy"}
     try:
-        return njit(function, nogil=True, error_model="numpy", cache=True)  # type: ignore[no-any-return]
+        return njit(function, cache=True, **how)  # type: ignore[no-any-return]
     except RuntimeError:
-        return njit(function, nogil=True, error_model="numpy")  # type: ignore[no-any-return]
+        return njit(function, **how)  # type: ignore[no-any-return]
 
 
-@_jit
-def _count_digits(packed, counts, bits):  # type: ignore[no-untyped-def]
-    """Histogram every digit of the upper 32 bits in one pass."""
+def reassociated(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile likewise, and let sums be taken in another, fixed, order, so as to use vectors."""
+    return compiled(function, fastmath={"reassoc", "contract"})
+
+
+@compiled
+def _count_digits(packed, counts, bits, low_bit):  # type: ignore[no-untyped-def]
+    """Histogram every digit from `low_bit` of the upper 32 bits on, in one pass."""
     one = uint32(1)
-    if bits == 11:
+    if low_bit:
+        for word in packed:
+            counts[uint64(2048) + ((word >> uint64(43)) & uint64(2047))] += one
+            counts[uint64(4096) + (word >> uint64(54))] += one
+    elif bits == 11:
         for word in packed:
             counts[(word >> uint64(32)) & uint64(2047)] += one
             counts[uint64(2048) + ((word >> uint64(43)) & uint64(2047))] += one
@@ -50,13 +61,16 @@ def _count_digits(packed, counts, bits):  # type: ignore[no-untyped-def]
             counts[uint64(768) + (word >> uint64(56))] += one
 
 
-@_jit
-def _sort_packed(packed, spare, counts, bits):  # type: ignore[no-untyped-def]
-    """Sort words stably by their upper 32 bits; return the sorted and the free array."""
+@compiled
+def _sort_packed(packed, spare, counts, bits, first_bit):  # type: ignore[no-untyped-def]
+    """Sort words stably by their upper 32 bits; return the sorted and the free array.
+
+    `first_bit` is 0, or `bits` = 11 to leave the lowest digit unsorted.
+    """
     mask = uint64((1 << bits) - 1)
     counts[:] = uint32(0)
-    _count_digits(packed, counts, bits)
-    for low_bit in range(0, 32, bits):
+    _count_digits(packed, counts, bits, first_bit)
+    for low_bit in range(first_bit, 32, bits):
         shift = uint64(32 + low_bit)
         radix = 1 << min(bits, 32 - low_bit)
         start = low_bit // bits << bits
@@ -77,7 +91,28 @@ def _sort_packed(packed, spare, counts, bits):  # type: ignore[no-untyped-def]
     return packed, spare
 
 
-@_jit
+@compiled
+def _settle(order):  # type: ignore[no-untyped-def]
+    """Insert words that are nearly in order into their places; False when they are too many."""
+    patience = order.size
+    last = order[0]
+    for k in range(1, order.size):
+        word = order[k]
+        if word >= last:
+            last = word
+            continue
+        j = k
+        while j > 0 and order[j - 1] > word:
+            order[j] = order[j - 1]
+            j -= 1
+        order[j] = word
+        patience -= k - j
+        if patience < 0:
+            return False
+    return True
+
+
+@compiled
 def _insert(order, row):  # type: ignore[no-untyped-def]
     """Order float64 points whose upper halves are equal; False when they are too many."""
     patience = 4 * order.size
@@ -97,18 +132,19 @@ def _insert(order, row):  # type: ignore[no-untyped-def]
     return True
 
 
-@_jit
+@compiled
 def _ordered(high):  # type: ignore[no-untyped-def]
     """The upper half of a number's bits, flipped so that it sorts as an unsigned integer."""
     return uint32(high ^ ((uint32(0) - (high >> uint32(31))) | _SIGN))
 
 
-@_jit
+@compiled
 def _sort_row(row, first, second, counts):  # type: ignore[no-untyped-def]
     """Return the order of a row and the free one of the two arrays.
 
-    float32 is sorted by all its bits; float64 by the upper half, and by both where inserting the
-    points with equal upper halves takes too long.  A float32 row may lie in the memory of `second`.
+    float32 is sorted by all its bits, of which short rows leave the lowest digit to insertion;
+    float64 by the upper half, and by both where inserting the points with equal upper halves takes
+    too long.  A float32 row may lie in the memory of `second`.
     """
     n = first.size
     bits = 11 if _WIDE_FROM <= n < _WIDE_BELOW else 8
@@ -116,20 +152,25 @@ def _sort_row(row, first, second, counts):  # type: ignore[no-untyped-def]
     words = row.view(np.uint32)
     for i in range(n):
         first[i] = (uint64(_ordered(words[width * i + width - 1])) << uint64(32)) | uint64(i)
-    order, free = _sort_packed(first, second, counts, bits)
+    if width == 1 and _WIDE_FROM <= n < _SETTLED_BELOW:
+        order, free = _sort_packed(first, second, counts, bits, bits)
+        if _settle(order):
+            return order, free
+        return _sort_packed(order, free, counts, bits, 0)
+    order, free = _sort_packed(first, second, counts, bits, 0)
     if width == 1 or _insert(order, row):
         return order, free
     for i in range(n):
         flip = uint32(0) - (words[2 * i + 1] >> uint32(31))
         first[i] = (uint64(uint32(words[2 * i] ^ flip)) << uint64(32)) | uint64(i)
-    order, free = _sort_packed(first, second, counts, bits)
+    order, free = _sort_packed(first, second, counts, bits, 0)
     for k in range(n):
         i = order[k] & _LOW
         order[k] = (uint64(_ordered(words[uint64(2) * i + uint64(1)])) << uint64(32)) | i
-    return _sort_packed(order, free, counts, bits)
+    return _sort_packed(order, free, counts, bits, 0)
 
 
-@_jit
+@compiled
 def _read_sorted(order, row, z):  # type: ignore[no-untyped-def]
     """Write the sorted numbers to z: float32 from their keys, float64 from the row."""
     if z.itemsize == 4:
@@ -142,44 +183,79 @@ def _read_sorted(order, row, z):  # type: ignore[no-untyped-def]
             z[k] = row[order[k] & _LOW]
 
 
-@_jit
-def _walk_counting(order, z, n_x, n_y):  # type: ignore[no-untyped-def]
+@compiled
+def _count_x(order, n_x, seen):  # type: ignore[no-untyped-def]
+    """How many of the first k + 1 points of a sorted row are points of x, for every k."""
+    total = uint32(0)
+    for k in range(order.size):
+        total += uint32((int64(order[k] & _LOW) - n_x) < 0)
+        seen[k] = total
+
+
+@reassociated
+def _squares_counting(z, seen, n_x, n_y):  # type: ignore[no-untyped-def]
+    """Sum of gap * level^2 along a row, level = N M (A - B), and how many gaps are none."""
+    both = float(n_x + n_y)
+    total = 0.0
+    ties = 0
+    for k in range(z.size - 1):
+        gap = np.float64(z[k + 1]) - np.float64(z[k])
+        level = float(seen[k]) * both - float(k + 1) * float(n_x)
+        total += gap * (level * level)
+        ties += int64(gap == 0.0)
+    return total, ties
+
+
+@compiled
+def _slopes_counting(z, seen, n_x, n_y, slope):  # type: ignore[no-untyped-def]
+    """Replace z, which has no ties, by slope * step * (level before + level after)."""
+    both = float(n_x + n_y)
+    for k in range(1, z.size):
+        before = float(seen[k - 1]) * both - float(k) * float(n_x)
+        after = float(seen[k]) * both - float(k + 1) * float(n_x)
+        z[k] = (after - before) * (slope * (before + after))
+    first = float(seen[0]) * both - float(n_x)
+    z[0] = first * (slope * first)
+
+
+@compiled
+def _slopes_of_ties(z, seen, n_x, n_y, slope):  # type: ignore[no-untyped-def]
+    """`_slopes_counting` with the levels before and after all points that are equal."""
+    n = z.size
+    both = float(n_x + n_y)
+    start = 0
+    before = 0.0
+    while start < n:
+        stop = start + 1
+        while stop < n and z[stop] == z[start]:
+            stop += 1
+        after = float(seen[stop - 1]) * both - float(stop) * float(n_x)
+        last = seen[start - 1] if start else uint32(0)
+        for k in range(start, stop):
+            of_x = float(seen[k] - last)
+            last = seen[k]
+            z[k] = (of_x * both - float(n_x)) * (slope * (before + after))
+        before = after
+        start = stop
+
+
+@compiled
+def _walk_counting(order, z, seen, n_x, n_y):  # type: ignore[no-untyped-def]
     """Value of the V estimator with uniform weights, from exact counts; gradients replace z.
 
-    `level` is N M (A - B): a point of x raises it by M, one of y lowers it by N, without a branch,
-    for which of them comes next cannot be predicted.  It is exact while N M < 2^53.
+    The level N M (A - B) is exact while N (N + M) < 2^53.
     """
-    n = z.size
-    split = int64(n_x)
-    both = int64(n_x + n_y)
     inverse = 1.0 / (float(n_x) * float(n_y))
-    slope = -2.0 * inverse * inverse
-    square = 0.0
-    level = 0.0
-    last = np.float64(z[0])
-    k = 0
-    while k < n:
-        here = z[k]
-        value = np.float64(here)
-        square += (value - last) * (level * level)
-        last = value
-        step = float((((int64(order[k] & _LOW) - split) >> 63) & both) - split)
-        after = level + step
-        start = k
-        k += 1
-        if k < n and z[k] == here:
-            while k < n and z[k] == here:
-                after += float((((int64(order[k] & _LOW) - split) >> 63) & both) - split)
-                k += 1
-            for j in range(start + 1, k):
-                tied = float((((int64(order[j] & _LOW) - split) >> 63) & both) - split)
-                z[j] = tied * (slope * (level + after))
-        z[start] = step * (slope * (level + after))
-        level = after
-    return 2.0 * inverse * inverse * square
+    _count_x(order, int64(n_x), seen)
+    squares, ties = _squares_counting(z, seen, n_x, n_y)
+    if ties:
+        _slopes_of_ties(z, seen, n_x, n_y, -2.0 * inverse * inverse)
+    else:
+        _slopes_counting(z, seen, n_x, n_y, -2.0 * inverse * inverse)
+    return 2.0 * inverse * inverse * squares
 
 
-@_jit
+@compiled
 def _walk_weighing(order, z, w, n_x, unit_x, unit_y, s_x, s_y):  # type: ignore[no-untyped-def]
     """Value with weights w * unit and the self-terms times s_x and s_y; gradients replace z.
 
@@ -223,14 +299,14 @@ def _walk_weighing(order, z, w, n_x, unit_x, unit_y, s_x, s_y):  # type: ignore[
     return 2.0 * total
 
 
-@_jit
+@compiled
 def _scatter(order, slopes, g):  # type: ignore[no-untyped-def]
     """Put the gradients in the points' places; a loop so short keeps many misses in flight."""
     for k in range(g.size):
         g[order[k] & _LOW] = slopes[k]
 
 
-@_jit
+@compiled
 def _load(points, row):  # type: ignore[no-untyped-def]
     """Copy a row, -0.0 as +0.0."""
     zero = row.dtype.type(0)
@@ -238,25 +314,7 @@ def _load(points, row):  # type: ignore[no-untyped-def]
         row[i] = points[i] + zero
 
 
-@_jit
-def _project(points, direction, row):  # type: ignore[no-untyped-def]
-    """Project points on a direction, in one order of operations for all; never -0.0."""
-    zero = row.dtype.type(0)
-    d = direction.size
-    if d == 2:
-        u = direction[0]
-        v = direction[1]
-        for i in range(row.size):
-            row[i] = (zero + points[2 * i] * u) + points[2 * i + 1] * v
-    else:
-        for i in range(row.size):
-            total = zero
-            for c in range(d):
-                total += points[d * i + c] * direction[c]
-            row[i] = total
-
-
-@_jit
+@compiled
 def _load_weights(weights, w, unbiased):  # type: ignore[no-untyped-def]
     """Copy the weights of a row, ones for none; return their unit and the self-term's factor."""
     n = w.size
@@ -270,31 +328,26 @@ def _load_weights(weights, w, unbiased):  # type: ignore[no-untyped-def]
     return 1.0, (1.0 / (1.0 - squares) if unbiased else 1.0)
 
 
-@_jit
+@compiled
 def solve_rows(  # type: ignore[no-untyped-def]
     x, x_step, n_x, a, a_step, gx,
     y, y_step, n_y, b, b_step, gy,
-    directions, unbiased, values,
+    unbiased, values,
     first, second, row, counts, w,
     start, stop,
 ):  # fmt: skip
     """Value and gradients of the rows start to stop.
 
-    All arrays but `directions` are flat, and a row stands at its number times the step.  With
-    `directions` (P, d) the points are x (N, d) and y (M, d), and row p is their projection on
-    direction p; with none, (0, 0), the rows stand in x and y.  Empty weights are uniform, an
-    empty gradient is not wanted.  A gradient may overwrite the rows that it belongs to.  The
-    arrays from `first` to `w` are scratch of N + M numbers, `counts` of COUNTERS; a float32 `row`
-    lies in the memory of `second`, and an empty `w` asks for uniform weights and no bias term.
+    All arrays are flat, and a row stands at its number times the step.  Empty weights are
+    uniform, an empty gradient is not wanted.  A gradient may overwrite the rows that it belongs
+    to.  The arrays from `first` to `w` are scratch of N + M numbers, `counts` of COUNTERS; a
+    float32 `row` lies in the memory of `second`, and an empty `w` asks for uniform weights and no
+    bias term.
     """
     n = n_x + n_y
     for r in range(start, stop):
-        if directions.size:
-            _project(x, directions[r], row[:n_x])
-            _project(y, directions[r], row[n_x:])
-        else:
-            _load(x[r * x_step :], row[:n_x])
-            _load(y[r * y_step :], row[n_x:])
+        _load(x[r * x_step :], row[:n_x])
+        _load(y[r * y_step :], row[n_x:])
         order, free = _sort_row(row, first, second, counts)
         z = free.view(x.dtype)[:n]
         _read_sorted(order, row, z)
@@ -304,34 +357,10 @@ def solve_rows(  # type: ignore[no-untyped-def]
             unit_y, s_y = _load_weights(b[r * b_step :], w[n_x:], unbiased)
             values[r] = _walk_weighing(order, z, w, n_x, unit_x, unit_y, s_x, s_y)
         else:
-            values[r] = _walk_counting(order, z, n_x, n_y)
+            values[r] = _walk_counting(order, z, g.view(np.uint32)[:n], n_x, n_y)
         if gx.size or gy.size:
             _scatter(order, z, g)
         if gx.size:
             gx[r * n_x : (r + 1) * n_x] = g[:n_x]
         if gy.size:
             gy[r * n_y : (r + 1) * n_y] = g[n_x:]
-
-
-@_jit
-def project_back(g, directions, out, start, stop):  # type: ignore[no-untyped-def]
-    """Add g^T (K, N)^T times directions (K, d) to the points start to stop of out (N, d).
-
-    Every point adds its slices in their order, so that chunks and threads change nothing.
-    """
-    d = directions.shape[1]
-    sums = np.empty((d, _TILE), out.dtype)
-    for left in range(start, stop, _TILE):
-        size = min(_TILE, stop - left)
-        for c in range(d):
-            for i in range(size):
-                sums[c, i] = out[left + i, c]
-        for p in range(directions.shape[0]):
-            slopes = g[p, left : left + size]
-            for c in range(d):
-                weight = directions[p, c]
-                for i in range(size):
-                    sums[c, i] += slopes[i] * weight
-        for c in range(d):
-            for i in range(size):
-                out[left + i, c] = sums[c, i]

@@ -15,8 +15,10 @@ _T = TypeVar("_T", bound=np.floating[Any])
 
 MEMORY = 64 << 20
 
-# Points a block: some 0.15 ms of work, against microseconds to hand a block out.
+# Points a block at least: some 0.15 ms of work, against microseconds to hand a block out; and
+# blocks a thread, where there are enough rows.
 _BLOCK_POINTS = 1 << 14
+_BLOCKS = 8
 # Points in all from which waking a second thread pays.
 _SHARED_POINTS = 1 << 15
 
@@ -84,7 +86,6 @@ def make_scratch(n: int, dtype: np.dtype[Any], weighing: bool) -> tuple[NDArray[
 def solve(
     x: Side,
     y: Side,
-    directions: Floats | None,
     values: Doubles,
     scratch: Sequence[tuple[NDArray[Any], ...]],
     *,
@@ -92,13 +93,13 @@ def solve(
 ) -> None:
     """Fill the values (R,) and both sides' gradients, one thread for every scratch."""
     n = x.n + y.n
-    rays = locked(np.empty((0, 0), x.points.dtype) if directions is None else directions)
 
     def work(thread: int, start: int, stop: int) -> None:
-        solve_rows(*x, *y, rays, unbiased, values, *scratch[thread], start, stop)
+        solve_rows(*x, *y, unbiased, values, *scratch[thread], start, stop)
 
     n_threads = len(scratch) if n * values.size >= _SHARED_POINTS else 1
-    share(work, values.size, max(1, _BLOCK_POINTS // n), n_threads)
+    block = max(_BLOCK_POINTS // n, values.size // (_BLOCKS * n_threads), 1)
+    share(work, values.size, block, n_threads)
 
 
 def check(x: Floats, y: Floats, n_x: int, n_y: int, unbiased: bool, wrt: Collection[str]) -> None:
@@ -175,7 +176,6 @@ def energy_rows(
     solve(
         Side(*flat_rows(xp), n_x, *flat_weights(a, xp.shape), flat_gradient(gx, xp)),
         Side(*flat_rows(yp), n_y, *flat_weights(b, yp.shape), flat_gradient(gy, yp)),
-        None,
         values,
         [make_scratch(*size) for _ in range(n_threads)],
         unbiased=unbiased,

@@ -304,12 +304,12 @@ def test_number_of_threads_from_the_environment(monkeypatch):
 
 
 def test_without_a_folder_for_the_cache(monkeypatch):
-    compiled = numba_kernels.njit
+    njit = numba_kernels.njit
 
     def refusing(function, *, cache=False, **options):
         if cache:
             raise RuntimeError("cannot cache function: no locator available")
-        return compiled(function, **options)
+        return njit(function, **options)
 
     monkeypatch.setattr(numba_kernels, "njit", refusing)
-    assert numba_kernels._jit(lambda x: x + 1)(2) == 3
+    assert numba_kernels.compiled(lambda x: x + 1)(2) == 3

@@ -56,21 +56,17 @@ def test_slices_are_the_direct_sums(rng, sizes, d, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("d", [2, 6])
+@pytest.mark.parametrize("d", [2, 6, 300])
 def test_chunks_change_nothing(rng, monkeypatch, d, dtype):
     x, y, directions = problem(rng, 200, 150, d, 23, dtype)
     whole = sliced_energy(x, y, directions, wrt="xy")
     monkeypatch.setattr(numba_sliced, "_CHUNK", 350 * 8 * 3)
-    monkeypatch.setattr(numba_sliced, "_PRODUCT_CHUNK", 350 * 8 * 3)
     parts = sliced_energy(x, y, directions, wrt="xy")
-    for u, v in zip(whole, parts, strict=True):
-        if d <= numba_sliced.FUSED_DIMENSION:
-            np.testing.assert_array_equal(u, v)
-        np.testing.assert_allclose(u, v, rtol=1e-5, atol=1e-7)
+    assert all(u.tobytes() == v.tobytes() for u, v in zip(whole, parts, strict=True))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("d", [2, 3, 10])
+@pytest.mark.parametrize("d", [2, 3, 10, 300])
 def test_threads_and_runs_change_no_bit(rng, d, dtype):
     task = problem(rng, 3000, 2000, d, 60, dtype)
     one = sliced_energy(*task, wrt="xy", n_threads=1)
@@ -80,7 +76,7 @@ def test_threads_and_runs_change_no_bit(rng, d, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("d", [1, 2, 3])
+@pytest.mark.parametrize("d", [1, 2, 3, 10, 100])
 def test_equal_sets_are_at_rest(rng, d, dtype):
     x, _, directions = problem(rng, 1000, 1, d, 31, dtype)
     y = np.repeat(x, 2, axis=0)[rng.permutation(2000)]
