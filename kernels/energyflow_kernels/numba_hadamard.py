@@ -1,6 +1,6 @@
 """Projections by random signs and Walsh-Hadamard transforms, and their transposes, on the CPU.
 
-Points are taken in tiles of 32: a tile stands in memory as (D, 32), flat, so that butterflies work
+Points are taken in tiles of 64: a tile stands in memory as (D, 64), flat, so that butterflies work
 on contiguous numbers, several to an instruction, and it fits the second-level cache.
 """
 
@@ -15,10 +15,10 @@ from .numba_threads import share, usable_threads
 
 Floats: TypeAlias = NDArray[np.floating[Any]]
 
-_TILE = 32  # points
-_CHUNK = 64  # rows of a tile that fit the first-level cache: 8 KiB in float32
+_TILE = 64  # points
+_CHUNK = 64  # rows of a tile that fit the first-level cache: 16 KiB in float32
 _LINE = 16  # coordinates read at once: a cache line in float32
-_BLOCK_NUMBERS = 1 << 18  # some 0.4 ms of work, against microseconds to hand a block out
+_BLOCK_NUMBERS = 1 << 18  # some 0.6 ms of work, against microseconds to hand a block out
 
 
 @compiled
@@ -169,7 +169,7 @@ def hadamard_rows(
         ValueError: shapes that do not fit, or rows of `out` that are not contiguous.
 
     Notes:
-        Time N D k log D, scratch of 32 D numbers a thread.  Equal points get equal numbers, and the
+        Time N D k log D, scratch of 64 D numbers a thread.  Equal points get equal numbers, and the
         results are the same bits for every number of threads.
 
     Reference:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import int64, njit, uint32, uint64
+from numba import int32, int64, njit, uint32, uint64
 
 COUNTERS = 5 << 10
 
@@ -46,8 +46,8 @@ def _count_digits(packed, counts, bits, low_bit):  # type: ignore[no-untyped-def
     one = uint32(1)
     if low_bit:
         for word in packed:
-            counts[uint64(2048) + ((word >> uint64(43)) & uint64(2047))] += one
-            counts[uint64(4096) + (word >> uint64(54))] += one
+            counts[(word >> uint64(42)) & uint64(2047)] += one
+            counts[uint64(2048) + (word >> uint64(53))] += one
     elif bits == 11:
         for word in packed:
             counts[(word >> uint64(32)) & uint64(2047)] += one
@@ -65,7 +65,7 @@ def _count_digits(packed, counts, bits, low_bit):  # type: ignore[no-untyped-def
 def _sort_packed(packed, spare, counts, bits, first_bit):  # type: ignore[no-untyped-def]
     """Sort words stably by their upper 32 bits; return the sorted and the free array.
 
-    `first_bit` is 0, or `bits` = 11 to leave the lowest digit unsorted.
+    `first_bit` is 0, or 10 with `bits` = 11 to leave the lowest ten bits unsorted.
     """
     mask = uint64((1 << bits) - 1)
     counts[:] = uint32(0)
@@ -142,7 +142,7 @@ def _ordered(high):  # type: ignore[no-untyped-def]
 def _sort_row(row, first, second, counts):  # type: ignore[no-untyped-def]
     """Return the order of a row and the free one of the two arrays.
 
-    float32 is sorted by all its bits, of which short rows leave the lowest digit to insertion;
+    float32 is sorted by all its bits, of which short rows leave the lowest to insertion;
     float64 by the upper half, and by both where inserting the points with equal upper halves takes
     too long.  A float32 row may lie in the memory of `second`.
     """
@@ -153,7 +153,7 @@ def _sort_row(row, first, second, counts):  # type: ignore[no-untyped-def]
     for i in range(n):
         first[i] = (uint64(_ordered(words[width * i + width - 1])) << uint64(32)) | uint64(i)
     if width == 1 and _WIDE_FROM <= n < _SETTLED_BELOW:
-        order, free = _sort_packed(first, second, counts, bits, bits)
+        order, free = _sort_packed(first, second, counts, bits, 10)
         if _settle(order):
             return order, free
         return _sort_packed(order, free, counts, bits, 0)
@@ -186,9 +186,9 @@ def _read_sorted(order, row, z):  # type: ignore[no-untyped-def]
 @compiled
 def _count_x(order, n_x, seen):  # type: ignore[no-untyped-def]
     """How many of the first k + 1 points of a sorted row are points of x, for every k."""
-    total = uint32(0)
+    total = int32(0)
     for k in range(order.size):
-        total += uint32((int64(order[k] & _LOW) - n_x) < 0)
+        total += int32((int64(order[k] & _LOW) - n_x) < 0)
         seen[k] = total
 
 
@@ -200,7 +200,7 @@ def _squares_counting(z, seen, n_x, n_y):  # type: ignore[no-untyped-def]
     ties = 0
     for k in range(z.size - 1):
         gap = np.float64(z[k + 1]) - np.float64(z[k])
-        level = float(seen[k]) * both - float(k + 1) * float(n_x)
+        level = float(seen[k]) * both - float(int32(k + 1)) * float(n_x)
         total += gap * (level * level)
         ties += int64(gap == 0.0)
     return total, ties
@@ -208,50 +208,68 @@ def _squares_counting(z, seen, n_x, n_y):  # type: ignore[no-untyped-def]
 
 @compiled
 def _slopes_counting(z, seen, n_x, n_y, slope):  # type: ignore[no-untyped-def]
-    """Replace z, which has no ties, by slope * step * (level before + level after)."""
+    """Replace z, as if it had no ties, by slope * step * (level before + level after)."""
     both = float(n_x + n_y)
     for k in range(1, z.size):
-        before = float(seen[k - 1]) * both - float(k) * float(n_x)
-        after = float(seen[k]) * both - float(k + 1) * float(n_x)
+        before = float(seen[k - 1]) * both - float(int32(k)) * float(n_x)
+        after = float(seen[k]) * both - float(int32(k + 1)) * float(n_x)
         z[k] = (after - before) * (slope * (before + after))
     first = float(seen[0]) * both - float(n_x)
     z[0] = first * (slope * first)
 
 
 @compiled
-def _slopes_of_ties(z, seen, n_x, n_y, slope):  # type: ignore[no-untyped-def]
-    """`_slopes_counting` with the levels before and after all points that are equal."""
-    n = z.size
-    both = float(n_x + n_y)
-    start = 0
-    before = 0.0
-    while start < n:
-        stop = start + 1
-        while stop < n and z[stop] == z[start]:
-            stop += 1
-        after = float(seen[stop - 1]) * both - float(stop) * float(n_x)
-        last = seen[start - 1] if start else uint32(0)
-        for k in range(start, stop):
-            of_x = float(seen[k] - last)
-            last = seen[k]
-            z[k] = (of_x * both - float(n_x)) * (slope * (before + after))
-        before = after
-        start = stop
+def _tied(z, places):  # type: ignore[no-untyped-def]
+    """Write down the places k with z[k] = z[k + 1]; there are no more than `places` holds."""
+    found = 0
+    for k in range(z.size - 1):
+        if z[k] == z[k + 1]:
+            places[found] = k
+            found += 1
 
 
 @compiled
-def _walk_counting(order, z, seen, n_x, n_y):  # type: ignore[no-untyped-def]
+def _slopes_of_group(z, seen, start, stop, n_x, n_y, slope):  # type: ignore[no-untyped-def]
+    """Slopes of equal points: with the levels before and after all of them."""
+    both = float(n_x + n_y)
+    last = seen[start - 1] if start else int32(0)
+    before = float(last) * both - float(start) * float(n_x)
+    after = float(seen[stop - 1]) * both - float(stop) * float(n_x)
+    for k in range(start, stop):
+        of_x = float(seen[k] - last)
+        last = seen[k]
+        z[k] = (of_x * both - float(n_x)) * (slope * (before + after))
+
+
+@compiled
+def _walk_counting(order, z, seen, counts, n_x, n_y):  # type: ignore[no-untyped-def]
     """Value of the V estimator with uniform weights, from exact counts; gradients replace z.
 
-    The level N M (A - B) is exact while N (N + M) < 2^53.
+    The level N M (A - B) is exact while N (N + M) < 2^53. `seen` and `counts` are scratch.
     """
     inverse = 1.0 / (float(n_x) * float(n_y))
+    slope = -2.0 * inverse * inverse
     _count_x(order, int64(n_x), seen)
     squares, ties = _squares_counting(z, seen, n_x, n_y)
-    if ties:
-        _slopes_of_ties(z, seen, n_x, n_y, -2.0 * inverse * inverse)
+    if ties <= counts.size:
+        if ties:
+            _tied(z, counts[:ties])
+        _slopes_counting(z, seen, n_x, n_y, slope)
+        i = 0
+        while i < ties:
+            start = int64(counts[i])
+            while i + 1 < ties and counts[i + 1] == counts[i] + uint32(1):
+                i += 1
+            _slopes_of_group(z, seen, start, int64(counts[i]) + 2, n_x, n_y, slope)
+            i += 1
     else:
-        _slopes_counting(z, seen, n_x, n_y, -2.0 * inverse * inverse)
+        start = 0
+        while start < z.size:
+            stop = start + 1
+            while stop < z.size and z[stop] == z[start]:
+                stop += 1
+            _slopes_of_group(z, seen, start, stop, n_x, n_y, slope)
+            start = stop
     return 2.0 * inverse * inverse * squares
 
 
@@ -357,7 +375,7 @@ def solve_rows(  # type: ignore[no-untyped-def]
             unit_y, s_y = _load_weights(b[r * b_step :], w[n_x:], unbiased)
             values[r] = _walk_weighing(order, z, w, n_x, unit_x, unit_y, s_x, s_y)
         else:
-            values[r] = _walk_counting(order, z, g.view(np.uint32)[:n], n_x, n_y)
+            values[r] = _walk_counting(order, z, g.view(np.int32)[:n], counts, n_x, n_y)
         if gx.size or gy.size:
             _scatter(order, z, g)
         if gx.size:

@@ -107,9 +107,9 @@ def check(x: Floats, y: Floats, n_x: int, n_y: int, unbiased: bool, wrt: Collect
     if x.dtype != y.dtype or x.dtype not in (np.float32, np.float64):
         raise TypeError(f"x, y: expected both float32 or both float64, got {x.dtype} and {y.dtype}")
     least = 2 if unbiased else 1
-    if min(n_x, n_y) < least or n_x + n_y >= 1 << 32:
+    if min(n_x, n_y) < least or n_x + n_y >= 1 << 31:
         raise ValueError(
-            f"x, y: expected at least {least} points each and fewer than 2^32 in all, "
+            f"x, y: expected at least {least} points each and fewer than 2^31 in all, "
             f"got {n_x} and {n_y}"
         )
     if not set(wrt) <= {"x", "y"}:
