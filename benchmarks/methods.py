@@ -156,6 +156,24 @@ METHODS = {
 }
 
 
+def exact_gradient(x: Any, y: Any) -> Any:
+    """Gradient of the energy distance of float64 tensors, with distances by matrix products."""
+    import torch
+
+    def pulls(z: Any, *, same: bool) -> Any:
+        """Mean over the points of z of the unit vectors from them to each of x."""
+        parts = []
+        for start in range(0, len(x), 2048):
+            some = x[start : start + 2048]
+            inverse = 1 / torch.cdist(some, z, compute_mode="use_mm_for_euclid_dist")
+            if same:
+                inverse.diagonal(start).zero_()
+            parts.append((some * inverse.sum(1, keepdim=True) - inverse @ z) / len(z))
+        return torch.cat(parts)
+
+    return 2 / len(x) * (pulls(y, same=False) - pulls(x, same=True))
+
+
 class Oracle:
     """What gradients of one problem must be, in float64, computed when first asked for."""
 
@@ -190,23 +208,5 @@ class Oracle:
             return to_numpy(ef.sliced_energy_gradient(x, y, projections=directions))
 
     def _exact(self) -> np.ndarray:
-        """Direct sums over all pairs in float64, with distances by matrix products."""
-        import torch
-
-        x, y = (
-            to_library("torch", v.astype(np.float64), self.device)
-            for v in (self.problem.x, self.problem.y)
-        )
-
-        def pulls(z: Any, *, same: bool) -> Any:
-            """Mean over the points of z of the unit vectors from them to each of x."""
-            parts = []
-            for start in range(0, len(x), 2048):
-                some = x[start : start + 2048]
-                inverse = 1 / torch.cdist(some, z, compute_mode="use_mm_for_euclid_dist")
-                if same:
-                    inverse.diagonal(start).zero_()
-                parts.append((some * inverse.sum(1, keepdim=True) - inverse @ z) / len(z))
-            return torch.cat(parts)
-
-        return to_numpy(2 / len(x) * (pulls(y, same=False) - pulls(x, same=True)))
+        x, y = (to_library("torch", v, self.device) for v in (self.problem.x, self.problem.y))
+        return to_numpy(exact_gradient(x.double(), y.double()))

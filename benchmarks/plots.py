@@ -50,6 +50,28 @@ def plot_scaling(path: Path, rows: Sequence[Row]) -> None:
     plt.close(figure)
 
 
+def plot_errors(path: Path, curves: dict[int, dict[str, dict[str, list[float]]]]) -> None:
+    """Error of each family over the slices and over the time, one column a dimension.
+
+    `curves` has, by dimension and family, the lists "slices", "seconds" and "error".
+    """
+    plt = _pyplot()
+    figure, panels = plt.subplots(
+        2, len(curves), figsize=(3.4 * len(curves), 6.4), squeeze=False, layout="constrained"
+    )
+    for column, (d, families) in enumerate(curves.items()):
+        for row, along in enumerate(("slices", "seconds")):
+            panel = panels[row][column]
+            for number, (name, curve) in enumerate(families.items()):
+                panel.plot(curve[along], curve["error"], "o-", color=f"C{number}", label=name)
+            panel.set(xscale="log", yscale="log", xlabel=along, title=f"d = {d}")
+        panels[0][column].legend(fontsize="small")
+    panels[0][0].set_ylabel("error of N times the gradient")
+    panels[1][0].set_ylabel("error of N times the gradient")
+    figure.savefig(path)
+    plt.close(figure)
+
+
 def _colour(method: str) -> str:
     if method.startswith("energyflow"):
         return "tab:blue"

@@ -13,6 +13,7 @@ from energyflow_backends import EnergyflowError as EnergyflowError
 from energyflow_backends import show_backends as show_backends
 from energyflow_backends import use_backend as use_backend
 
+from . import kernels as kernels
 from . import reference as reference
 from ._constants import slicing_constant as slicing_constant
 from ._directions import sample_projections as sample_projections
@@ -24,6 +25,10 @@ from ._distances import sliced_energy_value_and_gradient as sliced_energy_value_
 from ._flows import FlowDiverged as FlowDiverged
 from ._flows import FlowResult as FlowResult
 from ._flows import ParticleFlow as ParticleFlow
+from ._hadamard import HadamardSlicing as HadamardSlicing
+from ._kernel_sums import kernel_sum as kernel_sum
+from ._kernel_sums import kernel_sum_gradient as kernel_sum_gradient
+from ._patches import PatchSlicing as PatchSlicing
 
 __version__ = "0.1.0"
 
@@ -32,9 +37,14 @@ __all__ = [
     "EnergyflowError",
     "FlowDiverged",
     "FlowResult",
+    "HadamardSlicing",
     "ParticleFlow",
+    "PatchSlicing",
     "energy_distance",
     "energy_gradient",
+    "kernel_sum",
+    "kernel_sum_gradient",
+    "kernels",
     "reference",
     "sample_projections",
     "show_backends",

@@ -29,7 +29,7 @@ FORMATS = ".npy, .npz (file.npz:key where it holds several arrays) or .csv (a he
 
 Exponent = Annotated[float, typer.Option(help="Exponent r of the distance |x - y|^r, 0 < r < 2.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
-Slicing = Literal["auto", "iid", "orthogonal", "sobol", "equispaced"]
+Slicing = Literal["auto", "iid", "orthogonal", "sobol", "equispaced", "distance", "hadamard"]
 
 
 @app.command()

@@ -12,6 +12,7 @@ from ._directions import sampled_projector
 from ._problem import Problem, Result, problem
 from ._projectors import DenseProjector
 from ._random import Rng, as_source
+from ._slicing import Slicing
 
 
 class _Default(int):
@@ -136,7 +137,7 @@ def sliced_energy_distance(
     *,
     exponent: float = 1.0,
     projections: Array | Projector | None = None,
-    slicing: str = "auto",
+    slicing: str | Slicing = "auto",
     estimator: str = "V",
     rng: Rng = None,
     chunk_size: int | None = None,
@@ -161,8 +162,9 @@ def sliced_energy_distance(
         The power r, 0 < r < 2.
     projections : array (P, d) or projector, optional
         Your own unit directions, one a row, or an object with the methods of a projector.
-    slicing : str
-        How directions are drawn, see `sample_projections`.
+    slicing : str or Slicing
+        How directions are drawn: a name, see `sample_projections`, ``"hadamard"``, or an object
+        such as `HadamardSlicing` or `PatchSlicing`.
     estimator : "V" or "U"
         As in `energy_distance`.
     rng : int, generator or None
@@ -208,7 +210,7 @@ def sliced_energy_gradient(
     *,
     exponent: float = 1.0,
     projections: Array | Projector | None = None,
-    slicing: str = "auto",
+    slicing: str | Slicing = "auto",
     estimator: str = "V",
     rng: Rng = None,
     chunk_size: int | None = None,
@@ -259,7 +261,7 @@ def sliced_energy_value_and_gradient(
     *,
     exponent: float = 1.0,
     projections: Array | Projector | None = None,
-    slicing: str = "auto",
+    slicing: str | Slicing = "auto",
     estimator: str = "V",
     rng: Rng = None,
     chunk_size: int | None = None,

@@ -33,6 +33,7 @@ from ._files import replacing
 from ._problem import working_dtype
 from ._progress import Progress
 from ._random import HostSource, Rng, Source, as_source
+from ._slicing import Slicing
 
 Schedule = float | Callable[[int], float]
 Callback = Callable[[int, Array, float], object]
@@ -155,8 +156,9 @@ class ParticleFlow:
         The power r, 0 < r < 2.
     n_projections : int
         Directions at each step.
-    slicing : str
-        How directions are drawn, see `sample_projections`.
+    slicing : str or Slicing
+        How directions are drawn: a name, see `sample_projections`, ``"hadamard"``, or an object
+        such as `HadamardSlicing` or `PatchSlicing`.
     step_size, momentum : float or callable
         tau > 0 and 0 <= m < 1, as numbers or as functions of the step (0, 1, ...).
     rng : int, generator or None
@@ -187,7 +189,7 @@ class ParticleFlow:
         target_weights: Array | None = None,
         exponent: float = 1.0,
         n_projections: int = 128,
-        slicing: str = "auto",
+        slicing: str | Slicing = "auto",
         step_size: Schedule = 1.0,
         momentum: Schedule = 0.0,
         rng: Rng = None,
@@ -204,7 +206,7 @@ class ParticleFlow:
         self.target_weights = target_weights
         self.exponent = check_exponent(exponent)
         self.n_projections = check_count("n_projections", n_projections)
-        self.slicing = resolve_slicing(slicing, int(target.shape[1]))
+        self.slicing = resolve_slicing(slicing, self.n_projections, int(target.shape[1]))
         self.step_size = _schedule("step_size", step_size)
         self.momentum = _schedule("momentum", momentum)
         self._source = as_source(rng)
@@ -246,15 +248,33 @@ class ParticleFlow:
         FlowDiverged
             Particles became NaN or infinite.
         """
+        return self._move(particles, None, n_steps, record_every, callback, progress)
+
+    def _move(
+        self,
+        particles: Array | FlowResult,
+        fixed: Array | None,
+        n_steps: int,
+        record_every: int,
+        callback: Callback | None,
+        progress: bool,
+    ) -> FlowResult:
+        """Run; `fixed` (N, n) holds the last coordinates of the particles, those that stay."""
         n_steps = check_count("n_steps", n_steps, minimum=0)
         record_every = check_count("record_every", record_every)
         walk = self._resume(particles) if isinstance(particles, FlowResult) else _Walk(particles)
         _check_cloud("particles", walk.x, "N")
         check_together("particles", walk.x, "target", self.target)
-        if walk.x.shape[1] != self.target.shape[1]:
+        dimension = self.target.shape[1] - (0 if fixed is None else fixed.shape[1])
+        if walk.x.shape[1] != dimension:
             raise ValueError(
                 "particles must have the dimension of the target, "
-                f"{self.target.shape[1]}, got {walk.x.shape[1]}"
+                f"{dimension}, got {walk.x.shape[1]}"
+            )
+        if fixed is not None and fixed.shape[0] != walk.x.shape[0]:
+            raise ValueError(
+                f"condition must have one row for each of the {walk.x.shape[0]} particles, "
+                f"got {fixed.shape[0]}"
             )
         source = self._source if walk.key is None else HostSource(walk.key)
         first, last = walk.step, walk.step + n_steps
@@ -262,7 +282,7 @@ class ParticleFlow:
         walk.forget_current()
         with Progress(n_steps, "flow", progress) as bar:
             while True:
-                value, gradient = self._look(walk, source, moving=walk.step < last)
+                value, gradient = self._look(walk, fixed, source, moving=walk.step < last)
                 bar.update(walk.step - first)
                 if walk.step % record_every == 0 or walk.step == last:
                     distance = float(value)
@@ -275,32 +295,37 @@ class ParticleFlow:
                 walk.advance(gradient, self.step_size(walk.step), self.momentum(walk.step))
         return walk.result(self._settings(), source)
 
-    def _look(self, walk: _Walk, source: Source, *, moving: bool) -> tuple[Array, Array]:
+    def _look(
+        self, walk: _Walk, fixed: Array | None, source: Source, *, moving: bool
+    ) -> tuple[Array, Array]:
         """The distance to the target, and N grad F if the particles move on."""
         xp = namespace(walk.x)
-        _n, d = walk.x.shape
+        n, d = walk.x.shape
         dtype = working_dtype(walk.x, self.target)
 
         def one(array: Array | None) -> Array | None:
             return None if array is None else xp.astype(array[None, ...], dtype, copy=False)
 
-        projector = sampled_projector(self.n_projections, d, self.slicing, source, walk.step)
+        x = walk.x if fixed is None else xp.concat([walk.x, fixed], axis=1)
+        projector = sampled_projector(
+            self.n_projections, int(x.shape[1]), self.slicing, source, walk.step
+        )
         try:
             value, gradient, _ = backends.sliced_value_and_gradient(
-                one(walk.x), one(self.target), None, one(self.target_weights), projector,
+                one(x), one(self.target), None, one(self.target_weights), projector,
                 exponent=self.exponent, estimator="V", wrt=("x",) if moving else (),
             )  # fmt: skip
         except backends.NonFiniteValue:
             raise FlowDiverged(walk.step, walk.previous) from None
         if gradient is not None:  # scaled before it is rounded: F = E / 2, times N
-            gradient = xp.astype(gradient[0, ...] * (walk.x.shape[0] / 2), walk.x.dtype, copy=False)
+            gradient = xp.astype(gradient[0, :, :d] * (n / 2), walk.x.dtype, copy=False)
         return value[0, ...], gradient
 
     def _settings(self) -> dict[str, Any]:
         return {
             "exponent": self.exponent,
             "n_projections": self.n_projections,
-            "slicing": self.slicing,
+            "slicing": self.slicing.name,
         }
 
     def _resume(self, result: FlowResult) -> _Walk:

@@ -60,8 +60,19 @@ class DenseProjector:
 
     def matrix(self, like: Array) -> Array:
         """The directions (P, d) in the library, dtype and device of `like`."""
-        xp, device = namespace(like), compat.device(like)
-        if library_of(self.directions) == library_of(like):
-            moved = compat.to_device(self.directions, device)
-            return xp.astype(moved, like.dtype, copy=False)
-        return xp.asarray(np.asarray(self.directions), dtype=like.dtype, device=device)
+        return moved(self.directions, like)
+
+
+def moved(array: Array, like: Array) -> Array:
+    """Floating numbers in the library, dtype and device of `like`."""
+    xp, device = namespace(like), compat.device(like)
+    if library_of(array) == library_of(like):
+        return xp.astype(compat.to_device(array, device), like.dtype, copy=False)
+    return xp.asarray(np.asarray(array), dtype=like.dtype, device=device)
+
+
+def moved_index(index: Array, like: Array) -> Array:
+    """Whole numbers in the library and on the device of `like`."""
+    if library_of(index) == library_of(like):
+        return compat.to_device(index, compat.device(like))
+    return namespace(like).asarray(np.asarray(index), device=compat.device(like))

@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .kernels import Gauss, Kernel, Laplace, Linear, Matern, Riesz
+
 Floats = NDArray[np.float64]
 
 
@@ -149,6 +151,41 @@ def flow_step(
     gradient = sliced_energy_gradient(points, y, projections=projections, exponent=exponent) / 2
     new = len(points) * gradient + momentum * np.asarray(velocity, dtype=np.float64)
     return points - step_size * new, new
+
+
+def kernel_sum(
+    x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None, *, kernel: Kernel
+) -> Floats:
+    """sum_j w_j K(x_i, y_j) for each of the points x (N, d), with y (M, d) and w (M,): (N,).
+
+    K is -s^r, exp(-s^2 / (2 sigma^2)), exp(-alpha s) or 2^(1-nu) / gamma(nu) t^nu K_nu(t) of the
+    distance s with t = sqrt(2 nu) s / beta, or <x, y>. Reference: Hertrich, "Fast Kernel Summation
+    in High Dimensions via Slicing and Fourier Transforms", SIAM J. Math. Data Sci. 2024.
+    """
+    x, y, _, w = _float64(x, y, None, weights)
+    return np.array([np.sum(w * _kernel_values(kernel, x_i, y)) for x_i in x])
+
+
+def _kernel_values(kernel: Kernel, x_i: Floats, y: Floats) -> Floats:
+    """K(x_i, y_j) for all j, (M,)."""
+    from scipy.special import gamma, kv
+
+    s = _norms(x_i - y)
+    match kernel:
+        case Linear():
+            values = _project(y, x_i)
+        case Riesz(exponent=r):
+            values = -(s**r)
+        case Gauss(sigma=sigma):
+            values = np.exp(-(s**2) / (2 * sigma**2))
+        case Laplace(alpha=alpha):
+            values = np.exp(-alpha * s)
+        case Matern(nu=nu, beta=beta):
+            t = np.sqrt(2 * nu) * np.where(s > 0, s, 1.0) / beta
+            values = np.where(s > 0, 2 ** (1 - nu) / gamma(nu) * t**nu * kv(nu, t), 1.0)
+        case _:
+            raise TypeError(f"kernel must be one of energyflow.kernels, got {kernel}")
+    return values
 
 
 def _float64(

@@ -14,9 +14,16 @@ from ._dispatch import exact_value_and_gradient as exact_value_and_gradient
 from ._dispatch import sliced_value_and_gradient as sliced_value_and_gradient
 from ._errors import BackendUnavailable as BackendUnavailable
 from ._errors import EnergyflowError as EnergyflowError
+from ._fourier import Waves as Waves
+from ._kernel_sums import direct_kernel_sums as direct_kernel_sums
+from ._kernel_sums import linear_kernel_sums as linear_kernel_sums
+from ._kernel_sums import sliced_kernel_sums as sliced_kernel_sums
+from ._line_kernel import LineKernel as LineKernel
 from ._projector import DenseProjector as DenseProjector
+from ._projector import HadamardProjector as HadamardProjector
 from ._projector import Projector as Projector
 from ._registry import BackendStatus as BackendStatus
 from ._registry import BackendTable as BackendTable
 from ._registry import show_backends as show_backends
 from ._registry import use_backend as use_backend
+from ._sums_autodiff import differentiable_sums as differentiable_sums

@@ -59,7 +59,7 @@ def pair_sums(
             )
             value = value - xp.sum(u * xp.sum(force * distance**2, axis=2), axis=1)
             if name in wrt:
-                pull = _weighted_differences(force, tile, z)
+                pull = weighted_differences(force, tile, z)
                 parts.append(-2 * exponent * u[:, :, None] * pull)
         if name in wrt:
             gradients[name] = xp.concat(parts, axis=1)
@@ -79,7 +79,7 @@ def euclidean_distances(tile: Array, z: Array) -> Array:
     return xp.sqrt(squares)
 
 
-def _weighted_differences(force: Array, tile: Array, z: Array) -> Array:
+def weighted_differences(force: Array, tile: Array, z: Array) -> Array:
     """Sum over l of force_kl (z_k - z_l), (B, T, d)."""
     xp = namespace(z)
     if z.shape[2] <= COORDINATES:

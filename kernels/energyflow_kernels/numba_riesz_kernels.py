@@ -193,7 +193,7 @@ def _meet(z, first, end, place, charge, field, p, exponent, work):  # type: igno
 
 
 @jit()
-def _signed_sums(z, q, exponent, p, leaf):  # type: ignore[no-untyped-def]
+def signed_sums(z, q, exponent, p, leaf):  # type: ignore[no-untyped-def]
     """Field sum_j q_j sign(z_i - z_j) |z_i - z_j|**(r - 1) and energy sum_{i<j} q_i q_j |.|**r.
 
     z (n,) strictly increasing, q (n,) charges of any sign, 0 < exponent < 2, p >= 2 proxies
@@ -305,7 +305,7 @@ def _merged_sums(z, w, total, exponent, p, tolerance):  # type: ignore[no-untype
     place = place[: last + 1]
     charge = charge[: last + 1] / total
     while True:
-        field, energy, doubt = _signed_sums(place, charge, exponent, p, 4 * p)
+        field, energy, doubt = signed_sums(place, charge, exponent, p, 4 * p)
         error = 0.0
         size = 0.0
         for i in range(n):

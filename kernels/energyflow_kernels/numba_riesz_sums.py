@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from energyflow_kernels.numba_riesz_kernels import DECAY, MAX_PROXIES, _signed_sums
+from energyflow_kernels.numba_riesz_kernels import DECAY, MAX_PROXIES, signed_sums
 from energyflow_kernels.numba_threads import share, usable_threads
 
 
@@ -72,7 +72,7 @@ def _row(
     np.add.at(charge, at_y, weights)
 
     def force(q: NDArray[np.float64]) -> NDArray[np.float64]:
-        field: NDArray[np.float64] = _signed_sums(z, q, exponent, proxies, 4 * proxies)[0]
+        field: NDArray[np.float64] = signed_sums(z, q, exponent, proxies, 4 * proxies)[0]
         return field
 
     if derivative:

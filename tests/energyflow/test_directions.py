@@ -5,10 +5,10 @@ import pytest
 from scipy import stats
 
 import energyflow as ef
-from energyflow._directions import SLICINGS, sampled_projector
+from energyflow._directions import METHODS, sampled_projector
 from energyflow._random import HostSource, as_source
 
-FAMILIES = [(name, d) for name in SLICINGS for d in (1, 2, 3, 7, 40) if name != "equispaced"]
+FAMILIES = [(name, d) for name in METHODS for d in (1, 2, 3, 7, 40) if name != "equispaced"]
 FAMILIES.append(("equispaced", 2))
 
 
@@ -63,7 +63,11 @@ def test_equispaced_angles() -> None:
 def test_better_families_have_smaller_errors() -> None:
     rng = np.random.default_rng(0)
     norms = {}
-    for d, method in [(2, "equispaced"), (3, "sobol"), (30, "orthogonal"), (3, "iid"), (30, "iid")]:
+    families = [
+        (2, "equispaced"), (3, "distance"), (3, "sobol"), (30, "distance"), (30, "orthogonal"),
+        (3, "iid"), (30, "iid"),
+    ]  # fmt: skip
+    for d, method in families:
         z = 0.1 * rng.normal(size=(200, d))
         errors = []
         for seed in range(5):
@@ -73,7 +77,9 @@ def test_better_families_have_smaller_errors() -> None:
         norms[method, d] = np.mean(errors)
     assert norms["equispaced", 2] < norms["iid", 3] / 50
     assert norms["sobol", 3] < norms["iid", 3] / 5
+    assert norms["distance", 3] < norms["sobol", 3] / 4
     assert norms["orthogonal", 30] < norms["iid", 30] / 2
+    assert norms["distance", 30] < norms["orthogonal", 30] / 1.1
 
 
 def test_same_directions_for_every_library(xp) -> None:
@@ -99,7 +105,7 @@ def test_device_generators() -> None:
     import torch
 
     for make in (lambda: torch.Generator().manual_seed(3), lambda: jax.random.key(3)):
-        for method in ("iid", "orthogonal", "sobol"):
+        for method in ("iid", "orthogonal", "sobol", "distance"):
             one, two = (ef.sample_projections(20, 5, method=method, rng=make()) for _ in range(2))
             np.testing.assert_array_equal(np.asarray(one), np.asarray(two))
             np.testing.assert_allclose(np.linalg.norm(np.asarray(one), axis=1), 1, atol=1e-6)
@@ -109,7 +115,7 @@ def test_device_generators() -> None:
     ef.sliced_energy_gradient(x, x + 1, rng=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("family", ["iid", "orthogonal", "sobol"])
+@pytest.mark.parametrize("family", ["iid", "orthogonal", "sobol", "distance"])
 def test_chunks_see_the_same_directions(family: str) -> None:
     whole = sampled_projector(150, 40, family, as_source(1), step=9)
     for size in (1, 7, 64, 100, 1000):

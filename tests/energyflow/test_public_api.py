@@ -7,8 +7,10 @@ import sys
 import energyflow as ef
 
 NAMES = {
-    "BackendUnavailable", "EnergyflowError", "FlowDiverged", "FlowResult", "ParticleFlow",
-    "energy_distance", "energy_gradient", "reference", "sample_projections", "show_backends",
+    "BackendUnavailable", "EnergyflowError", "FlowDiverged", "FlowResult", "HadamardSlicing",
+    "ParticleFlow", "PatchSlicing",
+    "energy_distance", "energy_gradient", "kernel_sum", "kernel_sum_gradient", "kernels",
+    "reference", "sample_projections", "show_backends",
     "sliced_energy_distance", "sliced_energy_gradient", "sliced_energy_value_and_gradient",
     "slicing_constant", "use_backend",
 }  # fmt: skip
@@ -25,12 +27,18 @@ def test_signatures() -> None:
         "slicing='auto', estimator='V', rng=None, chunk_size=None"
     )
     exact = "x, y, a=None, b=None, *, exponent=1.0, estimator='V', chunk_size=None"
+    sums = (
+        "x, y, weights=None, n_projections=128, *, kernel='energy', projections=None, "
+        "slicing='auto', rng=None, method='sliced', tolerance=0.0001, chunk_size=None"
+    )
     for function, expected in [
         (ef.energy_distance, exact),
         (ef.energy_gradient, exact),
         (ef.sliced_energy_distance, sliced),
         (ef.sliced_energy_gradient, sliced),
         (ef.sliced_energy_value_and_gradient, sliced),
+        (ef.kernel_sum, sums),
+        (ef.kernel_sum_gradient, sums),
         (ef.slicing_constant, "d, exponent=1.0"),
         (ef.sample_projections, "n, d, *, method='auto', rng=None, like=None"),
     ]:

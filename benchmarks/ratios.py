@@ -1,0 +1,153 @@
+"""Fast ways beside plain ones, in turns: Hadamard slices and a matrix, a tree and all pairs.
+
+Writes ratios.csv and ratios.md. A result that is wrong is not timed, and ends the run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import energyflow as ef
+
+from .machine import n_threads, record, use_threads
+from .timing import host_clock, medians
+
+RESULTS = Path(__file__).parent / "results"
+HADAMARD = (20_000, 784, 1000), 1.5  # (N = M, d, P), and the ratio that is wanted
+TREE = (20_000, 64), 20.0  # (N = M, P) in 3 dimensions, likewise
+TREE_ERROR = 1e-4
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A way that should be fast beside a plain one."""
+
+    name: str
+    fast: float  # s
+    plain: float  # s
+    wanted: float
+    error: float
+
+    @property
+    def met(self) -> bool:
+        """Whether the fast way is fast enough."""
+        return self.plain / self.fast >= self.wanted
+
+
+def compare(
+    name: str, fast: Callable[[], Any], plain: Callable[[], Any], wanted: float, error: float
+) -> Ratio:
+    """Time both in turns."""
+    for call in (fast, plain):
+        call()
+    times = medians({"fast": fast, "plain": plain}, host_clock, seconds=2.0, turns=7)
+    return Ratio(name, times["fast"], times["plain"], wanted, error)
+
+
+def hadamard() -> Ratio:
+    """A whole gradient, drawing of directions included, by transforms and by matrix products."""
+    (n, d, p), wanted = HADAMARD
+    rng = np.random.default_rng(0)
+    x, y = (rng.standard_normal((n, d)).astype(np.float32) for _ in range(2))
+    y += 1 / d**0.5
+
+    def by(slicing: str, seed: int = 0) -> Any:
+        return ef.sliced_energy_gradient(x, y, None, None, p, slicing=slicing, rng=seed)
+
+    some, other = by("hadamard"), by("iid")
+    error = float(np.linalg.norm(some - other) / np.linalg.norm(other))
+    return compare(
+        f"hadamard against iid directions, (N, d, P) = ({n}, {d}, {p})",
+        lambda: by("hadamard"), lambda: by("iid"), wanted, error,
+    )  # fmt: skip
+
+
+def spread_of(kind: str, rng: np.random.Generator, n: int) -> np.ndarray:
+    """Points in three dimensions: normal, in narrow clusters, or with heavy tails."""
+    if kind == "cauchy":
+        return rng.standard_cauchy((n, 3))
+    points = rng.standard_normal((n, 3))
+    if kind == "clustered":
+        return 1e-3 * points + rng.standard_normal((10, 3))[rng.integers(10, size=n)]
+    return points
+
+
+def pulls(u: np.ndarray, v: np.ndarray, exponent: float) -> np.ndarray:
+    """Mean over j of sign(u_i - v_j) |u_i - v_j|^(r - 1), none where they are equal."""
+    parts = []
+    for start in range(0, len(u), 512):
+        gap = u[start : start + 512, None] - v
+        force = np.abs(gap)
+        np.power(force, exponent - 2, out=force, where=force > 0)
+        force *= gap
+        parts.append(force.mean(axis=1))
+    return np.concatenate(parts)
+
+
+def tree(exponent: float, kind: str) -> Ratio:
+    """The sliced gradient by a tree, and by sums over all pairs of each slice in float64."""
+    (n, p), wanted = TREE
+    rng = np.random.default_rng(1)
+    x, y = spread_of(kind, rng, n), spread_of(kind, rng, n) + 0.5
+    rays = ef.sample_projections(p, 3, rng=0)
+
+    def slope(ray: np.ndarray) -> np.ndarray:
+        u, v = x @ ray, y @ ray
+        return (pulls(u, v, exponent) - pulls(u, u, exponent))[:, None] * ray
+
+    def plain(count: int = p) -> np.ndarray:
+        with ThreadPoolExecutor(n_threads()) as pool:
+            total = sum(pool.map(slope, rays[:count]))
+        return 2 * exponent / n * ef.slicing_constant(3, exponent) / count * total
+
+    def fast(count: int = p) -> Any:
+        return ef.sliced_energy_gradient(x, y, exponent=exponent, projections=rays[:count])
+
+    exact = plain(4)
+    error = float(np.linalg.norm(fast(4) - exact) / np.linalg.norm(exact))
+    name = f"tree against all pairs, r = {exponent}, {kind}, (N, P) = ({n}, {p})"
+    if error > TREE_ERROR:
+        raise SystemExit(f"{name}: relative error {error:.2g} of the gradient")
+    return compare(name, fast, plain, wanted, error)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ratios", description=__doc__)
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
+    parser.add_argument("--threads", type=int, help="threads of every method (default: all CPUs)")
+    arguments = parser.parse_args()
+    use_threads(arguments.threads)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    about = record("cpu", 0)
+    ratios = [hadamard()]
+    for exponent in (0.5, 1.5):
+        ratios += [tree(exponent, kind) for kind in ("normal", "clustered", "cauchy")]
+    with (arguments.out / "ratios.csv").open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["what", "fast_s", "plain_s", "wanted", "difference", *about])
+        for r in ratios:
+            numbers = (f"{v:.4g}" for v in (r.fast, r.plain, r.wanted, r.error))
+            writer.writerow([r.name, *numbers, *about.values()])
+    lines = ["# Ratios", "", *(f"- {key}: {value}" for key, value in about.items()), ""]
+    lines += ["| what | ms | plain, ms | times faster | wanted | relative difference |"]
+    lines += ["|---|---:|---:|---:|---:|---:|"]
+    for r in ratios:
+        lines.append(
+            f"| {r.name} | {1000 * r.fast:.4g} | {1000 * r.plain:.4g} | {r.plain / r.fast:.3g} | "
+            f"{r.wanted:g}{'' if r.met else ' (not met)'} | {r.error:.2g} |"
+        )
+    text = "\n".join([*lines, ""])
+    (arguments.out / "ratios.md").write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
