@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 import array_api_compat as compat
+import array_api_compat.numpy as compat_numpy
 import numpy as np
 
 Array = Any
@@ -85,6 +86,8 @@ def describe(array: Array) -> ArrayInfo:
 
 def namespace(array: Array) -> Any:
     """The array-API namespace that `array` belongs to."""
+    if type(array) is np.ndarray:
+        return compat_numpy
     return compat.array_namespace(array)
 
 

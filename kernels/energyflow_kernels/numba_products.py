@@ -35,9 +35,9 @@ def _generated(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @_generated
 def _tile(  # type: ignore[no-untyped-def]
-    typing, a, a_at, a_row, a_step, b, b_at, depth, c, c_at, c_row
+    typing, a, a_at, a_row, a_step, b, b_at, depth, c, c_at, c_row, fresh
 ):
-    """Add to a tile of c the product of `depth` columns of a and rows of b.
+    """Add to a tile of c, or write to it if `fresh`, `depth` columns of a times rows of b.
 
     All arrays are flat. a holds TILE_ROWS rows `a_row` apart whose terms are `a_step` apart, b
     `depth` rows of a tile's width, c the tile's rows `c_row` apart; `*_at` is where each starts.
@@ -45,12 +45,14 @@ def _tile(  # type: ignore[no-untyped-def]
     item = a.dtype
     width = _VECTOR_BYTES // (item.bitwidth // 8)
     signature = types.void(a, types.intp, types.intp, types.intp, b, types.intp,
-                           types.intp, c, types.intp, types.intp)  # fmt: skip
+                           types.intp, c, types.intp, types.intp, types.boolean)  # fmt: skip
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         number = context.get_value_type(item)
         vector = ir.VectorType(number, width)
         index = arguments[1].type
+        nothing = ir.Constant(vector, None)
+        fresh = builder.trunc(arguments[10], ir.IntType(1))
         undefined = ir.Constant(vector, ir.Undefined)
         lane = ir.IntType(32)
         everywhere = ir.Constant(ir.VectorType(lane, width), None)
@@ -79,7 +81,8 @@ def _tile(  # type: ignore[no-untyped-def]
         sums = [[once(builder, vector) for _ in range(_VECTORS)] for _ in c_rows]
         for row, places in zip(c_rows, sums, strict=True):
             for v, place in enumerate(places):
-                builder.store(builder.load(vector_at(row, v), align=item.bitwidth // 8), place)
+                there = builder.load(vector_at(row, v), align=item.bitwidth // 8)
+                builder.store(builder.select(fresh, nothing, there), place)
         with cgutils.for_range(builder, depth) as loop:
             b_row = builder.gep(
                 b_start, [builder.mul(loop.index, ir.Constant(index, _VECTORS * width))]
@@ -160,25 +163,18 @@ def _pack_panel(points, left, stop, low, depth, d, panel, at):  # type: ignore[n
 
 
 @compiled
-def _clear(c, at, step, rows, width):  # type: ignore[no-untyped-def]
-    for i in range(rows):
-        for j in range(width):
-            c[at + i * step + j] = 0
-
-
-@compiled
 def _add_tile(  # type: ignore[no-untyped-def]
-    a, a_at, a_row, a_step, b, b_at, depth, c, c_at, c_row, rows, columns, spare
+    a, a_at, a_row, a_step, b, b_at, depth, c, c_at, c_row, fresh, rows, columns, spare
 ):
     """`_tile`; of a corner of `rows` by `columns` a copy in `spare`, which is then put back."""
     width = spare.size // TILE_ROWS
     if rows == TILE_ROWS and columns == width:
-        _tile(a, a_at, a_row, a_step, b, b_at, depth, c, c_at, c_row)
+        _tile(a, a_at, a_row, a_step, b, b_at, depth, c, c_at, c_row, fresh)
         return
     for i in range(rows):
         for j in range(columns):
             spare[i * width + j] = c[c_at + i * c_row + j]
-    _tile(a, a_at, a_row, a_step, b, b_at, depth, spare, 0, width)
+    _tile(a, a_at, a_row, a_step, b, b_at, depth, spare, 0, width, fresh)
     for i in range(rows):
         for j in range(columns):
             c[c_at + i * c_row + j] = spare[i * width + j]
@@ -208,11 +204,9 @@ def project(points, directions, first_ray, n_rays, d, rows, row_step, start, sto
                 for q in range(n_panels):
                     columns = min(width, stop - left - q * width)
                     at = p * row_step + left + q * width
-                    if low == 0:
-                        _clear(rows, at, row_step, n_rows, columns)
                     _add_tile(
                         directions, ray, d, 1, panel, q * width * depth, depth,
-                        rows, at, row_step, n_rows, columns, spare,
+                        rows, at, row_step, low == 0, n_rows, columns, spare,
                     )  # fmt: skip
 
 
@@ -245,9 +239,15 @@ def project_back(slopes, row_step, n_rays, packed, d, out, start, stop):  # type
         for first in range(0, size, TILE_ROWS):
             n_rows = min(TILE_ROWS, size - first)
             at = first * n_rays
-            for p in range(n_rays):
-                for i in range(n_rows):
-                    left_side[at + p * TILE_ROWS + i] = slopes[p * row_step + left + first + i]
+            here = left + first
+            if n_rows == TILE_ROWS:
+                for p in range(n_rays):
+                    for i in range(TILE_ROWS):
+                        left_side[at + p * TILE_ROWS + i] = slopes[p * row_step + here + i]
+            else:
+                for p in range(n_rays):
+                    for i in range(n_rows):
+                        left_side[at + p * TILE_ROWS + i] = slopes[p * row_step + here + i]
         for column in range(0, d, width):
             columns = min(width, d - column)
             for first in range(0, size, TILE_ROWS):
@@ -255,7 +255,7 @@ def project_back(slopes, row_step, n_rays, packed, d, out, start, stop):  # type
                 at = (left + first) * d + column
                 _add_tile(
                     left_side, first * n_rays, 1, TILE_ROWS, packed, column * n_rays, n_rays,
-                    out, at, d, n_rows, columns, spare,
+                    out, at, d, False, n_rows, columns, spare,
                 )  # fmt: skip
 
 

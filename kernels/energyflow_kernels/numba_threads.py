@@ -72,7 +72,10 @@ def share(work: Callable[[int, int, int], None], n: int, block: int, n_threads: 
             work(thread, ticket * block, min((ticket + 1) * block, n))
 
     n_helpers = min(n_threads, n_blocks) - 1
-    futures = _start(run, n_helpers) if n_helpers > 0 else []
+    if n_helpers < 1:
+        run(0)
+        return
+    futures = _start(run, n_helpers)
     try:
         run(0)
     finally:
