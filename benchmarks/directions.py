@@ -124,12 +124,17 @@ def measure(n: int, d: int, draws: int, seconds: float) -> tuple[list[Point], Po
 
 
 def seconds_to(error: float, points: list[Point]) -> float:
-    """Seconds until an error, between the points on straight lines in logarithms, and beyond."""
+    """Seconds until an error, between the points on straight lines in logarithms.
+
+    NaN where no number of slices reached it.
+    """
     logs = sorted((math.log(p.error), math.log(p.seconds)) for p in points)
     target = math.log(error)
     if target >= logs[-1][0]:
         return math.exp(logs[-1][1])  # fewer slices were not tried
-    k = next((k for k, (e, _) in enumerate(logs) if e >= target), 1) or 1
+    k = next((k for k, (e, _) in enumerate(logs) if e >= target), 0)
+    if k == 0:
+        return math.nan
     (e0, t0), (e1, t1) = logs[k - 1], logs[k]
     return math.exp(t0 + (target - e0) * (t1 - t0) / (e1 - e0))
 
@@ -236,12 +241,13 @@ def _markdown(
     )
     table(
         f"Times faster than the papers' algorithm (iid, P = {PAPERS_SLICES}) at its error",
-        lambda d, f: f"{faster(d, f):.3g}",
+        lambda d, f: "-" if math.isnan(faster(d, f)) else f"{faster(d, f):.3g}",
     )
     for what, limits in WANTED.items():
         for d, wanted in limits.items():
             able = [f for f in families_in(d) if (f == "hadamard") == (what == "hadamard")]
-            best, name = max((faster(d, name), name) for name in able)
+            reached = [(faster(d, f), f) for f in able if not math.isnan(faster(d, f))]
+            best, name = max(reached, default=(math.nan, "none"))
             verdict = "met" if best >= wanted else "not met"
             lines.append(
                 f"- {verdict}: {best:.3g} times faster at d = {d} with {what}, {name} "

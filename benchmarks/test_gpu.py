@@ -140,6 +140,32 @@ def test_equals_reference(record_property, case, dtype, library, backend) -> Non
 
 @paths
 @dtypes
+@pytest.mark.parametrize(
+    ("n", "m", "d", "p"),
+    [(513, 700, 50, 64), (5001, 4099, 100, 70), (300, 257, 784, 1100), (99, 65, 3000, 4100)],
+)
+def test_hadamard_slices_equal_those_on_the_host(
+    record_property, n, m, d, p, dtype, library, backend
+) -> None:
+    _ready(library, backend)
+    x, y, *_ = (v.astype(dtype) for v in Case("", n, m, d, 1).arrays("float64"))
+
+    def computed(library: str, backend: str, dtype: str) -> tuple[Any, Any]:
+        points = (to_library(library, v.astype(dtype), "cuda") for v in (x, y))
+        with ef.use_backend(backend):
+            return ef.sliced_energy_value_and_gradient(
+                *points, None, None, p, slicing="hadamard", rng=1
+            )
+
+    expected = computed("numpy", "numpy", "float64")
+    got = computed(library, backend, dtype)
+    error = max(_apart(to_numpy(g), e) for g, e in zip(got, expected, strict=True))
+    record_property("error", error)
+    assert error <= TOLERANCE[dtype]
+
+
+@paths
+@dtypes
 @_cases(STEADY)
 def test_same_bits_twice(case, dtype, library, backend) -> None:
     _ready(library, backend)

@@ -29,6 +29,7 @@ from ._hadamard import HadamardSlicing as HadamardSlicing
 from ._kernel_sums import kernel_sum as kernel_sum
 from ._kernel_sums import kernel_sum_gradient as kernel_sum_gradient
 from ._patches import PatchSlicing as PatchSlicing
+from ._slicing import Slicing as Slicing
 
 __version__ = "0.1.0"
 
@@ -40,6 +41,7 @@ __all__ = [
     "HadamardSlicing",
     "ParticleFlow",
     "PatchSlicing",
+    "Slicing",
     "energy_distance",
     "energy_gradient",
     "kernel_sum",

@@ -11,7 +11,7 @@ from ._hadamard import HadamardSlicing
 from ._projectors import DenseProjector
 from ._random import Rng, Source, as_source
 from ._slicing import Slicing
-from ._spread_store import in_table, set_size
+from ._spread_store import ready
 
 _NAMED: dict[str, Slicing] = {family.name: family for family in FAMILIES}
 _NAMED["hadamard"] = HadamardSlicing()
@@ -22,6 +22,15 @@ METHODS = ("auto", *(family.name for family in FAMILIES))
 def resolve_slicing(slicing: str | Slicing, n: int, d: int) -> Slicing:
     """The way of slicing that is meant for n directions in R^d, after checking that it serves."""
     if not isinstance(slicing, Slicing):
+        if not isinstance(slicing, str):
+            raise TypeError(
+                f"slicing must be a name or a Slicing object, got {type(slicing).__name__}"
+                + (
+                    f" {slicing.__name__}: make an object of it"
+                    if isinstance(slicing, type)
+                    else ""
+                )
+            )
         if slicing == "patches":
             raise ValueError(
                 "slicing 'patches' must know the shape of the images: "
@@ -37,7 +46,7 @@ def _best(n: int, d: int) -> str:
     """The unbiased family with the smallest error that costs no optimising here."""
     if d == 2:
         return "equispaced"
-    if n > d and in_table(set_size(n, d), d):
+    if n > d and ready(n, d):
         return "distance"
     return "sobol" if d <= 6 < n else "orthogonal"
 
@@ -49,7 +58,13 @@ def sampled_projector(
     chosen = resolve_slicing(slicing, n, d)
     if d == 1:
         return DenseProjector(np.ones((1, 1)))
-    return chosen.projector(n, d, source, step)
+    projector = chosen.projector(n, d, source, step)
+    if not isinstance(projector, Projector) or projector.n_projections < 1:
+        raise TypeError(
+            f"slicing {chosen.name!r} must make a projector with at least one projection, "
+            f"got {type(projector).__name__}"
+        )
+    return projector
 
 
 def sample_projections(

@@ -229,7 +229,8 @@ class _Task:
             check_finite("x", x)
             check_finite("y", y)
             raise ValueError(
-                f"x, y and weights must be small enough for sums in {self.problem.dtype}"
+                "x, y and weights must be small enough for sums in "
+                f"{getattr(self.problem.dtype, '__name__', self.problem.dtype)}"
             ) from None
         with np.errstate(over="ignore"):  # beyond the range of float16 lies infinity
             return xp.astype(xp.reshape(sums, trailing), kept, copy=False)

@@ -68,6 +68,12 @@ class PatchSlicing(Slicing):
     unbiased: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
+        for name in ("shape", "scales"):
+            if np.ndim(getattr(self, name)) != 1:
+                raise TypeError(
+                    f"{name} must be a tuple of integers, got {type(getattr(self, name)).__name__}"
+                )
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         if len(self.shape) != 3 or not self.scales:
             raise ValueError(
                 "shape must be (channels, height, width) and scales not empty, "

@@ -58,7 +58,8 @@ class Problem:
             check_finite("x", x)
             check_finite("y", y)
             raise ValueError(
-                f"x and y must be small enough for their distance to be finite in {self.dtype}"
+                f"x and y must be small enough for their distance to be finite in "
+                f"{getattr(self.dtype, '__name__', self.dtype)}"
             ) from None
         with np.errstate(over="ignore"):  # beyond the range of float16 lies infinity
             value = xp.astype(xp.reshape(value, batch), kept, copy=False)

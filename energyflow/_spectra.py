@@ -162,7 +162,7 @@ def _gauss_legendre(spectrum: Spectrum, low: float, high: float, panels: int) ->
     half = (high - low) / (2 * panels)
     centres = low + half * np.arange(1.0, 2 * panels, 2)
     k = centres[:, None] + half * nodes
-    density = spectrum.density(k) - spectrum.tail / k**2
+    density = spectrum.density(k) - spectrum.tail / k / k
     return Waves(centres, half * nodes, half * weights * density)
 
 

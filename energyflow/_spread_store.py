@@ -45,6 +45,12 @@ def in_table(n: int, d: int) -> bool:
     return d in TABLE_DIMENSIONS and n in TABLE_SIZES
 
 
+def ready(n: int, d: int) -> bool:
+    """Whether n directions in R^d are made of sets that the package ships, the last one too."""
+    size = set_size(n, d)
+    return all(in_table(k, d) for k in {size, n % size or size})
+
+
 @lru_cache(maxsize=32)
 def spread_set(n: int, d: int) -> Doubles:
     """The set of n > d unit directions in R^d, read-only."""
@@ -84,7 +90,10 @@ def cache_folder() -> Path:
 
 def _cached(n: int, d: int) -> Doubles:
     """Read a set from the cache; compute and keep it where it is not there, or damaged."""
-    path = cache_folder() / f"spread-{_FORMAT}-{d}x{n}.npy"
+    try:
+        path = cache_folder() / f"spread-{_FORMAT}-{d}x{n}.float64"
+    except RuntimeError:  # this user has no home
+        return spread(n, d)
     known = _read(path, (n, d))
     if known is not None:
         return known
@@ -92,19 +101,20 @@ def _cached(n: int, d: int) -> Doubles:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as file:
-            np.save(file, found, allow_pickle=False)
+            file.write(found.tobytes())
     except OSError:  # a cache that cannot be written costs time, no more
         pass
     return found
 
 
 def _read(path: Path, shape: tuple[int, int]) -> Doubles | None:
+    """Bare numbers, since readers of richer formats fail in many ways where a file is damaged."""
     try:
-        with path.open("rb") as file:
-            found = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        found: Doubles = np.fromfile(path)
+    except OSError:
         return None
-    if not isinstance(found, np.ndarray) or found.shape != shape or found.dtype != np.float64:
+    if found.size != math.prod(shape):
         return None
+    found = found.reshape(shape)
     unit = np.abs(np.linalg.norm(found, axis=1) - 1) < 1e-6  # False for NaN
     return found if bool(np.all(unit)) else None

@@ -99,30 +99,26 @@ class Backend:
         slices = min(slices, projector.n_projections)
         sets = max(1, MEMORY_BUDGET // (8 * self.scratch * slices * (n + m)))
         scale = projector.constant(exponent) / projector.n_projections
-        values, x_parts, y_parts = [], [], []
-        for start in range(0, batch, sets):
-            part = slice(start, min(start + sets, batch))
-            weights = tuple(None if w is None else w[part, :] for w in (a, b))
-            sums = None
-            for block in projector.blocks(slices):
+        parts = [slice(k, min(k + sets, batch)) for k in range(0, batch, sets)]
+        sums: dict[int, Result] = {}
+        # drawn once for all sets: a stream of random numbers does not give them again
+        for block in projector.blocks(slices):
+            for k, part in enumerate(parts):
+                weights = tuple(None if w is None else w[part, :] for w in (a, b))
                 new = self.block(
                     x[part, ...], y[part, ...], weights[0], weights[1], block,
                     exponent=exponent, estimator=estimator, wrt=wrt, scale=scale,
                 )  # fmt: skip
-                sums = new if sums is None else added(sums, new)
-            assert sums is not None
-            values.append(sums[0])
-            x_parts.append(sums[1])
-            y_parts.append(sums[2])
+                sums[k] = added(sums[k], new) if k in sums else new
 
-        def joined(parts: list[Array]) -> Array | None:
+        def joined(parts: tuple[Array, ...]) -> Array | None:
             if parts[0] is None:
                 return None
             whole = parts[0] if len(parts) == 1 else xp.concat(parts, axis=0)
             return xp.astype(whole, dtype, copy=False)
 
-        value = joined(values)
-        return value, joined(x_parts), joined(y_parts)
+        value, gx, gy = (joined(parts) for parts in zip(*sums.values(), strict=True))
+        return value, gx, gy
 
     def tile_numbers(self) -> int:
         """How many pairs a tile may hold within the memory budget."""

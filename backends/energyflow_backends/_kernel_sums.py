@@ -40,20 +40,20 @@ def sliced_kernel_sums(
         slices = chunk_size or max(1, MEMORY_BUDGET // (8 * Backend.scratch * points))
         slices = min(slices, projector.n_projections)
         sets = max(1, MEMORY_BUDGET // (8 * Backend.scratch * slices * points))
-        parts = []
-        for start in range(0, x.shape[0], sets):
-            part = slice(start, min(start + sets, x.shape[0]))
-            total: Array = 0.0
-            for block in projector.blocks(slices):
+        starts = range(0, x.shape[0], sets)
+        totals: list[Array] = [0.0] * len(starts)
+        for block in projector.blocks(slices):
+            for k, start in enumerate(starts):
+                part = slice(start, min(start + sets, x.shape[0]))
                 xs, ys = block.project(x[part, ...]), block.project(y[part, ...])  # (B, P, .)
                 charges = xp.broadcast_to(w[part, None, :], ys.shape)
                 rows = [xp.reshape(v, (-1, v.shape[2])) for v in (xs, ys, charges)]
                 f = line if isinstance(line, LineKernel) else line(_extent(rows[0], rows[1]))
                 sums = f.sums(backend, *rows, derivative=gradient, tolerance=tolerance)
                 sums = xp.reshape(sums, xs.shape)
-                total = total + (block.project_back(sums) if gradient else xp.sum(sums, axis=1))
-            parts.append(total / projector.n_projections)
-        return xp.concat(parts, axis=0)
+                back = block.project_back(sums) if gradient else xp.sum(sums, axis=1)
+                totals[k] = totals[k] + back
+        return xp.concat(totals, axis=0) / projector.n_projections
 
     return _by_backend(run, x, y, w)
 

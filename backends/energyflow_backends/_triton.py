@@ -6,9 +6,12 @@ import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+
 from ._arrays import Array, ArrayInfo, library_of
 from ._base import Result
 from ._fused import FusedBackend
+from ._projector import Projector
 from ._torch import TorchBackend
 
 _DRIVER_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
@@ -55,6 +58,18 @@ class TritonBackend(FusedBackend, TorchBackend):
 
         return cupy.from_dlpack(array)
 
+    def slices(self, projector: Projector, like: Array) -> Any:
+        """A matrix, or a Hadamard projector's signs where its transforms fit into registers."""
+        signs, picked = (getattr(projector, name, None) for name in ("signs", "picked"))
+        if signs is None or picked is None:
+            return super().slices(projector, like)
+        from energyflow_kernels.triton_hadamard import HadamardSlices, takes
+
+        signs = signs(like)
+        if not takes(signs.shape[-1]):
+            return None
+        return HadamardSlices(signs, tuple(_index(rows, like) for rows in picked))
+
     def sliced_energy(
         self, x: Array, y: Array, slices: Any, *rest: Any, scale: float, **how: Any
     ) -> Result:
@@ -70,3 +85,12 @@ class TritonBackend(FusedBackend, TorchBackend):
         from energyflow_kernels.triton_rows import energy_rows
 
         return energy_rows(xs, ys, *rest, **how)
+
+
+def _index(rows: Array, like: Array) -> Array:
+    """Whole numbers of any library as a tensor on the device of `like`."""
+    import torch
+
+    if library_of(rows) in ("torch", "cupy"):
+        return torch.as_tensor(rows, device=like.device)
+    return torch.tensor(np.asarray(rows), device=like.device)

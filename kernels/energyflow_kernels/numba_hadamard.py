@@ -273,9 +273,11 @@ def _flat(rows: Floats) -> tuple[Floats, int]:
     """View rows as one flat array, and the step between them."""
     n, size = rows.shape
     step, rest = divmod(rows.strides[0], rows.itemsize)
-    if n <= 1 or size == 0:
+    if rows.size == 0:
         return rows.reshape(-1), size
-    if rest or step < 0 or (size > 1 and rows.strides[1] != rows.itemsize):
+    if (n > 1 and (rest or step < 0)) or (size > 1 and rows.strides[1] != rows.itemsize):
         raise ValueError("rows: expected contiguous rows, one after the other in memory")
+    if n == 1:
+        return rows.reshape(-1), size
     span = (n - 1) * step + size
     return np.lib.stride_tricks.as_strided(rows, (span,), (rows.itemsize,)), step

@@ -193,15 +193,16 @@ def _count_x(order, n_x, seen):  # type: ignore[no-untyped-def]
 
 
 @reassociated
-def _squares_counting(z, seen, n_x, n_y):  # type: ignore[no-untyped-def]
-    """Sum of gap * level^2 along a row, level = N M (A - B), and how many gaps are none."""
+def _squares_counting(z, seen, n_x, n_y, inverse):  # type: ignore[no-untyped-def]
+    """Sum of gap * (A - B)^2 along a row, and how many gaps are none."""
     both = float(n_x + n_y)
     total = 0.0
     ties = 0
     for k in range(z.size - 1):
         gap = np.float64(z[k + 1]) - np.float64(z[k])
         level = float(seen[k]) * both - float(int32(k + 1)) * float(n_x)
-        total += gap * (level * level)
+        share = level * inverse
+        total += gap * (share * share)
         ties += int64(gap == 0.0)
     return total, ties
 
@@ -220,10 +221,13 @@ def _slopes_counting(z, seen, n_x, n_y, slope):  # type: ignore[no-untyped-def]
 
 @compiled
 def _tied(z, places):  # type: ignore[no-untyped-def]
-    """Write down the places k with z[k] = z[k + 1]; there are no more than `places` holds."""
+    """Write down the places k with z[k] = z[k + 1], as many as `places` holds.
+
+    These are all but for infinities, which are equal but have no gap of zero between them.
+    """
     found = 0
     for k in range(z.size - 1):
-        if z[k] == z[k + 1]:
+        if z[k] == z[k + 1] and found < places.size:
             places[found] = k
             found += 1
 
@@ -250,7 +254,7 @@ def _walk_counting(order, z, seen, counts, n_x, n_y):  # type: ignore[no-untyped
     inverse = 1.0 / (float(n_x) * float(n_y))
     slope = -2.0 * inverse * inverse
     _count_x(order, int64(n_x), seen)
-    squares, ties = _squares_counting(z, seen, n_x, n_y)
+    squares, ties = _squares_counting(z, seen, n_x, n_y, inverse)
     if ties <= counts.size:
         if ties:
             _tied(z, counts[:ties])
@@ -270,7 +274,7 @@ def _walk_counting(order, z, seen, counts, n_x, n_y):  # type: ignore[no-untyped
                 stop += 1
             _slopes_of_group(z, seen, start, stop, n_x, n_y, slope)
             start = stop
-    return 2.0 * inverse * inverse * squares
+    return 2.0 * squares
 
 
 @compiled

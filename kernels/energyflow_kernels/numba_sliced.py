@@ -91,7 +91,8 @@ def sliced_energy(
     n_solving = max(1, min(threads, (MEMORY - _CHUNK) // scratch_bytes(*size), rays.n))
     scratch = [make_scratch(*size) for _ in range(n_solving)]
     memory = max(_CHUNK, rays.copies * (x.nbytes + y.nbytes))
-    parts = list(rays.parts(max(1, memory // ((n_x + n_y) * x.itemsize))))
+    slice_numbers = max(n_x + n_y, 2 * x.shape[1], 32)  # rows, and directions in tiles
+    parts = list(rays.parts(max(1, memory // (slice_numbers * x.itemsize))))
     most = max(stop - start for start, stop in parts)
     rows_x, rows_y = np.empty((most, n_x), x.dtype), np.empty((most, n_y), x.dtype)
     for start, stop in parts:

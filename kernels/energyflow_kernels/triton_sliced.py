@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
+from .triton_hadamard import HadamardSlices, hadamard_back, hadamard_rows
 from .triton_launch import SMALL_DIM, rows_within, workspace_bytes
 from .triton_product import project, project_back
 from .triton_rows import check_sides, energy_rows, is_short
@@ -67,10 +68,62 @@ def _(
     )
 
 
+@torch.library.custom_op("energyflow::hadamard_energy", mutates_args=())
+def _hadamard_op(
+    x: torch.Tensor,
+    y: torch.Tensor,
+    signs: torch.Tensor,
+    picked: Sequence[torch.Tensor],
+    a: torch.Tensor | None,
+    b: torch.Tensor | None,
+    unbiased: bool,
+    want_x: bool,
+    want_y: bool,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    (n, dim), m = x.shape, y.shape[0]
+    wrt = ("x",) * want_x + ("y",) * want_y
+    gx = torch.zeros_like(x) if want_x else x.new_empty(0)
+    gy = torch.zeros_like(y) if want_y else y.new_empty(0)
+    values = [x.new_empty(0, dtype=torch.float64)]
+
+    # As above; every part of a product's rows transforms all points anew.
+    slice_bytes = 2 * x.element_size() * (n + m)
+    step = rows_within(workspace_bytes(x.device), slice_bytes, signs.shape[-1])
+    for own, rows in zip(signs, picked, strict=True):
+        for part in rows.split(step):  # type: ignore[no-untyped-call]
+            projected = hadamard_rows(x, own, part), hadamard_rows(y, own, part)
+            value, grad_x, grad_y = energy_rows(*projected, a, b, unbiased=unbiased, wrt=wrt)
+            values.append(value)
+            if grad_x is not None:
+                gx += hadamard_back(grad_x, own, part, dim)
+            if grad_y is not None:
+                gy += hadamard_back(grad_y, own, part, dim)
+    return torch.cat(values), gx, gy
+
+
+@_hadamard_op.register_fake
+def _(
+    x: torch.Tensor,
+    y: torch.Tensor,
+    signs: torch.Tensor,
+    picked: Sequence[torch.Tensor],
+    a: torch.Tensor | None,
+    b: torch.Tensor | None,
+    unbiased: bool,
+    want_x: bool,
+    want_y: bool,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    return (
+        x.new_empty(sum(rows.shape[0] for rows in picked), dtype=torch.float64),
+        torch.empty_like(x) if want_x else x.new_empty(0),
+        torch.empty_like(y) if want_y else y.new_empty(0),
+    )
+
+
 def sliced_energy(
     x: torch.Tensor,
     y: torch.Tensor,
-    directions: torch.Tensor,
+    slices: torch.Tensor | HadamardSlices,
     a: torch.Tensor | None = None,
     b: torch.Tensor | None = None,
     *,
@@ -84,7 +137,8 @@ def sliced_energy(
     Args:
         x: points (N, d), float32 or float64, on a CUDA or ROCm device.
         y: points (M, d), like `x`.
-        directions: one direction a row, (P, d), like `x`.
+        slices: directions t (P, d), one a row, like `x`, or signs and picked rows, with P rows
+            in all.
         a: weights (N,) that sum to one; uniform when not given.
         b: weights (M,) that sum to one; uniform when not given.
         unbiased: estimate without bias; needs two points a side.
@@ -99,19 +153,39 @@ def sliced_energy(
         TypeError: a dtype or a device that the kernels do not take.
 
     Notes:
-        O(P (N + M) (d + log(N + M))). Extra memory is at most twice a 512th of the device's, held
-        within 64 and 256 MiB, or the rows of one slice. Products are in full precision whatever
-        PyTorch's settings for matrix products. Results are the same bit for bit from run to run.
+        O(P (N + M) (d + log(N + M))) along given directions; products of signs and transforms of
+        length D take log D in place of d, if all their rows are picked and fit at once. Extra
+        memory is at most twice a 512th of the device's, held within 64 and 256 MiB, or the rows
+        of one slice. Products are in full precision whatever PyTorch's settings for matrix
+        products. Results are the same bit for bit from run to run.
     """
-    check_sides(x, y, directions, a, b, points_axis=0, unbiased=unbiased, wrt=wrt)
+    tensors = (slices.signs, *slices.picked) if isinstance(slices, HadamardSlices) else (slices,)
+    check_sides(x, y, *tensors, a, b, points_axis=0, unbiased=unbiased, wrt=wrt)
+    for name, weights, points in (("a", a, x), ("b", b, y)):
+        if weights is not None and weights.shape != points.shape[:1]:
+            raise ValueError(f"{name} must be ({len(points)},), got {tuple(weights.shape)}")
+    x, y = x.contiguous(), y.contiguous()
+    how = a, b, unbiased, "x" in wrt, "y" in wrt
+    if isinstance(slices, HadamardSlices):
+        _check_products(slices)
+        values, gx, gy = _hadamard_op(x, y, slices.signs, list(slices.picked), *how)
+    else:
+        _check_directions(slices, x)
+        values, gx, gy = _sliced_op(x, y, slices.contiguous(), *how)
+    return values, gx if "x" in wrt else None, gy if "y" in wrt else None
+
+
+def _check_directions(directions: torch.Tensor, x: torch.Tensor) -> None:
     if directions.ndim != 2 or directions.shape[1] != x.shape[1] or directions.dtype != x.dtype:
         raise ValueError(
             f"directions must be (P, {x.shape[1]}) of {x.dtype}, "
             f"got {tuple(directions.shape)} of {directions.dtype}"
         )
-    for name, weights, points in (("a", a, x), ("b", b, y)):
-        if weights is not None and weights.shape != points.shape[:1]:
-            raise ValueError(f"{name} must be ({len(points)},), got {tuple(weights.shape)}")
-    x, y, directions = x.contiguous(), y.contiguous(), directions.contiguous()
-    values, gx, gy = _sliced_op(x, y, directions, a, b, unbiased, "x" in wrt, "y" in wrt)
-    return values, gx if "x" in wrt else None, gy if "y" in wrt else None
+
+
+def _check_products(slices: HadamardSlices) -> None:
+    if slices.signs.ndim != 3 or len(slices.signs) != len(slices.picked):
+        raise ValueError(
+            "signs must be (products, k, D) with as many picked, "
+            f"got {tuple(slices.signs.shape)} and {len(slices.picked)}"
+        )

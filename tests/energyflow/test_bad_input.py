@@ -71,7 +71,7 @@ SLICED = [
     ({"n_projections": 2.5}, TypeError, r"n_projections must be an integer, got float"),
     ({"n_projections": None}, TypeError, r"n_projections must be an integer, got NoneType"),
     ({"slicing": "random"}, ValueError, r"slicing must be one of auto, iid, .* got 'random'"),
-    ({"slicing": None}, TypeError, r"slicing must be a string, got NoneType"),
+    ({"slicing": None}, TypeError, r"slicing must be a name or a Slicing object, got NoneType"),
     ({"slicing": "equispaced"}, ValueError, r"'equispaced' needs points in 2 dimensions, got 3"),
     ({"rng": "seed"}, TypeError, r"rng must be None, an int, .* got str"),
     ({"rng": -1}, ValueError, r"rng must be a non-negative seed, got -1"),

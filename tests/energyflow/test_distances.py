@@ -330,6 +330,20 @@ def test_mixed_precision_gives_the_wider_value(rng: np.random.Generator) -> None
     assert gradient.dtype == np.float32
 
 
+def test_batches_share_the_directions_of_a_stream(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    monkeypatch.setattr("energyflow_backends._base.MEMORY_BUDGET", 1)  # set after set
+    x, y = (torch.asarray(np.repeat(rng.normal(size=(1, 9, 4)), 3, axis=0)) for _ in range(2))
+    values, gradients = ef.sliced_energy_value_and_gradient(
+        x, y, n_projections=5, rng=torch.Generator().manual_seed(0)
+    )
+    assert torch.equal(values, values[:1].expand(3))
+    assert torch.equal(gradients, gradients[:1].expand(3, -1, -1))
+
+
 def test_batches_broadcast(xp, rng: np.random.Generator) -> None:
     x, y = rng.normal(size=(2, 1, 20, 3)), rng.normal(size=(4, 15, 3))
     a = rng.dirichlet(np.ones(20), size=(2, 1))

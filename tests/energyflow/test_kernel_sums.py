@@ -279,6 +279,13 @@ def test_scales(scale: float) -> None:
             np.testing.assert_allclose(large * (scale / factor), base, atol=2e-3)
 
 
+def test_a_length_whose_square_overflows() -> None:
+    for f in FUNCTIONS:
+        sums = f(X * 1e250, Y * 1e250, W, kernel=Gauss(2e250), rng=0)
+        expected = f(X, Y, W, kernel=Gauss(2.0), rng=0)
+        np.testing.assert_allclose(sums * (1 if f is ef.kernel_sum else 1e250), expected, atol=2e-3)
+
+
 def test_far_offsets_cost_no_precision() -> None:
     for kernel in (Energy(), Gauss(2.0)):
         near, far = (ef.kernel_sum(X + s, Y + s, W, kernel=kernel, rng=0) for s in (0, 2.0**30))

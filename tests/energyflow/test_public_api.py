@@ -7,8 +7,8 @@ import sys
 import energyflow as ef
 
 NAMES = {
-    "BackendUnavailable", "EnergyflowError", "FlowDiverged", "FlowResult", "HadamardSlicing",
-    "ParticleFlow", "PatchSlicing",
+    "BackendUnavailable", "EnergyflowError", "FlowDiverged", "FlowResult",
+    "HadamardSlicing", "ParticleFlow", "PatchSlicing", "Slicing",
     "energy_distance", "energy_gradient", "kernel_sum", "kernel_sum_gradient", "kernels",
     "reference", "sample_projections", "show_backends",
     "sliced_energy_distance", "sliced_energy_gradient", "sliced_energy_value_and_gradient",

@@ -329,3 +329,30 @@ def test_every_way_says_whether_it_is_unbiased():
 def test_wrong_arguments(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+class _Nothing(ef.Slicing):
+    name = "nothing"
+    unbiased = True
+
+    def projector(self, n, d, source, step=0):
+        return None
+
+
+@pytest.mark.parametrize(
+    ("slicing", "message"),
+    [
+        (None, "name or a Slicing object, got NoneType"),
+        (ef.HadamardSlicing, "make an object of it"),
+        (_Nothing(), "'nothing' must make a projector"),
+    ],
+)
+def test_what_is_no_way_of_slicing(slicing, message):
+    with pytest.raises(TypeError, match=message):
+        ef.sliced_energy_distance(np.ones((3, 2)), np.ones((4, 2)), slicing=slicing)
+
+
+@pytest.mark.parametrize("wrong", [{"shape": 28}, {"shape": (1, 28, 28), "scales": 3}])
+def test_patches_want_tuples(wrong):
+    with pytest.raises(TypeError, match="must be a tuple of integers, got int"):
+        ef.PatchSlicing(**wrong)

@@ -107,7 +107,7 @@ def test_joined_sets_are_turned_independently():
 
 
 def test_auto_never_optimises(cache):
-    for n in (1, 3, 7, 50, 100, 129, 640, 1000, 3000):
+    for n in (1, 3, 7, 50, 100, 129, 640, 1000, 1023, 1999, 3000):
         for d in (2, 3, 4, 7, 9, 10, 30):
             ef.sample_projections(n, d, rng=0)
     assert not cache.exists()
@@ -123,10 +123,10 @@ def test_sets_are_kept_in_the_cache(cache, monkeypatch):
     spread_set.cache_clear()
     monkeypatch.setattr(_spread_store, "spread", None)
     np.testing.assert_array_equal(ef.sample_projections(13, 3, method="distance", rng=0), first)
-    assert file.name == "spread-1-3x13.npy"
+    assert file.name == "spread-1-3x13.float64"
 
 
-@pytest.mark.parametrize("damage", ["cut", "text", "empty", "nan", "shape", "dtype", "pickle"])
+@pytest.mark.parametrize("damage", ["cut", "text", "empty", "nan", "shape", "dtype", "scale"])
 def test_a_damaged_cache_is_computed_anew(cache, damage):
     whole = spread_set(13, 3)
     spread_set.cache_clear()
@@ -140,13 +140,14 @@ def test_a_damaged_cache_is_computed_anew(cache, damage):
         case "empty":
             file.write_bytes(b"")
         case "nan":
-            np.save(file, np.full((13, 3), np.nan))
+            np.full((13, 3), np.nan).tofile(file)
         case "shape":
-            np.save(file, whole[:5])
+            whole[:5].tofile(file)
         case "dtype":
-            np.save(file, whole.astype(np.float32))
-        case "pickle":
-            np.save(file, np.array([{}]), allow_pickle=True)
+            whole.astype(np.float32).tofile(file)
+        case "scale":
+            (2 * whole).tofile(file)
+    assert file.read_bytes() != kept
     np.testing.assert_array_equal(spread_set(13, 3), whole)
     assert file.read_bytes() == kept
 
@@ -154,6 +155,15 @@ def test_a_damaged_cache_is_computed_anew(cache, damage):
 def test_a_cache_that_cannot_be_written_is_no_error(cache):
     cache.write_text("in the way")
     assert spread_set(13, 3).shape == (13, 3)
+
+
+def test_without_a_home_nothing_is_kept(cache, monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(_spread_store, "cache_folder", homeless)
+    assert spread_set(13, 3).shape == (13, 3)
+    assert not cache.exists()
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,7 @@ ONES = np.ones((2, 8))
         ((np.ones((3, 5)), ONES, np.array([-1]), np.ones((1, 3))), ValueError, "picked"),
         ((np.ones((3, 5)), ONES, None, np.ones((8, 4))), ValueError, r"\(8, 3\)"),
         ((np.ones((3, 5)), ONES, None, np.ones((3, 8)).T), ValueError, "contiguous"),
+        ((np.ones((3, 5)), ONES, np.array([0]), np.ones((1, 6))[:, ::2]), ValueError, "contiguous"),
     ],
 )
 def test_wrong_arguments(arguments, error, message):

@@ -59,6 +59,18 @@ def test_not_finite() -> None:
         assert np.isnan(sums).all()
 
 
+def test_not_finite_in_other_threads() -> None:
+    rows = np.full((8, 300), np.inf)
+    sums = riesz_sums(rows, rows, rows, exponent=0.5, n_threads=2)
+    assert np.isnan(sums).all()
+
+
+def test_sums_beyond_the_largest_number(rng) -> None:
+    xs, ys = (1e250 * rng.normal(size=(8, 300)) for _ in range(2))
+    sums = riesz_sums(xs, ys, np.ones((8, 300)), exponent=1.5, n_threads=2)
+    np.testing.assert_array_equal(sums, np.inf)
+
+
 def test_threads_agree(rng) -> None:
     xs, ys, w = (rng.normal(size=(8, 500)) for _ in range(3))
     one, three = (riesz_sums(xs, ys, w, exponent=0.7, n_threads=k) for k in (1, 3))

@@ -226,6 +226,18 @@ def test_a_row_that_is_not_finite_says_so(rng, dtype, bad):
                 np.testing.assert_array_equal(np.isfinite(values), [True, False, True])
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_ties_of_infinities_are_not_written_beyond_their_array(dtype):
+    z = np.array([-np.inf, -np.inf, 1, 1, np.inf, np.inf], dtype)
+    places = np.full(5, 99, np.uint32)
+    numba_kernels._tied(z, places[:1])  # one gap is zero
+    np.testing.assert_array_equal(places, [0, 99, 99, 99, 99])
+    many = np.full((1, 3 * numba_kernels.COUNTERS), np.inf, dtype)
+    many[0, :2] = 1
+    for _ in range(5):
+        assert not np.isfinite(energy_rows(many, many[:, :2].copy())[0])
+
+
 def test_what_is_not_wanted_is_none(rng):
     xp, yp = rng.standard_normal((2, 4, 5))
     for wrt in ((), ("x",), ("y",), ("x", "y")):

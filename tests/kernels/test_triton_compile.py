@@ -1,7 +1,8 @@
 """Every configuration that the launchers can choose compiles, and spills nothing.
 
 Limits: shared memory of one 32-bit key a point in a block (16 KiB at the most, so that it never
-limits how many programs a multiprocessor holds), and 640 barriers in the code of one kernel.
+limits how many programs a multiprocessor holds) or of one tile of a transform (32 KiB), and 640
+barriers in the code of one kernel.
 """
 
 import importlib.util
@@ -16,7 +17,13 @@ import pytest
 pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("triton", reason="triton is not installed")
 
-from energyflow_kernels import triton_launch, triton_long, triton_product, triton_short
+from energyflow_kernels import (
+    triton_hadamard,
+    triton_launch,
+    triton_long,
+    triton_product,
+    triton_short,
+)
 
 _SPEC = importlib.util.spec_from_file_location(
     "_triton_resources", Path(__file__).with_name("_triton_resources.py")
@@ -28,7 +35,9 @@ sys.modules[_SPEC.name] = resources
 _SPEC.loader.exec_module(resources)
 
 MAX_SHARED = 16 * 1024
+MAX_TILE = 32 * 1024
 MAX_BARRIERS = 640
+HADAMARD = triton_hadamard.hadamard_rows_kernel, triton_hadamard.hadamard_back_kernel
 FLOATS = ("fp32", "fp64")
 
 Configuration = tuple[Any, dict[str, str], dict[str, Any], int, int | None]
@@ -71,6 +80,14 @@ def other_configurations() -> Iterator[Configuration]:
                 yield kernel, {"default": kind}, constants, triton_launch.LONG_WARPS, None
 
 
+def hadamard_configurations() -> Iterator[Configuration]:
+    lengths = [1 << k for k in range(20) if triton_hadamard.takes(1 << k)]
+    for length, kind, kernel in itertools.product(lengths, FLOATS, HADAMARD):
+        tile = triton_hadamard.tile_for(length, 4 if kind == "fp32" else 8)
+        constants = triton_hadamard.tile_constants(length, tile)
+        yield kernel, {"default": kind, "place_ptr": "i32"}, constants, tile.warps, tile.registers
+
+
 def is_quick(configuration: Configuration) -> bool:
     """The heaviest of each kind that compiles in seconds; the others are marked slow."""
     kernel, pointers, constants, *_ = configuration
@@ -82,11 +99,20 @@ def is_quick(configuration: Configuration) -> bool:
             pointers["own_ptr"],
             pointers["weights_ptr"] if constants["WEIGHTED"] else "",
         )
+    if kernel in HADAMARD:
+        tile = triton_hadamard.tile_for(1024, 4)
+        if constants != triton_hadamard.tile_constants(1024, tile):
+            return False
     return pointers["default"] == "fp32"
 
 
 def cases() -> list[Any]:
-    everything = (*short_configurations(), *long_configurations(), *other_configurations())
+    everything = (
+        *short_configurations(),
+        *long_configurations(),
+        *other_configurations(),
+        *hadamard_configurations(),
+    )
     found = []
     for name, configuration in itertools.product(resources.TARGETS, everything):
         kernel, pointers, constants, *_ = configuration
@@ -109,5 +135,5 @@ def test_compiled_kernels_keep_within_their_limits(
     warps = triton_launch.warps_for(target.warp_size, warps)
     used = resources.compiled_resources(kernel, pointers, constants, warps, registers, target)
     assert used.spilled == 0, used
-    assert used.shared <= MAX_SHARED, used
+    assert used.shared <= (MAX_TILE if kernel in HADAMARD else MAX_SHARED), used
     assert used.barriers <= MAX_BARRIERS, used

@@ -26,7 +26,7 @@ def version(text: str) -> tuple[int, int]:
     version(triton.__version__) < (3, 7) and version(np.__version__) >= (2, 4),
     reason="the interpreter of Triton before 3.7 does not work with NumPy 2.4",
 )
-@pytest.mark.parametrize("group", ["rows", "sliced"])
+@pytest.mark.parametrize("group", ["rows", "sliced", "hadamard"])
 def test_kernels_in_the_interpreter(group: str) -> None:
     plain = ("-q", "-p", "no:cacheprovider", "-p", "no:xdist")
     ran = subprocess.run(
