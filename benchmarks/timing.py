@@ -10,7 +10,7 @@ from typing import Any
 Call = Callable[[], Any]
 Clock = Callable[[Call], float]
 
-_REST = 0.01  # s: threads that other libraries keep spinning go to sleep
+_REST = 0.1  # s: threads that other libraries keep spinning (OpenBLAS for 2^26 cycles) go to sleep
 _BURST = 0.05  # s: short calls are repeated within one turn
 _MIN_TURNS = 3  # but one for calls that take several times what a method may
 _FAR_TOO_SLOW = 4
