@@ -15,6 +15,7 @@ from energyflow_backends import use_backend as use_backend
 
 from . import kernels as kernels
 from . import reference as reference
+from ._conditional_flow import ConditionalFlow as ConditionalFlow
 from ._constants import slicing_constant as slicing_constant
 from ._directions import sample_projections as sample_projections
 from ._distances import energy_distance as energy_distance
@@ -29,12 +30,15 @@ from ._hadamard import HadamardSlicing as HadamardSlicing
 from ._kernel_sums import kernel_sum as kernel_sum
 from ._kernel_sums import kernel_sum_gradient as kernel_sum_gradient
 from ._patches import PatchSlicing as PatchSlicing
+from ._scores import crps as crps
+from ._scores import energy_score as energy_score
 from ._slicing import Slicing as Slicing
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BackendUnavailable",
+    "ConditionalFlow",
     "EnergyflowError",
     "FlowDiverged",
     "FlowResult",
@@ -42,8 +46,10 @@ __all__ = [
     "ParticleFlow",
     "PatchSlicing",
     "Slicing",
+    "crps",
     "energy_distance",
     "energy_gradient",
+    "energy_score",
     "kernel_sum",
     "kernel_sum_gradient",
     "kernels",

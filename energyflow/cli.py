@@ -22,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     from typer import TyperException
 
+    from . import _cli_evaluate, _cli_posterior, _cli_train  # noqa: F401 - commands join the others
     from ._cli import app
 
     given = list(sys.argv[1:] if arguments is None else arguments)

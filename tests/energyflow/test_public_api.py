@@ -7,12 +7,12 @@ import sys
 import energyflow as ef
 
 NAMES = {
-    "BackendUnavailable", "EnergyflowError", "FlowDiverged", "FlowResult",
-    "HadamardSlicing", "ParticleFlow", "PatchSlicing", "Slicing",
-    "energy_distance", "energy_gradient", "kernel_sum", "kernel_sum_gradient", "kernels",
-    "reference", "sample_projections", "show_backends",
-    "sliced_energy_distance", "sliced_energy_gradient", "sliced_energy_value_and_gradient",
-    "slicing_constant", "use_backend",
+    "BackendUnavailable", "ConditionalFlow", "EnergyflowError", "FlowDiverged", "FlowResult",
+    "HadamardSlicing", "ParticleFlow", "PatchSlicing", "Slicing", "crps", "energy_distance",
+    "energy_gradient", "energy_score", "kernel_sum", "kernel_sum_gradient", "kernels",
+    "reference", "sample_projections", "show_backends", "sliced_energy_distance",
+    "sliced_energy_gradient", "sliced_energy_value_and_gradient", "slicing_constant",
+    "use_backend",
 }  # fmt: skip
 
 

@@ -1,0 +1,178 @@
+"""`energyflow train` and `energyflow sample`: models from data, and samples from models."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+import typer
+
+from ._cli import Seed, app
+from ._cli_flow import can_draw
+from ._files import Array, load_array, replacing
+
+if TYPE_CHECKING:
+    from .datasets import Dataset
+
+train = typer.Typer(help="Train a model on data.", pretty_exceptions_enable=False)
+app.add_typer(train, name="train")
+
+Device = Annotated[
+    str | None, typer.Option(help="Where to compute: cpu, cuda, ...", show_default="cuda, or cpu")
+]
+
+
+@train.command()
+def flow(
+    data: Annotated[
+        str,
+        typer.Option(
+            help="digits, moons, eight-gaussians, checkerboard, rings; a folder of IDX files "
+            "(MNIST), of CIFAR-10's binary files or of images; a .npy or .npz file."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The run's folder: log, checkpoints, samples, model.")],
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="Settings: digits, toy, mnist, fashion-mnist, cifar10, celeba.",
+            show_default="those of the data's name, toy for other vectors",
+        ),
+    ] = None,
+    condition: Annotated[
+        Literal["labels"] | None, typer.Option(help="Learn to sample each class.")
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="At most so long: 90s, 10m, 1.5h or '5000 steps', earlier calls too."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out, if there is one.")
+    ] = False,
+    seed: Seed = 0,
+    blocks: Annotated[
+        int | None, typer.Option(min=1, help="Networks in the chain.", show_default="the preset's")
+    ] = None,
+    particles: Annotated[
+        int | None, typer.Option("--particles", "-n", min=2, show_default="the preset's")
+    ] = None,
+    projections: Annotated[
+        int | None, typer.Option(min=1, help="Slices a step.", show_default="the preset's")
+    ] = None,
+    network_steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Training steps a network.", show_default="the preset's"),
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Stop when the distance to a held-out tenth of the training data has not fallen "
+            "for so many blocks, and keep the best chain.",
+        ),
+    ] = None,
+    device: Device = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> None:
+    """Learn, block by block, how particles flow from noise to the data.
+
+    An interrupt loses the unfinished block; --resume goes on.
+    """
+    from . import datasets, models
+
+    dataset = datasets.load(data)
+    chosen = _preset(preset, data, dataset)
+    asked = {
+        "n_blocks": blocks, "n_particles": particles, "n_projections": projections,
+        "network_steps": network_steps,
+    }  # fmt: skip
+    changes: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    model = models.FlowGenerator(preset=chosen, device=device, seed=seed, **changes)
+    if chosen is not None and not models.PRESETS[chosen].tested:
+        print(f"energyflow: preset {chosen}: {models.PRESETS[chosen].note}", file=sys.stderr)
+    points, labels = dataset.train, None
+    if condition is not None:
+        labels = dataset.train_labels
+        if labels is None:
+            raise ValueError(f"--condition labels: {data} has no labels")
+    held_out, held_labels = None, None
+    if patience is not None:
+        rows = np.random.default_rng(seed).permutation(len(points))
+        some, rest = np.split(rows, [max(len(rows) // 10, 2)])
+        held_out, points = points[some], points[rest]
+        if labels is not None:
+            held_labels, labels = labels[some], labels[rest]
+    model.fit(
+        points, labels, held_out, held_out_condition=held_labels, out=out, resume=resume,
+        budget=budget, patience=patience, name=data, progress=not quiet,
+    )  # fmt: skip
+    print(f"{model.n_trained} blocks trained; the model is in {out}")
+
+
+@app.command()
+def sample(
+    run: Annotated[Path, typer.Argument(metavar="RUN_FOLDER", help="Folder of a trained model.")],
+    number: Annotated[int, typer.Option("--number", "-n", min=1, help="How many.")] = 100,
+    condition: Annotated[
+        str | None,
+        typer.Option(help="For a conditional model: a label, or a file of labels or conditions."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A .npz file for `samples`, and `condition` if there is one")
+    ] = None,
+    grid: Annotated[Path | None, typer.Option(help="A .png file for a picture of them.")] = None,
+    seed: Seed = 0,
+    device: Device = None,
+) -> None:
+    """Draw new samples from a trained model."""
+    from . import models
+
+    if out is None and grid is None:
+        raise typer.BadParameter("give --out, --grid or both")
+    for path, suffix in ((out, ".npz"), (grid, ".png")):
+        if path is not None and path.suffix.lower() != suffix:
+            raise ValueError(f"{path}: expected a {suffix} file")
+    given = None if condition is None else _condition(condition)
+    samples = np.asarray(models.load(run, device=device).sample(number, given, seed))
+    written = []
+    if out is not None:
+        arrays = {"samples": samples} | ({} if given is None else {"condition": given})
+        with replacing(out) as handle:
+            np.savez(handle, allow_pickle=False, **arrays)
+        written.append(out)
+    if grid is not None and (drawn := _draw(grid, samples)) is not None:
+        written.append(drawn)
+    print(f"{number} samples; written: {', '.join(map(str, written))}")
+
+
+def _preset(asked: str | None, data: str, dataset: Dataset) -> str | None:
+    """The preset that is asked for, or that suits the data."""
+    if asked is not None or data == "digits":
+        return asked or data
+    return "toy" if dataset.train.ndim == 2 else None
+
+
+def _condition(text: str) -> Array:
+    """A label, or the array in a file; whole numbers in files of real ones are labels."""
+    if text.isdecimal():
+        return np.asarray(int(text))
+    array = load_array(text)
+    whole = array.ndim <= 1 and bool(np.all(array == np.rint(array)))
+    return array.astype(np.int64) if whole else array.astype(np.float32)
+
+
+def _draw(path: Path, samples: Array) -> Path | None:
+    """Images as a grid, points in the plane as dots."""
+    if samples.ndim == 4 and samples.shape[1] in (1, 3):
+        from . import models
+
+        return models.save_grid(path, samples)
+    if samples.ndim != 2 or samples.shape[1] != 2:
+        raise ValueError(f"--grid: samples of shape {samples.shape[1:]} cannot be drawn")
+    if not can_draw():
+        return None
+    from ._pictures import save_scatter
+
+    return save_scatter(path, samples, samples[:0])

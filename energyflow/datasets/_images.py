@@ -1,0 +1,154 @@
+"""Folders of PNG and JPEG files, read by Pillow; subfolders are classes."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ._bytes import MOST_FROM_ONE_BYTE
+from ._dataset import Array, Dataset
+from ._split import from_arrays, from_parts
+
+MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+SUFFIXES = (".png", ".jpg", ".jpeg")
+
+
+def load_image_folder(
+    folder: Path, name: str, size: int | None, split: float, seed: int
+) -> Dataset:
+    """Read all images; folders `train` and `test`, where both are there, are the two parts."""
+    if find_spec("PIL") is None:
+        raise ModuleNotFoundError(
+            f"{folder}: reading images needs Pillow: pip install 'energyflow-mmd[models]'"
+        )
+    if (folder / "train").is_dir() and (folder / "test").is_dir():
+        listed = [_list(folder / part) for part in ("train", "test")]
+        classes = sorted({label for files in listed for _, label in files if label is not None})
+        stacked = _stack([path for files in listed for path, _ in files], size)
+        n_train = len(listed[0])
+        train, test = (_numbered(files, classes) for files in listed)
+        return from_parts(
+            (stacked[:n_train], train), (stacked[n_train:], test),
+            name=name, class_names=tuple(classes), low_high=(0.0, 1.0),
+        )  # fmt: skip
+    files = _list(folder)
+    classes = sorted({label for _, label in files if label is not None})
+    return from_arrays(
+        _stack([path for path, _ in files], size),
+        _numbered(files, classes),
+        name=name,
+        split=split,
+        seed=seed,
+        class_names=tuple(classes),
+        low_high=(0.0, 1.0),
+    )
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The files of a folder that are named as images, in the order of their names."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
+
+
+def _list(folder: Path) -> list[tuple[Path, str | None]]:
+    """The images of a folder with the subfolder each lies in."""
+    here = image_files(folder)
+    below = {sub.name: image_files(sub) for sub in sorted(folder.iterdir()) if sub.is_dir()}
+    below = {label: files for label, files in below.items() if files}
+    if here and below:
+        raise ValueError(
+            f"{folder}: expected images in the folder or in subfolders (one a class), got "
+            f"{len(here)} in it and more in {', '.join(below)}"
+        )
+    if not here and not below:
+        raise FileNotFoundError(f"{folder}: expected PNG or JPEG images, found none")
+    if here:
+        return [(path, None) for path in here]
+    return [(path, label) for label, files in below.items() for path in files]
+
+
+def _numbered(files: list[tuple[Path, str | None]], classes: list[str]) -> Array | None:
+    if not classes:
+        return None
+    numbers = {label: number for number, label in enumerate(classes)}
+    unknown = next((path for path, label in files if label is None), None)
+    if unknown is not None:
+        raise ValueError(f"{unknown}: expected the image in a subfolder, one a class")
+    return np.array([numbers[label] for _, label in files if label is not None], dtype=np.int64)
+
+
+def _stack(paths: list[Path], size: int | None) -> Array:
+    """All images (n, C, H, W), gray where all of them are."""
+    images = [_read(path, size) for path in paths]
+    for path, image in zip(paths, images, strict=True):
+        if image.shape[:2] != images[0].shape[:2]:
+            raise ValueError(
+                f"{path}: expected {_pixels(images[0])} pixels as {paths[0].name} has, got "
+                f"{_pixels(image)}; with size=..., images are cropped and resized to a square"
+            )
+    channels = max(image.shape[2] for image in images)
+    height, width = images[0].shape[:2]
+    stacked = np.empty((len(images), channels, height, width), dtype=np.float32)
+    for row, image in zip(stacked, images, strict=True):
+        scale = 255 if image.dtype == np.uint8 else 65535
+        row[:] = np.moveaxis(image, 2, 0) / np.float32(scale)
+    return np.clip(stacked, 0, 1, out=stacked)
+
+
+def _read(path: Path, size: int | None) -> Array:
+    """One image (H, W, 1 or 3): bytes, or float32 up to 65535 where pixels have 16 bits."""
+    from PIL import Image
+
+    with path.open("rb") as stream:
+        if not stream.read(8).startswith(MAGIC):
+            raise ValueError(f"{path}: expected a PNG or JPEG image, got other content")
+    try:
+        with Image.open(path, formats=("PNG", "JPEG")) as image:
+            _check_claim(path, image)
+            pixels = _square(_plain(image), size)
+            return np.atleast_3d(np.asarray(pixels))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        told = str(error).removeprefix(f"{path}: ")
+        raise ValueError(f"{path}: expected a whole image: {told}") from error
+
+
+def _check_claim(path: Path, image: Any) -> None:
+    """No file has more pixels than a deflate stream of single bits could hold."""
+    most = path.stat().st_size * MOST_FROM_ONE_BYTE * 8
+    if image.width * image.height > most:
+        raise ValueError(
+            f"its header claims {image.width} x {image.height} pixels, the file holds at most "
+            f"{most}"
+        )
+
+
+def _plain(image: Any) -> Any:
+    """Gray or RGB, upright; transparency is dropped."""
+    from PIL import ImageOps
+
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I"):
+        return upright.convert("I").convert("F")
+    return upright.convert("L" if upright.mode in ("1", "L", "LA") else "RGB")
+
+
+def _square(image: Any, size: int | None) -> Any:
+    """The middle square, resized to size x size by antialiased bicubic interpolation."""
+    if size is None:
+        return image
+    from PIL import Image
+
+    edge = min(image.size)
+    left, top = (image.width - edge) // 2, (image.height - edge) // 2
+    box = (left, top, left + edge, top + edge)
+    return image.crop(box).resize((size, size), Image.Resampling.BICUBIC)
+
+
+def _pixels(image: Array) -> str:
+    return f"{image.shape[1]} x {image.shape[0]}"

@@ -1,0 +1,157 @@
+"""From arrays of any scale to a data set: scaling to [0, 1], and a held-out part."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ._dataset import Array, Dataset
+
+Part = tuple[Array, Array | None]
+
+
+def from_arrays(
+    values: Array,
+    labels: Array | None = None,
+    *,
+    name: str = "arrays",
+    split: float = 0.2,
+    seed: int = 0,
+    class_names: tuple[str, ...] = (),
+    low_high: tuple[float, float] | None = None,
+) -> Dataset:
+    """Make a data set of one array, holding out a part of each class.
+
+    Parameters
+    ----------
+    values : array (n,), (n, d), (n, H, W), (n, C, H, W) or (n, H, W, C)
+        Real numbers. The last axis is taken for channels where it has 1 or 3 entries and the
+        second has not. Bytes are divided by 255; other numbers outside [0, 1] are mapped there
+        by one affine function for all coordinates, from their least and greatest value.
+    labels : integer array (n,), optional
+        Classes 0, 1, ...
+    name : str
+        What the data are.
+    split : float
+        Fraction that is held out as the test part, 0 < split < 1, rounded up to whole elements.
+    seed : int
+        Seed of the split: the same seed holds out the same elements.
+    class_names : tuple of str
+        Names of the classes.
+    low_high : pair of floats, optional
+        The numbers that become 0 and 1, where they are known.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    TypeError, ValueError
+        Fewer than two elements, NaN or infinity, labels that do not fit.
+
+    Notes
+    -----
+    Each class gives its share to the test part, up to one element.
+    """
+    values = _with_channels(name, values)
+    labels = _as_labels(f"{name}: labels", labels, len(values))
+    if not 0 < split < 1:
+        raise ValueError(f"split must lie strictly between 0 and 1, got {split}")
+    if len(values) < 2:
+        raise ValueError(f"{name}: expected at least 2 elements to split, got {len(values)}")
+    n_test = min(math.ceil(split * len(values)), len(values) - 1)
+    test, train = held_out_rows(len(values), labels, n_test, seed)
+    parts: list[Part] = [
+        (values[rows], None if labels is None else labels[rows]) for rows in (train, test)
+    ]
+    data = from_parts(*parts, name=name, class_names=class_names, low_high=low_high)
+    return replace(data, stratified=labels is not None)
+
+
+def from_parts(
+    train: Part,
+    test: Part,
+    *,
+    name: str,
+    class_names: tuple[str, ...] = (),
+    low_high: tuple[float, float] | None = None,
+) -> Dataset:
+    """Make a data set of two parts that the source has already told apart, on one scale."""
+    values = [_with_channels(name, part[0]) for part in (train, test)]
+    labels = [_as_labels(f"{name}: labels", part[1], len(part[0])) for part in (train, test)]
+    low, high = low_high or _range(name, values)
+    scaled = [_to_unit(part, low, high) for part in values]
+    return Dataset(scaled[0], scaled[1], labels[0], labels[1], name, low, high, class_names)
+
+
+def held_out_rows(n: int, labels: Array | None, n_test: int, seed: int) -> tuple[Array, Array]:
+    """Rows of the test part and of the training part, both in random order."""
+    order = np.random.default_rng(seed).permutation(n)
+    if labels is None:
+        return order[:n_test], order[n_test:]
+    classes, sizes = np.unique(labels, return_counts=True)
+    quota = sizes * (n_test / n)
+    taken = np.floor(quota).astype(int)
+    largest_remainders = np.argsort(taken - quota, kind="stable")
+    taken[largest_remainders[: n_test - taken.sum()]] += 1
+    held_out = np.zeros(n, dtype=bool)
+    for label, count in zip(classes, taken, strict=True):
+        held_out[order[labels[order] == label][:count]] = True
+    return order[held_out[order]], order[~held_out[order]]
+
+
+def _with_channels(name: str, values: Any) -> Array:
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "biuf":
+        kind = getattr(values, "dtype", type(values).__name__)
+        raise TypeError(f"{name}: expected an array of real numbers, got {kind}")
+    if values.ndim not in (1, 2, 3, 4) or 0 in values.shape:
+        raise ValueError(
+            f"{name}: expected shape (n,), (n, d), (n, H, W), (n, C, H, W) or (n, H, W, C), "
+            f"none of them 0, got {values.shape}"
+        )
+    if values.ndim in (1, 3):
+        return values[:, None]
+    if values.ndim == 4 and values.shape[3] in (1, 3) and values.shape[1] not in (1, 3):
+        return np.moveaxis(values, 3, 1)
+    return values
+
+
+def _as_labels(name: str, labels: Any, n: int) -> Array | None:
+    if labels is None:
+        return None
+    if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu":
+        kind = getattr(labels, "dtype", type(labels).__name__)
+        raise TypeError(f"{name} must be an array of integers, got {kind}")
+    if labels.shape != (n,):
+        raise ValueError(f"{name} must have shape ({n},), one each, got {labels.shape}")
+    if n and not 0 <= int(labels.max()) < 2**31:
+        raise ValueError(f"{name} must be classes 0, 1, ..., got {labels.max()}")
+    return labels.astype(np.int64)
+
+
+def _range(name: str, parts: list[Array]) -> tuple[float, float]:
+    """What becomes 0 and 1."""
+    if all(part.dtype == np.uint8 for part in parts):
+        return 0.0, 255.0
+    low = min(float(part.min()) for part in parts)
+    high = max(float(part.max()) for part in parts)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
+    if low >= 0 and high <= 1:
+        return 0.0, 1.0
+    return (low, high) if low < high else (low, low + 1)
+
+
+def _to_unit(values: Array, low: float, high: float) -> Array:
+    if (low, high) == (0.0, 1.0):
+        return np.ascontiguousarray(values, dtype=np.float32)
+    if (
+        values.dtype == np.uint8 and low == 0
+    ):  # half of the memory that float64 would take on the way
+        return np.ascontiguousarray(values, dtype=np.float32) / np.float32(high)
+    unit = (values.astype(np.float64) - low) / (high - low)
+    return np.ascontiguousarray(np.clip(unit, 0, 1), dtype=np.float32)

@@ -1,0 +1,119 @@
+"""Noise: what observations are beyond the operator."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[Any]
+
+
+class Noise(ABC):
+    """A random map of clean observations."""
+
+    name: str
+
+    @abstractmethod
+    def add(self, clean: Floats, rng: np.random.Generator) -> Floats:
+        """Noisy observations, in the dtype of the clean ones."""
+
+    @abstractmethod
+    def std(self, clean: Floats) -> Floats:
+        """The standard deviation of the noise at clean observations, of their shape."""
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """The arguments that make equal noise."""
+
+
+class Gaussian(Noise):
+    """Independent normal noise.
+
+    Parameters
+    ----------
+    std : float
+        Its standard deviation, in units of the observations.
+
+    Raises
+    ------
+    ValueError
+        It is not positive and finite.
+    """
+
+    name = "gaussian"
+
+    def __init__(self, std: float) -> None:
+        self.deviation = _number("std", std)
+
+    def add(self, clean: Floats, rng: np.random.Generator) -> Floats:
+        """Add noise to clean observations."""
+        noise = self.deviation * rng.standard_normal(clean.shape)
+        return (clean + noise).astype(clean.dtype)
+
+    def std(self, clean: Floats) -> Floats:
+        """The same everywhere."""
+        return np.full(clean.shape, self.deviation)
+
+    def settings(self) -> dict[str, Any]:
+        """The standard deviation."""
+        return {"std": self.deviation}
+
+
+class Poisson(Noise):
+    r"""Photons that are counted behind an absorbing body, and the logarithm of the counts.
+
+    .. math:: n \sim \mathrm{Poisson}(N e^{-\mu a}), \qquad y = -\frac{1}{\mu}
+              \log \frac{\max(n, 1/2)}{N}
+
+    for clean line integrals a.
+
+    Parameters
+    ----------
+    photons : float
+        N, the mean count without the body.
+    attenuation : float
+        mu, the absorption for each unit of the line integrals.
+
+    Raises
+    ------
+    ValueError
+        Numbers that are not positive and finite.
+
+    Notes
+    -----
+    Where counts are large y is close to normal, with mean a and standard deviation
+    exp(mu a / 2) / (mu sqrt(N)), which is what `std` gives. Lines without a photon count as half
+    a one.
+    """
+
+    name = "poisson"
+
+    def __init__(self, photons: float = 4096.0, attenuation: float = 1.0) -> None:
+        self.photons = _number("photons", photons)
+        self.attenuation = _number("attenuation", attenuation)
+
+    def add(self, clean: Floats, rng: np.random.Generator) -> Floats:
+        """Count, and take logarithms."""
+        rate = self.photons * np.exp(-self.attenuation * clean.astype(np.float64))
+        counts = np.maximum(rng.poisson(rate), 0.5)
+        return np.asarray(-np.log(counts / self.photons) / self.attenuation).astype(clean.dtype)
+
+    def std(self, clean: Floats) -> Floats:
+        """By the counts that are expected."""
+        growth = np.exp(self.attenuation * clean.astype(np.float64) / 2)
+        return np.asarray(growth / (self.attenuation * np.sqrt(self.photons)))
+
+    def settings(self) -> dict[str, Any]:
+        """Photons and attenuation."""
+        return {"photons": self.photons, "attenuation": self.attenuation}
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
+    if not 0 < float(value) < np.inf:
+        raise ValueError(f"{name} must be positive and finite, got {value}")
+    return float(value)

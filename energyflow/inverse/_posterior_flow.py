@@ -1,0 +1,199 @@
+"""Networks that sample the posterior of an inverse problem for any observation."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._checks import check_array, check_count
+from ..models import FlowGenerator, RunFolder
+from ._posterior import Posterior
+from ._problem import Problem
+
+PROBLEM = "problem.json"
+_SETTINGS = "settings.json"
+Floats = NDArray[np.floating]
+
+
+class PosteriorFlow:
+    r"""A conditional `FlowGenerator` of pairs that a problem simulates.
+
+    Vectors p are learned with their observations q as conditions. Of images it is the difference
+    to the lifted observation that is learned, with the lift as the condition:
+
+    .. math:: (p - A^\dagger q, \; A^\dagger q) , \qquad \text{sample} = A^\dagger q + z .
+
+    Given q that is a shift of the posterior; the flow need not learn what the lift shows already,
+    and the networks see every condition on the grid of the image.
+
+    Parameters
+    ----------
+    problem : Problem
+        How images are observed.
+    model : FlowGenerator, optional
+        What learns; made of the settings when not given.
+    **settings
+        Of `FlowGenerator`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Settings that are unknown or out of range; a model and settings.
+
+    References
+    ----------
+    Hagemann et al., "Posterior Sampling Based on Gradient Flows of the MMD with Negative Distance
+    Kernel", ICLR 2024.
+    """
+
+    def __init__(
+        self, problem: Problem, model: FlowGenerator | None = None, **settings: Any
+    ) -> None:
+        if model is not None and settings:
+            raise ValueError(f"settings belong to the model, got both: {', '.join(settings)}")
+        self.problem = problem
+        self.model = FlowGenerator(**settings) if model is None else model
+
+    def fit(
+        self,
+        images: Floats,
+        observations: Floats | None = None,
+        *,
+        held_out: Floats | None = None,
+        rng: int = 0,
+        out: str | Path | None = None,
+        **how: Any,
+    ) -> Self:
+        """Train on images.
+
+        Parameters
+        ----------
+        images : NumPy array (n, d) or (n, C, H, W)
+            In the units of the problem.
+        observations : array (n, *observation), optional
+            Of the images; simulated when not given.
+        held_out : array, optional
+            Images that samples are compared with after each block.
+        rng : int
+            Seed of the simulated noise.
+        out : path, optional
+            The run's folder; the problem is kept in it too.
+        **how
+            Of `FlowGenerator.fit`: `resume`, `budget`, `patience`, `name`, `progress`.
+
+        Returns
+        -------
+        PosteriorFlow
+            Itself.
+
+        Raises
+        ------
+        TypeError, ValueError, OSError
+            As `FlowGenerator.fit`, and images that the problem cannot observe.
+        """
+        generator = np.random.default_rng(rng)
+        if observations is None:
+            observations = self.problem.simulate(images, generator)
+        points, condition = self._pairs(images, observations)
+        judges: dict[str, Any] = {}
+        if held_out is not None:
+            seen = self.problem.simulate(held_out, generator)
+            points_held, condition_held = self._pairs(held_out, seen)
+            judges = {"held_out": points_held, "held_out_condition": condition_held}
+        try:
+            self.model.fit(points, condition, **judges, out=out, **how)
+        finally:
+            if out is not None and (Path(out) / _SETTINGS).is_file():
+                self.problem.save(Path(out) / PROBLEM)
+        return self
+
+    def sample(
+        self, observation: Floats, n: int = 100, rng: int | np.random.Generator | None = None
+    ) -> Posterior:
+        """Samples of what may have been observed.
+
+        Parameters
+        ----------
+        observation : NumPy array (*observation)
+            A single one.
+        n : int
+            How many samples.
+        rng : int, numpy.random.Generator or None
+            Where the noise comes from.
+
+        Returns
+        -------
+        Posterior
+
+        Raises
+        ------
+        TypeError, ValueError
+            An observation that does not fit.
+        RuntimeError
+            The model is not trained.
+        """
+        n = check_count("n", n, minimum=2)
+        check_array("observation", observation)
+        one = np.asarray(observation, np.float32)[None]  # (1, *observation)
+        if one.ndim == 2:
+            return Posterior(np.asarray(self.model.sample(n, one[0], rng)), one[0], self.problem)
+        lifted = self.problem.lift(one)[0]
+        samples = lifted + np.asarray(self.model.sample(n, lifted, rng))
+        return Posterior(samples, one[0], self.problem)
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write model and problem to a new or empty folder.
+
+        Raises
+        ------
+        OSError, ValueError, RuntimeError
+            As `FlowGenerator.save`.
+        """
+        self.model.save(folder)
+        self.problem.save(Path(folder) / PROBLEM)
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | os.PathLike[str],
+        problem: Problem | None = None,
+        *,
+        device: str | None = None,
+    ) -> Self:
+        """Read what `save` or `fit` wrote.
+
+        Parameters
+        ----------
+        folder : path
+            Of the run.
+        problem : Problem, optional
+            In place of the folder's.
+        device : str, optional
+            Where to put the networks.
+
+        Raises
+        ------
+        OSError, ValueError
+            There is no such run, it is damaged, or it holds no problem.
+        """
+        RunFolder(folder).settings()
+        path = Path(folder) / PROBLEM
+        if problem is None and not path.is_file():
+            raise ValueError(f"{folder} holds no {PROBLEM}: it is no run of a posterior")
+        return cls(problem or Problem.load(path), FlowGenerator.load(folder, device=device))
+
+    def _pairs(self, images: Floats, observations: Floats) -> tuple[Floats, Floats]:
+        """What is learned, and its conditions."""
+        if len(images) != len(observations):
+            raise ValueError(
+                f"observations must be one for each of the {len(images)} images, "
+                f"got {len(observations)}"
+            )
+        if images.ndim == 2:
+            return images, observations
+        lifted = self.problem.lift(observations)
+        return images - lifted, lifted

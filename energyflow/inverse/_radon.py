@@ -1,0 +1,111 @@
+"""Line integrals of round images: computed tomography with parallel beams."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from energyflow_backends import Array, library_of
+from numpy.typing import NDArray
+
+from .._checks import check_count
+from ._operators import Operator
+
+
+class Radon(Operator):
+    r"""Radon transform of square images, by scikit-image.
+
+    Observations (n, C, size, angles) are line integrals in units of the image's side, for lines
+    at each angle and each offset of a pixel. What lies outside the inscribed circle is not seen.
+
+    Parameters
+    ----------
+    size : int
+        Pixels along the side of the images (n, C, size, size).
+    angles : int or sequence of float
+        A number of angles, evenly spaced over the half circle less what is missing; or the angles
+        in degrees.
+    missing : float
+        Degrees at the end of the half circle that are not seen, 0 <= missing < 180.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        scikit-image is not installed.
+    TypeError, ValueError
+        Arguments out of range; observations that are not NumPy arrays.
+
+    Notes
+    -----
+    `lift` is filtered back-projection with the ramp filter, scaled by the share of the half
+    circle that is seen. Cost O(angles size^2) an image.
+    """
+
+    name = "radon"
+
+    def __init__(self, size: int, angles: int | Sequence[float] = 60, missing: float = 0.0) -> None:
+        if find_spec("skimage") is None:
+            raise ModuleNotFoundError(
+                "Radon needs scikit-image: pip install -e '.[imaging]'", name="skimage"
+            )
+        self.size = check_count("size", size, minimum=2)
+        if not 0 <= float(missing) < 180:
+            raise ValueError(f"missing must be at least 0 and below 180 degrees, got {missing}")
+        self.missing = float(missing)
+        if isinstance(angles, Sequence | np.ndarray):
+            self.angles = np.array(angles, dtype=np.float64)
+        else:
+            count = check_count("angles", angles)
+            self.angles = np.linspace(0, 180 - self.missing, count, endpoint=False)
+        if self.angles.ndim != 1 or not self.angles.size or not np.isfinite(self.angles).all():
+            raise ValueError(f"angles must be finite numbers, at least one, got {angles}")
+        places = np.arange(self.size) - self.size // 2
+        self.circle = places[:, None] ** 2 + places**2 <= (self.size // 2) ** 2
+        self.shape = self.size, len(self.angles)
+
+    def check_image(self, found: tuple[int, ...]) -> str | None:
+        """Square images of the size."""
+        size = (self.size, self.size)
+        return None if len(found) == 3 and found[1:] == size else f"shape (n, C, {size[0]}, same)"
+
+    def check_observation(self, found: tuple[int, ...]) -> str | None:
+        """A column for each angle."""
+        return (
+            None if len(found) == 3 and found[1:] == self.shape else f"shape (n, C, *{self.shape})"
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """Size, angles in degrees, and what is missing."""
+        return {"size": self.size, "angles": self.angles.tolist(), "missing": self.missing}
+
+    def _apply(self, images: Array) -> Array:
+        from skimage.transform import radon
+
+        def look(image: NDArray[Any]) -> NDArray[Any]:
+            seen = np.where(self.circle, image, 0).astype(np.float64)
+            integrals = radon(seen, self.angles)  # type: ignore[no-untyped-call]
+            return np.asarray(integrals) / self.size
+
+        return _each(look, images)
+
+    def _lift(self, observations: Array) -> Array:
+        from skimage.transform import iradon
+
+        share = 1 - self.missing / 180
+
+        def back(sinogram: NDArray[Any]) -> NDArray[Any]:
+            given = sinogram.astype(np.float64) * self.size
+            image = iradon(given, self.angles, self.size)  # type: ignore[no-untyped-call]
+            return np.where(self.circle, image, 0) * share
+
+        return _each(back, observations)
+
+
+def _each(function: Any, images: Array) -> Array:
+    """A function of one channel (H, W), applied to all of them."""
+    if library_of(images) != "numpy":
+        raise TypeError(f"Radon takes NumPy arrays, got {type(images).__name__}")
+    done = np.stack([function(image) for image in images.reshape(-1, *images.shape[-2:])])
+    return done.reshape(*images.shape[:-2], *done.shape[1:]).astype(images.dtype)

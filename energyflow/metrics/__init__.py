@@ -1,0 +1,49 @@
+"""How good samples are: each number beside what real data reach.
+
+>>> from energyflow import datasets, metrics
+>>> moons = datasets.load("moons", n=500)
+>>> report = metrics.evaluate(moons.test, moons)
+>>> print(report.to_markdown())  # doctest: +SKIP
+"""
+
+from ._classifier import ClassifierReport as ClassifierReport
+from ._classifier import classifier_report as classifier_report
+from ._classifier import train_classifier as train_classifier
+from ._coverage import Calibration as Calibration
+from ._coverage import calibration as calibration
+from ._energy import EnergyReport as EnergyReport
+from ._energy import energy_distance_report as energy_distance_report
+from ._evaluate import evaluate as evaluate
+from ._fid import fid as fid
+from ._frechet import frechet_distance as frechet_distance
+from ._neighbours import NeighbourReport as NeighbourReport
+from ._neighbours import nearest_neighbours as nearest_neighbours
+from ._posterior import posterior_table as posterior_table
+from ._posterior import psnr as psnr
+from ._posterior import ssim as ssim
+from ._precision import precision_recall as precision_recall
+from ._report import COLUMNS as COLUMNS
+from ._report import Report as Report
+from ._report import Row as Row
+
+__all__ = [
+    "COLUMNS",
+    "Calibration",
+    "ClassifierReport",
+    "EnergyReport",
+    "NeighbourReport",
+    "Report",
+    "Row",
+    "calibration",
+    "classifier_report",
+    "energy_distance_report",
+    "evaluate",
+    "fid",
+    "frechet_distance",
+    "nearest_neighbours",
+    "posterior_table",
+    "precision_recall",
+    "psnr",
+    "ssim",
+    "train_classifier",
+]

@@ -1,0 +1,140 @@
+"""The energy distance of samples to held-out data, beside what real data reach."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import energy_distance, sliced_energy_distance
+from .._checks import check_choice, check_count
+from ..datasets._split import held_out_rows
+from ._points import Floats, points_together, to_numpy
+
+MOST_PAIRS = 16_000_000
+"""Above so many pairs of points "auto" takes slices."""
+
+
+@dataclass(frozen=True)
+class EnergyReport:
+    """Energy distances E (V estimate) to held-out data, means over random draws.
+
+    distance: of samples; floor: of real data in their place, as many; floor_std: the standard
+    deviation of the floor over the draws; n_samples, n_held_out: points on the two sides;
+    method: "exact" or "sliced".
+    """
+
+    distance: float
+    floor: float
+    floor_std: float
+    n_samples: int
+    n_held_out: int
+    method: str
+
+    @property
+    def ratio(self) -> float:
+        """Distance over floor: 1 is as near as real data come."""
+        return self.distance / self.floor if self.floor else float("inf")
+
+
+def energy_distance_report(
+    samples: Any,
+    held_out: Any,
+    rng: int | np.random.Generator = 0,
+    *,
+    real: Any = None,
+    strata: Any = None,
+    n_repeats: int = 10,
+    method: str = "auto",
+    n_projections: int = 500,
+) -> EnergyReport:
+    r"""Energy distance of samples to held-out data beside that between two real sets of that size.
+
+    .. math:: E(S, B) \quad\text{beside}\quad E(A, A')
+
+    with S samples and B held-out data; A and A' are real data, of the sizes of S and B and without
+    a common point. The V estimate has a bias that depends on the sizes, here the same in both.
+
+    Parameters
+    ----------
+    samples, held_out : arrays (n, d) or (n, C, H, W)
+        Samples of a model, and data that it has not seen.
+    rng : int or numpy.random.Generator
+        Draws subsets, and directions where sums are sliced: the same for both distances.
+    real : array, optional
+        More real data, such as those of the training: A and A' are drawn from these and the
+        held-out data together. When not given, they are random halves of the held-out data, and B
+        is one half too.
+    strata : integer array, optional
+        Classes of the held-out data and then of `real`, where the split between the two gave each
+        the same share of each class: A' then takes its share too, for such parts are nearer to
+        each other than random ones.
+    n_repeats : int
+        Random draws over which both distances are averaged.
+    method : "auto", "exact" or "sliced"
+        All pairs or slices; "auto" takes slices above 16 million pairs.
+    n_projections : int
+        Directions, where sums are sliced.
+
+    Returns
+    -------
+    EnergyReport
+
+    Raises
+    ------
+    TypeError, ValueError
+        Not arrays, shapes that do not fit, NaN or infinity, fewer than two held-out points.
+
+    Notes
+    -----
+    Cost of `energy_distance` or `sliced_energy_distance`, up to 2 n_repeats times. A model that
+    only repeats its training data reaches the floor: look at `nearest_neighbours` too.
+    """
+    generator = np.random.default_rng(rng)
+    n_repeats = check_count("n_repeats", n_repeats)
+    check_choice("method", method, ("auto", "exact", "sliced"))
+    given = {"samples": samples, "held_out": held_out} | ({} if real is None else {"real": real})
+    x, y, *others = (to_numpy(points).astype(np.float64) for points in points_together(**given))
+    if not others and len(y) < 2:
+        raise ValueError(f"held_out must have at least 2 points to cut in halves, got {len(y)}")
+    m = len(y) if others else len(y) // 2
+    pool = np.concatenate([y, *others])
+    n = min(len(x), len(pool) - m)
+    classes = None if strata is None else to_numpy(strata)
+    if classes is not None and classes.shape != (len(pool),):
+        raise ValueError(f"strata must have shape ({len(pool)},), got {classes.shape}")
+    if method == "auto":
+        method = "exact" if (n + m) ** 2 <= MOST_PAIRS else "sliced"
+
+    directions = int(generator.integers(2**32))
+
+    def distance(left: Floats, right: Floats) -> float:
+        if method == "exact":
+            return float(energy_distance(left, right))
+        return float(
+            sliced_energy_distance(left, right, n_projections=n_projections, rng=directions)
+        )
+
+    whole = n == len(x) and m == len(y)  # then every draw of samples is the same
+    distances = [
+        distance(_draw(x, n, generator), _draw(y, m, generator))
+        for _ in range(1 if whole else n_repeats)
+    ]
+    floors = []
+    for _ in range(n_repeats):
+        seed = int(generator.integers(2**32))
+        fixed, rest = held_out_rows(len(pool), classes, m, seed)
+        floors.append(distance(pool[rest[:n]], pool[fixed]))
+    return EnergyReport(
+        distance=float(np.mean(distances)),
+        floor=float(np.mean(floors)),
+        floor_std=float(np.std(floors)),
+        n_samples=n,
+        n_held_out=m,
+        method=method,
+    )
+
+
+def _draw(points: Floats, n: int, rng: np.random.Generator) -> Floats:
+    return points[rng.permutation(len(points))[:n]]

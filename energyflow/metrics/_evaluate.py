@@ -1,0 +1,197 @@
+"""All measures of a model or of its samples, in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .._checks import check_count
+from ..datasets import Dataset
+from ._classifier import Classifier, classifier_report, train_classifier
+from ._energy import energy_distance_report
+from ._frechet import frechet_distance
+from ._neighbours import nearest_neighbours
+from ._points import Floats, points_together, to_numpy
+from ._precision import precision_recall
+from ._report import Report, Row
+
+MOST_SAMPLES = 10_000
+MOST_IN_FEATURE_SPACE = 2_500
+LOWER, HIGHER, SAME = "lower", "higher", "as real"
+Features = Callable[[Floats], Floats]
+
+
+def evaluate(
+    source: Any,
+    dataset: Dataset,
+    *,
+    labels: Any = None,
+    n: int | None = None,
+    features: Features | str = "auto",
+    k: int = 3,
+    n_repeats: int = 5,
+    rng: int = 0,
+    device: str = "cpu",
+) -> Report:
+    """Compare samples with held-out data, every number beside that of real data.
+
+    Parameters
+    ----------
+    source : generator or array
+        A model with `sample(n, condition=None, rng=None)`, or samples (n, d) or (n, C, H, W).
+    dataset : Dataset
+        Training and held-out data, as the model was given them.
+    labels : integer array (n,) or "data", optional
+        Classes of a class-conditional model: those that samples were asked to belong to, or that a
+        generator is asked for here; "data" asks a generator for classes as often as they occur.
+    n : int, optional
+        Samples drawn of a generator: as many as training data, at most 10,000, when not given.
+    features : "auto", "data" or callable
+        Where the Fréchet distance, precision and recall are computed: in the last hidden layer of
+        a classifier trained on the training data ("auto", where there are labels), on the data
+        themselves, or in a space of your own, a function from values to an array (n, f).
+    k : int
+        Neighbours that a ball reaches, see `precision_recall`.
+    n_repeats : int
+        Random halves of the held-out data over which measures are averaged.
+    rng : int
+        Seed of samples, subsets and classifiers.
+    device : str
+        Where torch trains a convolutional classifier.
+
+    Returns
+    -------
+    Report
+        With the rows: energy distance; Fréchet distance, precision and recall; for a
+        class-conditional model two accuracies; median distance to the nearest training point and
+        fraction of copies.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Samples, labels and data that do not fit together, NaN or infinity among samples.
+
+    Notes
+    -----
+    In the column of real data, sets of the same sizes are compared: in the energy distance both
+    are drawn from all data; in feature space they are random halves of the held-out data, at most
+    2,500 each, for the classifier has seen the rest.
+    """
+    rng = check_count("rng", rng, 0)
+    if hasattr(source, "sample"):
+        samples, asked = _drawn(source, dataset, labels, n, rng)
+    else:
+        samples, asked = _given(source, labels, n)
+    points_together(samples=samples, train=dataset.train)
+    if asked is not None and asked.shape != (len(samples),):
+        raise ValueError(
+            f"labels must have shape ({len(samples)},), one for each sample, got {asked.shape}"
+        )
+    classifier = _classifier(dataset, features, asked is not None, rng, device)
+    space, name = _space(features, classifier)
+
+    strata = None
+    if dataset.stratified and dataset.train_labels is not None:
+        strata = np.concatenate([dataset.test_labels, dataset.train_labels])
+    energy = energy_distance_report(samples, dataset.test, rng, real=dataset.train, strata=strata)
+    rows = [
+        Row("energy distance to held-out data", energy.distance, energy.floor, LOWER),
+        Row("energy distance over that of real data", energy.ratio, 1.0, LOWER),
+    ]
+    rows += _in_feature_space(space(samples), space(dataset.test), k, n_repeats, rng)
+    if asked is not None:
+        accuracy = classifier_report(
+            samples, asked, dataset, classifier=classifier, seed=rng, device=device
+        )
+        real = accuracy.trained_on_real
+        rows += [
+            Row("samples of the class asked for", accuracy.asked, real, HIGHER),
+            Row("accuracy when trained on samples", accuracy.trained_on_samples, real, HIGHER),
+        ]
+    near = nearest_neighbours(samples, dataset.train, dataset.test)
+    rows += [
+        Row("distance to nearest training point", near.median, near.held_out_median, SAME),
+        Row("copies of training points", near.copies, near.held_out_copies, SAME),
+    ]
+    return Report(tuple(rows), dataset.name, len(samples), name, samples, asked, near)
+
+
+def _given(samples: Any, labels: Any, n: int | None) -> tuple[Floats, Floats | None]:
+    """Samples, and the labels that came with them."""
+    if n is not None:
+        raise ValueError("n is for generators; samples are all looked at")
+    if isinstance(labels, str):
+        raise ValueError(f"labels={labels!r} is for generators; give the labels of the samples")
+    return to_numpy(samples), None if labels is None else to_numpy(labels)
+
+
+def _drawn(
+    generator: Any, dataset: Dataset, labels: Any, n: int | None, rng: int
+) -> tuple[Floats, Floats | None]:
+    """Samples of a model, and the labels that it was asked for."""
+    asked = None if labels is None or isinstance(labels, str) else to_numpy(labels)
+    if n is not None:
+        n = check_count("n", n)
+    elif asked is not None:
+        n = len(asked)
+    else:
+        n = min(len(dataset.train), MOST_SAMPLES)
+    if isinstance(labels, str):
+        asked = _as_in_the_data(dataset, labels, n, rng)
+    return to_numpy(generator.sample(n, condition=asked, rng=rng)), asked
+
+
+def _as_in_the_data(dataset: Dataset, labels: str, n: int, rng: int) -> Floats:
+    """Labels (n,) in the proportions of the training data, up to one each, in random order."""
+    if labels != "data":
+        raise ValueError(f'labels must be an array or "data", got {labels!r}')
+    if dataset.train_labels is None:
+        raise ValueError(f"{dataset.name} has no labels to ask for")
+    places = ((np.arange(n) + 0.5) * (len(dataset.train_labels) / n)).astype(np.int64)
+    in_order = np.sort(dataset.train_labels)[places]
+    return np.asarray(np.random.default_rng(rng).permutation(in_order))
+
+
+def _classifier(
+    dataset: Dataset, features: Features | str, conditional: bool, seed: int, device: str
+) -> Classifier | None:
+    wanted = conditional or (isinstance(features, str) and features == "auto")
+    if dataset.train_labels is None or dataset.n_classes < 2 or not wanted:
+        return None
+    return train_classifier(dataset.train, dataset.train_labels, seed=seed, device=device)
+
+
+def _space(features: Features | str, classifier: Classifier | None) -> tuple[Features, str]:
+    if callable(features):
+        return lambda values: to_numpy(features(values)), "given"
+    if features not in ("auto", "data"):
+        raise ValueError(f'features must be "auto", "data" or callable, got {features!r}')
+    if features == "auto" and classifier is not None:
+        return classifier.features, "classifier"
+    return lambda values: values.reshape(len(values), -1), "data"
+
+
+def _in_feature_space(
+    samples: Floats, held_out: Floats, k: int, n_repeats: int, seed: int
+) -> list[Row]:
+    """Samples, and one half of the held-out data, against the other half; means over halves."""
+    generator = np.random.default_rng(seed)
+    n = min(len(held_out) // 2, len(samples), MOST_IN_FEATURE_SPACE)
+    if n <= k:
+        return []
+    results = []
+    for _ in range(check_count("n_repeats", n_repeats)):
+        order = generator.permutation(len(held_out))
+        fixed, other = held_out[order[:n]], held_out[order[n : 2 * n]]
+        drawn = samples[generator.permutation(len(samples))[:n]]
+        results.append(
+            [(frechet_distance(x, fixed), *precision_recall(fixed, x, k)) for x in (drawn, other)]
+        )
+    means = np.mean(results, axis=0).T  # (measure, samples or real)
+    names = ("Fréchet distance", LOWER), ("precision", HIGHER), ("recall", HIGHER)
+    return [
+        Row(name, float(x), float(y), better)
+        for (name, better), (x, y) in zip(names, means, strict=True)
+    ]

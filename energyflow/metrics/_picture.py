@@ -1,0 +1,70 @@
+"""A picture of samples beside their nearest training points."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from .._pictures import ASIDE, REACHED, _figure, _save
+from ..datasets import Dataset
+from ._points import Floats
+from ._report import Report
+
+COLUMNS = 12
+ROWS = (2, 3)
+
+
+def save_neighbours(path: Path, report: Report, dataset: Dataset) -> Path:
+    """Draw images above the training images nearest to them; of vectors, the distances."""
+    if dataset.train.ndim == 4:
+        return _save_pairs(path, report, dataset.train)
+    return _save_distances(path, report)
+
+
+def _save_pairs(path: Path, report: Report, train: Floats) -> Path:
+    nearest_first = np.argsort(report.neighbours.distances, kind="stable")
+    in_order = np.arange(report.n_samples)
+    edge = 0.6  # inches
+    height = edge * (2 * train.shape[2] + 4) / (train.shape[3] + 2)
+    figure = _figure(edge * COLUMNS, height * sum(ROWS) + 0.8)
+    panels = figure.subplots(2, 1, height_ratios=ROWS)
+    titles = "samples nearest to training data", "samples in order"
+    for axes, order, rows, title in zip(
+        panels, (nearest_first, in_order), ROWS, titles, strict=True
+    ):
+        shown = order[: rows * COLUMNS]
+        pairs = report.samples[shown], train[report.neighbours.nearest[shown]]
+        axes.imshow(pair_mosaic(*pairs, columns=COLUMNS), cmap="gray_r", vmin=0, vmax=1)
+        axes.set_title(f"{title}, each above its nearest training image", fontsize="medium")
+        axes.set_axis_off()
+    return _save(figure, path)
+
+
+def pair_mosaic(upper: Floats, lower: Floats, *, columns: int) -> Floats:
+    """Lay pairs of images (n, C, H, W) out, one above the other: (h, w) gray or (h, w, 3)."""
+    white = 0.0 if upper.shape[1] == 1 else 1.0  # gray images are drawn as ink
+    between = np.full_like(upper[:, :, :1], white)
+    pairs = np.concatenate([upper, between, lower], axis=2).clip(0, 1)  # (n, C, 2 H + 1, W)
+    missing = -len(pairs) % columns
+    around = (0, missing), (0, 0), (1, 2), (1, 1)
+    padded = np.pad(pairs, around, constant_values=white)  # (n + missing, C, 2 H + 4, W + 2)
+    _, channels, height, width = padded.shape
+    grid = padded.reshape(-1, columns, channels, height, width)
+    mosaic = grid.transpose(0, 3, 1, 4, 2).reshape(-1, columns * width, channels)
+    return mosaic if channels == 3 else mosaic[:, :, 0]
+
+
+def _save_distances(path: Path, report: Report) -> Path:
+    figure = _figure(6.4, 4.0)
+    axes = figure.add_subplot()
+    near = report.neighbours
+    for distances, name, colour in (
+        (near.distances, "samples", REACHED),
+        (near.held_out_distances, "held-out data", ASIDE),
+    ):
+        axes.ecdf(distances, label=name, color=colour)
+    axes.set_xlabel("distance to the nearest training point")
+    axes.set_ylabel("fraction of points")
+    axes.legend(frameon=False)
+    return _save(figure, path)

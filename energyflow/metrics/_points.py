@@ -1,0 +1,80 @@
+"""Sets of vectors or images as points, and the distances between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+from energyflow_backends import Array, library_of, namespace
+
+from .._checks import check_array, check_finite, check_together, shape
+
+Floats: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+BYTES = 64 * 2**20
+
+
+def as_points(name: str, values: Any) -> Array:
+    """Vectors (n, d) or images (n, C, H, W), checked, as points (n, d) in the same library."""
+    check_array(name, values)
+    if values.ndim not in (2, 4) or 0 in values.shape:
+        raise ValueError(
+            f"{name} must have shape (n, d) or (n, C, H, W) and not be empty, got {shape(values)}"
+        )
+    check_finite(name, values)
+    return values if values.ndim == 2 else namespace(values).reshape(values, (count(values), -1))
+
+
+def points_together(**named: Any) -> tuple[Array, ...]:
+    """Sets of points of one dimension, in one library, on one device."""
+    points = {name: as_points(name, values) for name, values in named.items()}
+    (first, x), *others = points.items()
+    for name, y in others:
+        check_together(first, x, name, y)
+        if x.shape[1] != y.shape[1]:
+            raise ValueError(
+                f"{first} and {name} must have one dimension, got {x.shape[1]} and {y.shape[1]}"
+            )
+    return tuple(points.values())
+
+
+def to_numpy(array: Array) -> Floats:
+    """A copy in ordinary memory, or the array itself where it is there."""
+    if library_of(array) == "torch":
+        return np.asarray(array.detach().cpu().numpy())
+    if library_of(array) == "cupy":
+        return np.asarray(array.get())
+    return np.asarray(array)
+
+
+def wide(array: Array) -> Array:
+    """The array in float64, or float32 where the device or the library has no wider type."""
+    xp = namespace(array)
+    info = xp.__array_namespace_info__()
+    dtypes = info.dtypes(device=None if library_of(array) == "jax" else array.device)
+    return xp.astype(array, dtypes.get("float64", dtypes.get("float32")))
+
+
+def distance_blocks(x: Array, y: Array) -> Iterator[tuple[slice, Array]]:
+    """Rows of the distances (n, m), a block at a time, each from differences.
+
+    A Gram matrix would be faster and would lose the near pairs, which copies are.
+    """
+    xp = namespace(x)
+    numpy = library_of(x) == "numpy"
+    bytes_a_row = count(y) * 8 * (1 if numpy else 1 + x.shape[1])
+    rows = max(1, BYTES // bytes_a_row)
+    for start in range(0, count(x), rows):
+        block = slice(start, min(start + rows, count(x)))
+        if numpy:
+            from scipy.spatial.distance import cdist
+
+            yield block, cdist(x[block], y)
+        else:
+            difference = x[block, None, :] - y[None, :, :]  # (rows, m, d)
+            yield block, xp.sqrt(xp.sum(difference * difference, axis=2))
+
+
+def count(array: Array) -> int:
+    """Length of the first axis; the array API knows no len()."""
+    return int(array.shape[0])

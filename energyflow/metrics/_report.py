@@ -1,0 +1,111 @@
+"""A table of measures, each beside its value for real data."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .._files import replacing
+from ._neighbours import NeighbourReport
+from ._points import Floats
+
+COLUMNS = ("measure", "samples", "real data", "better")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measure of the samples, the same measure of real data, and which way is better."""
+
+    measure: str
+    samples: float
+    real: float
+    better: str
+
+    def cells(self) -> tuple[str, str, str, str]:
+        """The row as text, numbers to four digits."""
+        return self.measure, f"{self.samples:.4g}", f"{self.real:.4g}", self.better
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """What `evaluate` found out.
+
+    rows: the table; dataset: name of the data; n_samples: how many were looked at; features: the
+    space of the Fréchet distance, precision and recall; samples, labels, neighbours: what the
+    table was made from.
+    """
+
+    rows: tuple[Row, ...]
+    dataset: str
+    n_samples: int
+    features: str
+    samples: Floats = field(repr=False)
+    labels: Floats | None = field(repr=False)
+    neighbours: NeighbourReport = field(repr=False)
+
+    def __getitem__(self, measure: str) -> Row:
+        """The row of that name."""
+        for row in self.rows:
+            if row.measure == measure:
+                return row
+        raise KeyError(measure)
+
+    def to_markdown(self) -> str:
+        """The table in Markdown."""
+        lines = [COLUMNS, ("---", "---:", "---:", "---"), *(row.cells() for row in self.rows)]
+        return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+    def to_csv(self) -> str:
+        """The table, comma-separated, with a header, numbers in full."""
+        text = io.StringIO()
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow(COLUMNS)
+        table.writerows((row.measure, row.samples, row.real, row.better) for row in self.rows)
+        return text.getvalue()
+
+    def to_json(self) -> str:
+        """The table and what it is about, as one JSON object; null where a number is infinite."""
+        content = {
+            "dataset": self.dataset,
+            "n_samples": self.n_samples,
+            "features": self.features,
+            "measures": [
+                {
+                    "measure": row.measure,
+                    "samples": _finite(row.samples),
+                    "real": _finite(row.real),
+                    "better": row.better,
+                }
+                for row in self.rows
+            ],
+        }
+        return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the table as .json, .csv or .md, whole or not at all."""
+        target = Path(path)
+        text = table_writer(target)(self)
+        with replacing(target) as handle:
+            handle.write(text.encode())
+        return target
+
+
+WRITERS = {".json": Report.to_json, ".csv": Report.to_csv, ".md": Report.to_markdown}
+
+
+def table_writer(path: Path) -> Callable[[Report], str]:
+    """The method that writes the format of that name."""
+    writer = WRITERS.get(path.suffix.lower())
+    if writer is None:
+        raise ValueError(f"{path}: expected a name in {', '.join(WRITERS)}, got {path.suffix!r}")
+    return writer
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None

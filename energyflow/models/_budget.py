@@ -1,0 +1,53 @@
+"""How long training may take: seconds, or steps of networks."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from numbers import Real
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+_TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h)")
+_STEPS = re.compile(r"(\d+)\s*steps?")
+_MARGIN = 1.1  # a block may take a little longer than the one before
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Seconds and network steps that a whole run may take, earlier calls included."""
+
+    seconds: float = math.inf
+    steps: float = math.inf
+
+    @classmethod
+    def of(cls, budget: float | str | None) -> Budget:
+        """Read ``600`` (seconds), ``"90s"``, ``"10m"``, ``"1.5h"``, ``"5000 steps"`` or None.
+
+        Raises
+        ------
+        TypeError, ValueError
+            It is none of these, or not positive.
+        """
+        if budget is None:
+            return cls()
+        if isinstance(budget, str):
+            text = budget.strip().lower()
+            if found := _TIME.fullmatch(text):
+                return cls.of(float(found[1]) * _UNITS[found[2]])
+            if (found := _STEPS.fullmatch(text)) and int(found[1]) > 0:
+                return cls(steps=int(found[1]))
+            raise ValueError(
+                "budget must be seconds, or text like '90s', '10m', '1.5h' or '5000 steps', "
+                f"got {budget!r}"
+            )
+        if isinstance(budget, bool) or not isinstance(budget, Real):
+            raise TypeError(f"budget must be a number or text, got {type(budget).__name__}")
+        if not 0 < float(budget) < math.inf:
+            raise ValueError(f"budget must be positive and finite, got {float(budget):g}")
+        return cls(seconds=float(budget))
+
+    def allows(self, seconds: float, steps: int, next_seconds: float, next_steps: int) -> bool:
+        """Whether, after so much, something of the given length still fits."""
+        in_time = seconds + _MARGIN * next_seconds <= self.seconds
+        return in_time and steps + next_steps <= self.steps

@@ -1,0 +1,165 @@
+"""From a user's data and conditions to tensors of one scale, and back."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from energyflow_backends import library_of
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+Kind = Literal["labels", "vectors", "maps"]
+_LABEL_WEIGHT = 10.0
+
+
+def as_points(name: str, data: Any) -> Tensor:
+    """Points (n, d) or images (n, C, H, W) as float32 on the CPU, finite, at least two."""
+    tensor = _tensor(name, data)
+    if not tensor.is_floating_point():
+        raise TypeError(f"{name} must have a real floating dtype, got {tensor.dtype}")
+    if tensor.ndim not in (2, 4) or tensor.shape[0] < 2 or 0 in tensor.shape:
+        raise ValueError(
+            f"{name} must have shape (n, d) or (n, C, H, W) with n at least 2, "
+            f"got {tuple(tensor.shape)}"
+        )
+    return _finite(name, tensor.float().contiguous())
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Data times 1 / scale, less offset: into the unit box, with equal units in all directions."""
+
+    offset: Tensor
+    scale: Tensor
+
+    @classmethod
+    def of(cls, points: Tensor) -> Scaling:
+        """Vectors have an offset for each coordinate, images one for all pixels."""
+        dims = 0 if points.ndim == 2 else (0, 1, 2, 3)
+        low, high = points.amin(dims), points.amax(dims)
+        scale = (high - low).amax()
+        return cls(low, scale if scale > 0 else torch.ones(()))
+
+    def apply(self, points: Tensor) -> Tensor:
+        """Into the unit box."""
+        return (points - self.offset.to(points.device)) / self.scale.to(points.device)
+
+    def undo(self, points: Tensor) -> Tensor:
+        """Back to the units of the data."""
+        return points * self.scale.to(points.device) + self.offset.to(points.device)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """For a file of weights."""
+        return {"data.offset": self.offset, "data.scale": self.scale}
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What a model knows of its conditions: their kind, shape and scale.
+
+    Labels become unit vectors, others are moved to mean 0 and mean squared entry 1.
+    """
+
+    kind: Kind
+    shape: tuple[int, ...]  # as networks see them
+    mean: float = 0.0
+    scale: float = 1.0
+
+    @classmethod
+    def of(cls, condition: Any, count: int) -> tuple[Conditions, Tensor]:
+        """Read the conditions of `count` points; give them encoded as well."""
+        tensor = _tensor("condition", condition)
+        if tensor.shape[:1] != (count,):
+            raise ValueError(
+                f"condition must have one entry for each of the {count} points, "
+                f"got shape {tuple(tensor.shape)}"
+            )
+        if not tensor.is_floating_point():
+            if tensor.ndim != 1 or tensor.min() < 0 or tensor.max() > 9999:
+                raise ValueError(
+                    "condition of integers must be labels (n,) from 0 to 9999, "
+                    f"got shape {tuple(tensor.shape)}"
+                )
+            found = cls("labels", (int(tensor.max()) + 1,))
+        elif tensor.ndim in (2, 4):
+            wide = _finite("condition", tensor).double()
+            mean = float(wide.mean())
+            scale = float((wide - mean).square().mean().sqrt()) or 1.0
+            kind: Kind = "vectors" if tensor.ndim == 2 else "maps"
+            found = cls(kind, tuple(tensor.shape[1:]), mean, scale)
+        else:
+            raise ValueError(
+                "condition must be labels (n,), vectors (n, m) or maps (n, C, H, W), "
+                f"got shape {tuple(tensor.shape)}"
+            )
+        return found, found.encode(tensor, count)
+
+    def encode(self, condition: Any, count: int) -> Tensor:
+        """Conditions of `count` points as networks see them; a single one is repeated."""
+        tensor = _tensor("condition", condition)
+        single = 0 if self.kind == "labels" else len(self.shape)
+        if tensor.ndim == single:
+            tensor = tensor.expand(count, *tensor.shape)
+        if self.kind == "labels":
+            if tensor.is_floating_point() or tuple(tensor.shape) != (count,):
+                raise ValueError(
+                    f"condition must be a label or {count} labels, "
+                    f"got {tensor.dtype} of shape {tuple(tensor.shape)}"
+                )
+            if tensor.min() < 0 or tensor.max() >= self.shape[0]:
+                raise ValueError(
+                    f"condition must be labels from 0 to {self.shape[0] - 1}, "
+                    f"got {int(tensor.min())} to {int(tensor.max())}"
+                )
+            return functional.one_hot(tensor.long(), self.shape[0]).float()
+        if tuple(tensor.shape) != (count, *self.shape):
+            raise ValueError(
+                f"condition must have shape {self.shape} or {(count, *self.shape)}, "
+                f"got {tuple(tensor.shape)}"
+            )
+        return (_finite("condition", tensor).float() - self.mean) / self.scale
+
+    def weight(self, asked: float | str) -> float | str:
+        """The factor of the encoded conditions in the flow."""
+        return _LABEL_WEIGHT if asked == "auto" and self.kind == "labels" else asked
+
+
+def fingerprint(*tensors: Tensor | None) -> str:
+    """Of the bytes of data: a run goes on only with the data it began with."""
+    total = 0
+    for tensor in tensors:
+        if tensor is not None:
+            total = zlib.crc32(repr(tuple(tensor.shape)).encode(), total)
+            total = zlib.crc32(tensor.contiguous().numpy().tobytes(), total)
+    return f"{total:08x}"
+
+
+def mean_distance(points: Tensor) -> float:
+    """Between different points, of at most a thousand of them."""
+    some = points[:: -(-len(points) // 1000)].flatten(1)
+    return float(torch.cdist(some, some).sum() / (len(some) * max(len(some) - 1, 1)))
+
+
+def given_back(points: Tensor, library: str) -> Tensor | NDArray[np.float32]:
+    """As a tensor, or as a NumPy array."""
+    return points if library == "torch" else points.cpu().numpy()
+
+
+def _tensor(name: str, data: Any) -> Tensor:
+    if isinstance(data, Tensor):
+        return data.detach().cpu()
+    if library_of(data) is None and not isinstance(data, int | np.integer):
+        raise TypeError(f"{name} must be a NumPy array or a tensor, got {type(data).__name__}")
+    return torch.asarray(np.array(data))
+
+
+def _finite(name: str, tensor: Tensor) -> Tensor:
+    bad = int((~torch.isfinite(tensor)).sum())
+    if bad:
+        raise ValueError(f"{name} must be finite, got {bad} NaN or infinite numbers")
+    return tensor

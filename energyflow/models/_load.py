@@ -1,0 +1,43 @@
+"""Trained models from their folders, whatever model they hold."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+
+from ._flow_generator import FlowGenerator
+from ._run_folder import SETTINGS, RunFolder
+
+MODELS = {"flow": FlowGenerator}
+
+
+def load(
+    folder: str | os.PathLike[str], *, device: str | torch.device | None = None
+) -> FlowGenerator:
+    """Read the model in a run's folder; its settings say which one it is.
+
+    Parameters
+    ----------
+    folder : path
+        Of the run.
+    device : str or device, optional
+        Where to put it; CUDA if there is one, else the CPU.
+
+    Returns
+    -------
+    FlowGenerator
+
+    Raises
+    ------
+    OSError, ValueError
+        There is no such run, it is damaged, or holds a model that is not known here.
+    """
+    name = RunFolder(folder).settings().get("model")
+    if name not in MODELS:
+        raise ValueError(
+            f"{Path(folder) / SETTINGS}: expected one of the models {', '.join(MODELS)}, "
+            f"got {name!r}"
+        )
+    return MODELS[name].load(folder, device=device)

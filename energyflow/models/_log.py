@@ -1,0 +1,67 @@
+"""The log of a run: a row of numbers now and then, in a CSV file and for TensorBoard."""
+
+from __future__ import annotations
+
+import csv
+import io
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from .._files import replacing
+
+FIRST = ("stage", "step", "seconds", "loss")
+
+
+class Log:
+    """Rows `stage, step, seconds, loss` and further columns; a column may stay empty.
+
+    step counts the steps of all networks. A run that goes on passes the step from which it does:
+    later rows, and one that was cut short, are dropped.
+    """
+
+    def __init__(self, folder: Path, columns: tuple[str, ...], step: int) -> None:
+        self.columns = (*FIRST, *columns)
+        self._path = folder / "log.csv"
+        kept = [row for row in self._rows() if int(row[1]) <= step] if step else []
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([self.columns, *kept])
+        with replacing(self._path) as handle:
+            handle.write(text.getvalue().encode())
+        self._board: Any = _board(folder / "tensorboard", step)
+
+    def write(self, **numbers: float) -> None:
+        """Append a row."""
+        with self._path.open("a", newline="") as handle:
+            row = [_text(numbers.get(name)) for name in self.columns]
+            csv.writer(handle, lineterminator="\n").writerow(row)
+        if self._board is not None:
+            for name in set(numbers) - {"step"}:
+                self._board.add_scalar(name, numbers[name], int(numbers["step"]))
+
+    def close(self) -> None:
+        """Hand everything to the disk."""
+        if self._board is not None:
+            self._board.close()
+
+    def _rows(self) -> list[list[str]]:
+        if not self._path.is_file():
+            return []
+        with self._path.open(newline="") as handle:
+            rows = list(csv.reader(handle))[1:]
+        return [row for row in rows if len(row) == len(self.columns) and row[1].isdecimal()]
+
+
+def _text(number: float | None) -> str:
+    if number is None:
+        return ""
+    return str(number) if isinstance(number, int) else f"{number:.6g}"
+
+
+def _board(folder: Path, step: int) -> Any:
+    """A writer for TensorBoard, where it is installed."""
+    if find_spec("tensorboard") is None:
+        return None
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder), purge_step=step)

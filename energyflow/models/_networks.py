@@ -1,0 +1,142 @@
+"""Networks that a model may be built of: an MLP for vectors, a UNet for images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_SMALL_IMAGE = 256  # up to so many numbers, an image is best treated as a vector
+_PART = 4096  # points that are pushed through a network at once
+
+
+@dataclass(frozen=True)
+class MLP:
+    """Residual multilayer perceptron: `depth` blocks of two layers with `width` units, SiLU."""
+
+    width: int = 256
+    depth: int = 3
+
+    def build(self, shape: Sequence[int], conditions: Sequence[Sequence[int]]) -> nn.Module:
+        """The network for points of `shape` and conditions of the given shapes."""
+        return _MLP(tuple(shape), sum(_size(c) for c in conditions), self.width, self.depth)
+
+
+@dataclass(frozen=True)
+class UNet:
+    """diffusers' UNet without time: residual blocks at each resolution, attention in the middle.
+
+    `multipliers` times `channels` are the channels at each resolution, each half of the last.
+    """
+
+    channels: int = 32
+    multipliers: tuple[int, ...] = (1, 2, 4)
+    residual_blocks: int = 2
+
+    def build(self, shape: Sequence[int], conditions: Sequence[Sequence[int]]) -> nn.Module:
+        """The network for images of `shape` (C, H, W) and conditions of the given shapes."""
+        if len(shape) != 3:
+            raise ValueError(f"a UNet needs images (C, H, W), got points of shape {tuple(shape)}")
+        return _UNet(self, int(shape[0]), sum(int(c[0]) for c in conditions))
+
+
+Architecture = MLP | UNet
+
+
+def suited(shape: Sequence[int]) -> Architecture:
+    """An MLP for vectors and very small images, a UNet for other images."""
+    return UNet() if len(shape) == 3 and _size(shape) > _SMALL_IMAGE else MLP()
+
+
+def count_parameters(network: nn.Module) -> int:
+    """How many numbers training may change."""
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+
+
+def apply_in_parts(network: nn.Module, x: Tensor, conditions: Sequence[Tensor]) -> Tensor:
+    """`network(x, *conditions)` without a graph, some thousand points at a time."""
+    network.eval()
+    with torch.no_grad():
+        parts = zip(*(torch.split(v, _PART) for v in (x, *conditions)), strict=True)
+        return torch.cat([network(*part) for part in parts])
+
+
+class _MLP(nn.Module):
+    def __init__(self, shape: tuple[int, ...], extra: int, width: int, depth: int) -> None:
+        super().__init__()
+        size = _size(shape)
+        self.first = nn.Linear(size + extra, width)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width)
+            )
+            for _ in range(depth)
+        )
+        self.last = nn.Linear(width, size)
+
+    def forward(self, x: Tensor, *conditions: Tensor) -> Tensor:
+        hidden = self.first(torch.cat([v.flatten(1) for v in (x, *conditions)], dim=1))
+        for block in self.blocks:
+            hidden = hidden + block(hidden)
+        out: Tensor = self.last(functional.silu(hidden)).reshape(x.shape)
+        return out
+
+
+class _UNet(nn.Module):
+    def __init__(self, form: UNet, channels: int, extra: int) -> None:
+        super().__init__()
+        if find_spec("diffusers") is None:
+            raise ModuleNotFoundError(
+                "networks for images need diffusers: pip install -e '.[models]'"
+            )
+        from diffusers import UNet2DModel
+
+        levels = len(form.multipliers)
+        inner: Any = UNet2DModel(  # type: ignore[no-untyped-call]
+            in_channels=channels + extra,
+            out_channels=channels,
+            block_out_channels=tuple(form.channels * m for m in form.multipliers),
+            down_block_types=("DownBlock2D",) * levels,
+            up_block_types=("UpBlock2D",) * levels,
+            layers_per_block=form.residual_blocks,
+            norm_num_groups=min(32, form.channels),
+        )
+        inner.time_embedding = _NoTime()
+        for module in inner.modules():
+            if hasattr(module, "time_emb_proj"):
+                module.time_emb_proj = None
+        self.inner = inner
+        self.multiple = 2 ** (levels - 1)
+
+    def forward(self, x: Tensor, *conditions: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        maps = torch.cat([x, *(_as_maps(c, height, width) for c in conditions)], dim=1)
+        padding = (0, -width % self.multiple, 0, -height % self.multiple)
+        padded = functional.pad(maps, padding, mode="replicate") if any(padding) else maps
+        out: Tensor = self.inner(padded, 0, return_dict=False)[0]
+        return out[..., :height, :width]
+
+
+class _NoTime(nn.Module):
+    """Stands where diffusers' UNet embeds the time."""
+
+    def forward(self, *time: Any) -> None:
+        return None
+
+
+def _as_maps(condition: Tensor, height: int, width: int) -> Tensor:
+    """A vector (B, m) as constant maps; maps (B, C, h, w) at the size of the image."""
+    if condition.ndim == 2:
+        return condition[:, :, None, None].expand(-1, -1, height, width)
+    if condition.shape[-2:] == (height, width):
+        return condition
+    return functional.interpolate(condition, (height, width), mode="bilinear", antialias=True)
+
+
+def _size(shape: Sequence[int]) -> int:
+    return int(torch.Size(shape).numel())

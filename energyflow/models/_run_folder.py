@@ -1,0 +1,190 @@
+"""The folder of a run: settings, checkpoints that are complete or absent, final weights."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ._tensors import (
+    Tensors,
+    new_folder,
+    prefixed,
+    read_json,
+    read_tensors,
+    remove_parts,
+    write_json,
+    write_tensors,
+)
+
+FORMAT = 1
+SETTINGS, WEIGHTS, CHECKPOINTS, SAMPLES = (
+    "settings.json", "weights.safetensors", "checkpoints", "samples",
+)  # fmt: skip
+_NETWORK, _STATE, _RECORD = "network.safetensors", "state.safetensors", "record.json"
+_NOT_COMPARED = ("n_blocks",)
+
+
+@dataclass(frozen=True)
+class Record:
+    """Where a run stood at a checkpoint.
+
+    step counts the steps of all networks, seconds are those of the run; `inside` is the number of
+    steps of an unfinished stage, None once it is finished; numbers are those of the log.
+    """
+
+    stage: int
+    step: int
+    seconds: float
+    inside: int | None
+    numbers: dict[str, float]
+
+
+class RunFolder:
+    """Reads and writes the parts of a run's folder.
+
+    A finished stage leaves `checkpoints/<stage>`: its network, a record, and (the last two only)
+    the state that the next stage starts from. Inside a stage `checkpoints/<stage>-<step>` holds
+    the training state; it goes once a later one is there.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    def start(self, settings: Mapping[str, Any], *, resume: bool) -> None:
+        """Make the folder for a new run, or find the run that goes on.
+
+        Raises
+        ------
+        OSError, ValueError
+            Something else is in the folder, or a run that is not to go on or had other settings.
+        """
+        there = self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
+        if self.path.exists() and not self.path.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "expected a folder", str(self.path))
+        if there and not (self.path / SETTINGS).is_file():
+            raise ValueError(
+                f"{self.path} is not empty and holds no run ({SETTINGS}): choose another folder"
+            )
+        if there and not resume:
+            raise ValueError(
+                f"{self.path} holds a run already: resume goes on with it, or choose another folder"
+            )
+        if there:
+            self._compare(settings)
+        for name in (CHECKPOINTS, SAMPLES):
+            (self.path / name).mkdir(parents=True, exist_ok=True)
+        remove_parts(self.path)
+        remove_parts(self.path / CHECKPOINTS)
+        write_json(self.path / SETTINGS, {**settings, "format": FORMAT})
+
+    def settings(self, model: str | None = None) -> dict[str, Any]:
+        """The settings of the run.
+
+        Raises
+        ------
+        OSError, ValueError
+            There is no run, it is damaged, or of another format or model.
+        """
+        file = self.path / SETTINGS
+        found = read_json(file)
+        if found.pop("format", None) != FORMAT:
+            raise ValueError(
+                f"{file}: expected format {FORMAT}, got {read_json(file).get('format')!r}"
+            )
+        if model is not None and found.get("model") != model:
+            raise ValueError(f"{file}: expected the model {model!r}, got {found.get('model')!r}")
+        return found
+
+    def records(self) -> list[Record]:
+        """The records of the finished stages, in order."""
+        found: list[Record] = []
+        while (file := self._stage(len(found)) / _RECORD).is_file():
+            found.append(_record(file))
+        return found
+
+    def network(self, stage: int) -> Tensors:
+        """The network of a finished stage."""
+        return read_tensors(self._stage(stage) / _NETWORK)
+
+    def state(self, stage: int) -> Tensors:
+        """What the stage after a finished one starts from."""
+        return read_tensors(self._stage(stage) / _STATE)
+
+    def inside(self, stage: int) -> tuple[Record, Tensors] | None:
+        """The last checkpoint inside an unfinished stage."""
+        folders = sorted((self.path / CHECKPOINTS).glob(f"{stage:06d}-*"))
+        if not folders:
+            return None
+        return _record(folders[-1] / _RECORD), read_tensors(folders[-1] / _STATE)
+
+    def write_stage(self, record: Record, network: Tensors, state: Tensors) -> None:
+        """Keep a finished stage."""
+        with new_folder(self._stage(record.stage)) as part:
+            write_tensors(part / _NETWORK, network)
+            write_tensors(part / _STATE, state)
+            write_json(part / _RECORD, vars(record))
+        self._forget_inside(record.stage)
+        if record.stage >= 2:
+            (self._stage(record.stage - 2) / _STATE).unlink(missing_ok=True)
+
+    def write_inside(self, record: Record, state: Tensors) -> None:
+        """Keep an unfinished stage."""
+        name = f"{record.stage:06d}-{record.inside:09d}"
+        with new_folder(self.path / CHECKPOINTS / name) as part:
+            write_tensors(part / _STATE, state)
+            write_json(part / _RECORD, vars(record))
+        self._forget_inside(record.stage, but=name)
+
+    def write_weights(self, weights: Tensors) -> None:
+        """Keep the final weights."""
+        write_tensors(self.path / WEIGHTS, weights)
+
+    def weights(self) -> Tensors:
+        """The final weights; of a run that has not ended, those of its finished stages.
+
+        Raises
+        ------
+        OSError, ValueError
+            There are none, or they are damaged.
+        """
+        if (self.path / WEIGHTS).is_file():
+            return read_tensors(self.path / WEIGHTS)
+        stages = self.records()
+        if not stages:
+            raise FileNotFoundError(
+                errno.ENOENT, f"no {WEIGHTS} and no finished stage", str(self.path)
+            )
+        weights = self.state(len(stages) - 1)
+        for record in stages:
+            weights |= prefixed(f"networks.{record.stage}", self.network(record.stage))
+        return weights
+
+    def _stage(self, stage: int) -> Path:
+        return self.path / CHECKPOINTS / f"{stage:06d}"
+
+    def _forget_inside(self, stage: int, but: str = "") -> None:
+        for folder in (self.path / CHECKPOINTS).glob(f"{stage:06d}-*"):
+            if folder.name != but:
+                shutil.rmtree(folder)
+
+    def _compare(self, settings: Mapping[str, Any]) -> None:
+        found = self.settings()
+        for name in settings:
+            if name not in _NOT_COMPARED and found.get(name) != settings[name]:
+                raise ValueError(
+                    f"{self.path} holds a run with {name} = {found.get(name)!r}, which goes on "
+                    f"only with the same, got {settings[name]!r}"
+                )
+
+
+def _record(file: Path) -> Record:
+    found = read_json(file)
+    try:
+        return Record(**found)
+    except TypeError as error:
+        raise ValueError(f"{file}: expected the record of a stage: {error}") from None

@@ -1,0 +1,383 @@
+"""The training loop that all models share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Protocol
+
+import torch
+from energyflow_backends import EnergyflowError
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from .._progress import Progress
+from ._budget import Budget
+from ._log import Log
+from ._run_folder import SAMPLES, Record, RunFolder
+from ._tensors import Tensors, load_weights, prefixed, without_prefix
+
+Report = Callable[..., None]
+
+
+class TrainingDiverged(EnergyflowError):
+    """A loss was not finite: the stage and its step are in `.stage` and `.step`."""
+
+    def __init__(self, stage: int, step: int) -> None:
+        super().__init__(
+            f"the loss is not finite at step {step} of stage {stage}; a smaller learning rate may "
+            "help"
+        )
+        self.stage = stage
+        self.step = step
+
+    def __reduce__(self) -> tuple[type, tuple[int, int]]:
+        return type(self), (self.stage, self.step)
+
+
+@dataclass
+class Stage:
+    """One network to train.
+
+    Attributes
+    ----------
+    network : Module
+        Where training starts; it is changed in place.
+    n_steps : int
+        Steps of the optimiser.
+    loss : callable
+        ``loss(network, step)``, a function of these two alone, so that a run can go on.
+    learning_rate : callable
+        Of the step.
+    numbers : dict
+        For the log.
+    divisible : bool
+        Whether a budget may end the stage before its last step.
+    """
+
+    network: nn.Module
+    n_steps: int
+    loss: Callable[[nn.Module, int], Tensor]
+    learning_rate: Callable[[int], float]
+    numbers: dict[str, float] = field(default_factory=dict)
+    divisible: bool = False
+
+
+class Course(Protocol):
+    """What a model asks of the trainer: stages, one after the other.
+
+    Each method must be a function of the stages before and of the model's settings alone.
+    """
+
+    @property
+    def n_stages(self) -> int:
+        """How many there are."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the numbers for the log."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What settings.json holds; a run goes on only with the same."""
+
+    def begin(self, stage: int, report: Report) -> Stage:
+        """Prepare a stage; `report(**numbers)` shows how far that is."""
+
+    def finish(self, stage: int, network: nn.Module) -> dict[str, float]:
+        """Take in the trained network; numbers for the log, `distance` among them if known."""
+
+    def state(self) -> Tensors:
+        """All that the next stage needs besides the networks."""
+
+    def restore(self, networks: list[Tensors], state: Tensors) -> None:
+        """Be as after these stages."""
+
+    def weights(self, n_stages: int) -> Tensors:
+        """The weights of the model after so many stages."""
+
+    def draw(self, path: Path) -> None:
+        """Write a picture of samples; `path` has the suffix .png."""
+
+
+def adam(parameters: Iterable[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
+    """Adam, each step in one kernel."""
+    return torch.optim.Adam(parameters, lr=learning_rate, fused=True)
+
+
+class Trainer:
+    """Trains the networks of a course, keeps a log and checkpoints, and goes on after a kill.
+
+    Parameters
+    ----------
+    out : path, optional
+        The run's folder; nothing is written when not given.
+    resume : bool
+        Go on with the run that is in the folder, if there is one.
+    budget : float, str or None
+        Seconds, or text such as ``"10m"`` or ``"5000 steps"``, for the whole run, its earlier
+        calls included. A stage that would not fit is not begun.
+    ema : float
+        Decay of the moving average of the weights, 0 for none; the average is what is kept.
+    clip : float, optional
+        Largest norm of the gradient of all weights.
+    mixed_precision : bool
+        bfloat16 where it is safe, on CUDA devices.
+    optimizer : callable
+        Makes the optimiser of a stage from parameters and a learning rate.
+    patience : int, optional
+        Stop when the course's distance has not fallen for so many stages, and keep the best.
+    log_every, checkpoint_every : int
+        Steps between rows of the log; between checkpoints inside a stage (none when not given).
+    progress : bool
+        Show a bar on standard error.
+
+    Notes
+    -----
+    A run that was interrupted and goes on gives the weights of one that was not, to the last bit,
+    on the same machine with the same number of threads, unless a budget of seconds ended it.
+    """
+
+    def __init__(
+        self,
+        *,
+        out: str | Path | None = None,
+        resume: bool = False,
+        budget: float | str | None = None,
+        ema: float = 0.0,
+        clip: float | None = None,
+        mixed_precision: bool = True,
+        optimizer: Callable[..., torch.optim.Optimizer] = adam,
+        patience: int | None = None,
+        log_every: int = 100,
+        checkpoint_every: int | None = None,
+        progress: bool = True,
+    ) -> None:
+        self.folder = None if out is None else RunFolder(out)
+        self.resume = resume
+        self.budget = Budget.of(budget)
+        self.ema = ema
+        self.clip = clip
+        self.mixed_precision = mixed_precision
+        self.optimizer = optimizer
+        self.patience = patience
+        self.log_every = log_every
+        self.checkpoint_every = checkpoint_every
+        self.progress = progress
+
+    def train(self, course: Course) -> list[Record]:
+        """Train stage after stage.
+
+        Returns
+        -------
+        list of Record
+            Of the stages that the model keeps; `course.weights(len(...))` are its weights.
+
+        Raises
+        ------
+        OSError, ValueError
+            The folder holds something else, or another run.
+        TrainingDiverged
+            A loss was not finite.
+        """
+        records = self._start(course)
+        with self._logging(course, records) as log:
+            _Run(self, course, records, log).go()
+        kept = records[: self._best(records)]
+        if self.folder is not None:
+            self.folder.write_weights(course.weights(len(kept)))
+        return kept
+
+    def _start(self, course: Course) -> list[Record]:
+        if self.folder is None:
+            return []
+        self.folder.start(course.settings, resume=self.resume)
+        records = self.folder.records()
+        if len(records) > course.n_stages:
+            raise ValueError(
+                f"{self.folder.path} holds {len(records)} finished stages, more than the "
+                f"{course.n_stages} asked for"
+            )
+        if records:
+            networks = [self.folder.network(record.stage) for record in records]
+            course.restore(networks, self.folder.state(records[-1].stage))
+        return records
+
+    @contextmanager
+    def _logging(self, course: Course, records: list[Record]) -> Iterator[Log | None]:
+        if self.folder is None:
+            yield None
+            return
+        step = records[-1].step if records else 0
+        if (unfinished := self.folder.inside(len(records))) is not None:
+            step = unfinished[0].step
+        log = Log(self.folder.path, course.columns, step)
+        try:
+            yield log
+        finally:
+            log.close()
+
+    def _best(self, records: list[Record]) -> int:
+        """How many stages to keep: up to the least distance, where that ends the training."""
+        distances = [record.numbers.get("distance", math.inf) for record in records]
+        if self.patience is None or not any(map(math.isfinite, distances)):
+            return len(records)
+        return min(range(len(distances)), key=distances.__getitem__) + 1
+
+    def has_settled(self, records: list[Record]) -> bool:
+        """Whether the distance has not fallen for `patience` stages."""
+        return self.patience is not None and len(records) - self._best(records) >= self.patience
+
+
+class _Run:
+    """One call of `Trainer.train`, once everything is in its place."""
+
+    def __init__(
+        self, trainer: Trainer, course: Course, records: list[Record], log: Log | None
+    ) -> None:
+        self.trainer = trainer
+        self.course = course
+        self.records = records
+        self.log = log
+        self.step = records[-1].step if records else 0
+        self.before = records[-1].seconds if records else 0.0
+        self.begun = perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Of the whole run."""
+        return self.before + perf_counter() - self.begun
+
+    def go(self) -> None:
+        """Train the stages that are left and fit the budget."""
+        n_stages = self.course.n_stages
+        with Progress(n_stages, "training", self.trainer.progress) as bar:
+            for number in range(len(self.records), n_stages):
+                if self.trainer.has_settled(self.records) or not self._affordable():
+                    break
+                report = partial(bar.update, number)
+                self._finish(number, self._train(number, report), report)
+
+    def _affordable(self) -> bool:
+        """Whether another stage like the last one fits the budget."""
+        last, before = ([Record(-1, 0, 0.0, None, {})] * 2 + self.records)[:-3:-1]
+        took = last.seconds - before.seconds, last.step - before.step
+        return self.trainer.budget.allows(self.seconds, self.step, *took)
+
+    def _train(self, number: int, report: Report) -> _Training:
+        """Take the steps of a stage, or those that are left of it."""
+        trainer, folder = self.trainer, self.trainer.folder
+        stage = self.course.begin(number, report)
+        training = _Training(trainer, stage)
+        found = folder.inside(number) if folder is not None else None
+        if found is not None:
+            record, tensors = found
+            self.step, self.before = record.step, record.seconds - (self.seconds - self.before)
+            training.restore(tensors, record.inside or 0)
+        while training.step < stage.n_steps:
+            if stage.divisible and not trainer.budget.allows(self.seconds, self.step, 0, 1):
+                break
+            training.advance()
+            self.step += 1
+            if training.step % trainer.log_every == 0 or training.step == stage.n_steps:
+                loss = training.mean_loss()
+                if not math.isfinite(loss):
+                    raise TrainingDiverged(number, training.step)
+                self._note(number, loss=loss)
+                report(network=training.step, loss=loss)
+            every = trainer.checkpoint_every
+            if folder is not None and every and training.step % every == 0:
+                record = Record(number, self.step, self.seconds, training.step, {})
+                folder.write_inside(record, training.tensors())
+        return training
+
+    def _finish(self, number: int, training: _Training, report: Report) -> None:
+        """Hand the network to the model, and keep the stage."""
+        network = training.result()
+        numbers = training.stage.numbers | self.course.finish(number, network)
+        record = Record(number, self.step, self.seconds, None, numbers)
+        self.records.append(record)
+        self._note(number, **numbers)
+        report(**numbers)
+        if self.trainer.folder is not None:
+            self.trainer.folder.write_stage(record, network.state_dict(), self.course.state())
+            self.course.draw(self.trainer.folder.path / SAMPLES / f"{number:06d}.png")
+
+    def _note(self, stage: int, **numbers: float) -> None:
+        if self.log is not None:
+            self.log.write(stage=stage, step=self.step, seconds=self.seconds, **numbers)
+
+
+class _Training:
+    """A stage with its optimiser and its average."""
+
+    def __init__(self, trainer: Trainer, stage: Stage) -> None:
+        self.stage = stage
+        self.step = 0
+        self.clip = trainer.clip
+        self.network = stage.network
+        self.network.train()
+        self.parameters = [p for p in self.network.parameters() if p.requires_grad]
+        self.optimizer = trainer.optimizer(self.parameters, stage.learning_rate(0))
+        self.average: AveragedModel | None = None
+        if trainer.ema:
+            decay = get_ema_multi_avg_fn(trainer.ema)  # type: ignore[no-untyped-call]
+            self.average = AveragedModel(self.network, multi_avg_fn=decay)
+        self.device = self.parameters[0].device
+        self.mixed = trainer.mixed_precision and self.device.type == "cuda"
+        self._losses: list[Tensor] = []
+
+    def advance(self) -> None:
+        """One step of the optimiser."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.stage.learning_rate(self.step)
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
+            loss = self.stage.loss(self.network, self.step)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.clip is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.clip)
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update_parameters(self.network)
+        self._losses.append(loss.detach())
+        self.step += 1
+
+    def mean_loss(self) -> float:
+        """Over the steps since it was last asked for."""
+        mean = float(torch.stack(self._losses).float().mean())
+        self._losses.clear()
+        return mean
+
+    def result(self) -> nn.Module:
+        """The network that the stage gives."""
+        return self.network if self.average is None else self.average.module
+
+    def tensors(self) -> Tensors:
+        """All that changes from step to step."""
+        state = self.optimizer.state_dict()["state"]
+        flat = {
+            f"optimizer.{index}.{name}": value
+            for index, numbers in state.items()
+            for name, value in numbers.items()
+        }
+        average = {} if self.average is None else prefixed("average", self.average.state_dict())
+        return {**prefixed("network", self.network.state_dict()), **flat, **average}
+
+    def restore(self, tensors: Tensors, step: int) -> None:
+        """Be as `tensors` was after `step` steps."""
+        self.step = step
+        load_weights(self.network, without_prefix("network", tensors), "checkpoint")
+        if self.average is not None:
+            load_weights(self.average, without_prefix("average", tensors), "checkpoint")
+        state: dict[int, dict[str, Any]] = {}
+        for name, value in without_prefix("optimizer", tensors).items():
+            index, _, key = name.partition(".")
+            state.setdefault(int(index), {})[key] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})

@@ -1,0 +1,109 @@
+"""Energy score and CRPS: closed forms, propriety, and every library."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import energyflow as ef
+
+NUMBERS = st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=12)
+
+
+@given(NUMBERS, st.floats(-1e3, 1e3))
+def test_crps_is_the_integral_over_the_distribution_functions(values, truth) -> None:
+    points = np.sort(np.array([*values, truth]))
+    x = np.array(values)
+    below = (x[:, None] <= points[:-1]).mean(axis=0)
+    integral = np.sum((below - (points[:-1] >= truth)) ** 2 * np.diff(points))
+    found = ef.crps(x[:, None], np.array([truth]))
+    assert found.shape == (1,)
+    assert found[0] == pytest.approx(integral, abs=1e-9)
+    assert ef.energy_score(x[:, None], np.array([truth])) == pytest.approx(integral, abs=1e-9)
+
+
+def test_crps_of_the_uniform_distribution() -> None:
+    n = 1001
+    x = np.linspace(0, 1, n)[:, None]
+    for z in (0.0, 0.3, 1.0):
+        exact = z**3 / 3 + (1 - z) ** 3 / 3
+        assert ef.crps(x, np.array([z]))[0] == pytest.approx(exact, abs=1e-3)
+
+
+@pytest.mark.parametrize("exponent", [0.5, 1.0, 1.7])
+@pytest.mark.parametrize("estimator", ["V", "U"])
+def test_the_energy_score_by_its_definition(exponent, estimator, rng) -> None:
+    x, z = rng.normal(size=(2, 7, 3)), rng.normal(size=(2, 3))
+    far = np.linalg.norm(x - z[:, None], axis=2) ** exponent
+    between = np.linalg.norm(x[:, :, None] - x[:, None], axis=3) ** exponent
+    pairs = 7 * 7 if estimator == "V" else 7 * 6
+    expected = far.mean(1) - between.sum((1, 2)) / (2 * pairs)
+    found = ef.energy_score(x, z, exponent=exponent, estimator=estimator)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+def test_u_scores_do_not_depend_on_the_number_of_samples(rng) -> None:
+    few, many = rng.normal(size=(20_000, 2, 1)), rng.normal(size=(2000, 50, 1))
+    truth = np.array([0.5])
+    for score in (ef.energy_score, lambda *v, **k: ef.crps(*v, **k)[..., 0]):
+        means = [score(x, truth, estimator="U").mean() for x in (few, many)]
+        assert means[0] == pytest.approx(means[1], abs=0.02)
+
+
+@pytest.mark.parametrize("score", [ef.energy_score, ef.crps])
+def test_the_truths_own_distribution_scores_best(score, rng) -> None:
+    truths = rng.normal(size=(2000, 1))
+
+    def mean(shift, scale):
+        x = shift + scale * rng.normal(size=(2000, 40, 1))
+        return float(np.mean(score(x, truths, estimator="U")))
+
+    right = mean(0, 1)
+    assert right == pytest.approx(1 / np.sqrt(np.pi), rel=0.05)
+    assert all(mean(*wrong) > right for wrong in ((1, 1), (0, 0.3), (0, 3)))
+
+
+def test_one_sample_is_the_distance(rng) -> None:
+    x, z = rng.normal(size=(1, 4)), rng.normal(size=4)
+    assert ef.energy_score(x, z) == pytest.approx(np.linalg.norm(x - z))
+    np.testing.assert_allclose(ef.crps(x, z), np.abs(x[0] - z))
+
+
+def test_every_library_gives_the_same(xp, rng) -> None:
+    x, z = rng.normal(size=(2, 9, 3)), rng.normal(size=(2, 3))
+    for score in (ef.energy_score, ef.crps):
+        for estimator in ("V", "U"):
+            found = score(xp.asarray(x), xp.asarray(z), estimator=estimator)
+            assert type(found) is type(xp.asarray(x))
+            np.testing.assert_allclose(
+                xp.to_numpy(found), score(x, z, estimator=estimator), rtol=1e-9
+            )
+    low = ef.crps(xp.asarray(x, np.float32), xp.asarray(z, np.float32))
+    assert low.dtype == xp.asarray(x, np.float32).dtype
+
+
+def test_torch_differentiates(rng) -> None:
+    torch = pytest.importorskip("torch", reason="torch is an extra")
+    x = torch.tensor(rng.normal(size=(6, 2)), requires_grad=True)
+    z = torch.tensor(rng.normal(size=2))
+    for score in (ef.energy_score, lambda *v: ef.crps(*v).sum()):
+        assert torch.autograd.gradcheck(lambda v, score=score: score(v, z), x)
+
+
+def test_bad_input(rng) -> None:
+    x, z = rng.normal(size=(5, 3)), rng.normal(size=3)
+    for score in (ef.energy_score, ef.crps):
+        with pytest.raises(ValueError, match=r"truth must have shape \(..., 3\)"):
+            score(x, z[:2])
+        with pytest.raises(ValueError, match="samples must be at least 2"):
+            score(x[:1], z, estimator="U")
+        with pytest.raises(ValueError, match="truth must be finite"):
+            score(x, z * np.nan)
+        with pytest.raises(ValueError, match="estimator must be one of V, U"):
+            score(x, z, estimator="W")
+        with pytest.raises(TypeError, match="floating"):
+            score(x, np.array([1, 2, 3]))
+    with pytest.raises(ValueError, match="exponent must lie strictly"):
+        ef.energy_score(x, z, exponent=2)

@@ -1,0 +1,87 @@
+"""`energyflow train posterior` and `energyflow posterior`: what they print and write."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("typer", reason="the command line is an extra")
+pytest.importorskip("rich", reason="the command line is an extra")
+pytest.importorskip("safetensors", reason="safetensors is an extra")
+pytest.importorskip("torch", reason="torch is an extra")
+pytest.importorskip("matplotlib", reason="matplotlib is an extra")
+
+from energyflow.cli import main
+
+PROBLEM = """
+[operator]
+kind = "blur-downsample"
+std = 1.0
+size = 4
+stride = 2
+
+[noise]
+kind = "gaussian"
+std = 0.05
+"""
+FAST = ("--blocks", 1, "--particles", 60, "--projections", 8, "--network-steps", 15, "--quiet")
+
+
+@pytest.fixture
+def run(capsys, tmp_path, monkeypatch):
+    """Run the command line in an own folder; give the exit status, output and errors."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    np.savez("images.npz", x=rng.random((40, 1, 8, 8)))
+    np.save("seen.npy", rng.random((1, 4, 4)))
+    (tmp_path / "problem.toml").write_text(PROBLEM)
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as exit_:
+            main([str(argument) for argument in arguments])
+        return exit_.value.code or 0, *capsys.readouterr()
+
+    return run
+
+
+def test_train_and_sample(run, tmp_path) -> None:
+    how = ("--problem", "problem.toml", "--data", "images.npz", "--out", "run", *FAST)
+    status, out, err = run("train", "posterior", *how)
+    assert (status, err) == (0, "")
+    assert "1 blocks trained; the model is in run" in out
+    draw = ("posterior", "run", "--observation", "seen.npy", "-n", 12, "--out", "s.npz")
+    status, out, err = run(*draw, "--picture", "s.png")
+    assert (status, err) == (0, "")
+    assert "12 samples; written: s.npz, s.png" in out
+    with np.load("s.npz") as file:
+        shapes = {name: file[name].shape for name in file.files}
+        assert np.all(file["low"] <= file["high"])
+        np.testing.assert_allclose(file["mean"], file["samples"].mean(0), atol=1e-6)
+    image = (1, 8, 8)
+    assert shapes == {
+        "samples": (12, *image), "mean": image, "std": image, "low": image, "high": image,
+        "residuals": (12,),
+    }  # fmt: skip
+    (tmp_path / "run" / "problem.json").unlink()
+    status, _, err = run(*draw)
+    assert (status, "problem.json" in err) == (1, True)
+    assert run(*draw, "--problem", "problem.toml")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("posterior", "nowhere", "--observation", "seen.npy", "--out", "s.npz"), "nowhere"),
+        (("posterior", "nowhere", "--observation", "seen.npy", "--out", "s.npy"), "a .npz file"),
+        (("train", "posterior", "--problem", "no.toml", "--data", "digits", "--out", "r"), "no.t"),
+        (
+            ("train", "posterior", "--problem", "bad.toml", "--data", "digits", "--out", "r"),
+            "[noise]",
+        ),
+    ],
+)
+def test_saying_no(run, tmp_path, arguments, message: str) -> None:
+    (tmp_path / "bad.toml").write_text('[operator]\nkind = "linear"\nmatrix = [1.0]\n')
+    status, _, err = run(*arguments)
+    assert (status, message in err) == (1, True), err
+    assert not (tmp_path / "r").exists()

@@ -1,0 +1,120 @@
+"""Summaries of samples, and a posterior that is learned."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from energyflow.inverse import BlurDownsample, Gaussian, Linear, Posterior
+
+FAST = {
+    "n_particles": 400, "n_projections": 16, "n_blocks": 4, "block_cap": 16,
+    "network_steps": 100, "batch_size": 100, "learning_rate": 3e-3, "device": "cpu",
+}  # fmt: skip
+
+
+def test_summaries_of_normal_samples(rng: np.random.Generator) -> None:
+    samples = rng.normal(2, 3, size=(20_000, 3))
+    posterior = Posterior(samples)
+    np.testing.assert_allclose(posterior.mean, 2, atol=0.1)
+    np.testing.assert_allclose(posterior.std, 3, atol=0.1)
+    low, high = posterior.interval(0.9)
+    np.testing.assert_allclose([low, high], [[2 - 4.935] * 3, [2 + 4.935] * 3], atol=0.2)
+    with pytest.raises(ValueError, match="observation and problem must be given"):
+        posterior.residuals()
+    with pytest.raises(ValueError, match="level must lie strictly"):
+        posterior.interval(1)
+
+
+def test_residuals_of_the_posterior_of_a_linear_gaussian(rng: np.random.Generator) -> None:
+    problem = Linear(np.ones(50)) + Gaussian(0.1)
+    seen = problem.simulate(rng.normal(size=(1, 50)), rng)[0]
+    spread = 1 / np.sqrt(1 + 100)
+    samples = seen * 100 / 101 + spread * rng.normal(size=(500, 50))
+    residuals = Posterior(samples, seen, problem).residuals()
+    expected = np.sqrt(100 / 101 + np.mean(seen**2) / 101**2 * 100)
+    assert np.sqrt(np.mean(residuals**2)) == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures(channels: int, tmp_path, rng: np.random.Generator) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is an extra")
+    problem = BlurDownsample(1, 4, 2) + Gaussian(0.1)
+    truth = rng.random((channels, 8, 8))
+    seen = problem.simulate(truth[None], rng)[0]
+    posterior = Posterior(truth + 0.1 * rng.normal(size=(9, *truth.shape)), seen, problem)
+    path = posterior.save_picture(tmp_path / "p.png", truth)
+    assert path.read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(ValueError, match="sample 1 must be an image"):
+        Posterior(rng.random((4, 5))).save_picture(tmp_path / "q.png")
+    assert not (tmp_path / "q.png").exists()
+
+
+def test_bad_samples() -> None:
+    with pytest.raises(ValueError, match="at least 2 rows"):
+        Posterior(np.zeros((1, 3)))
+    with pytest.raises(ValueError, match="samples must be finite"):
+        Posterior(np.full((2, 3), np.nan))
+    with pytest.raises(TypeError, match="floating"):
+        Posterior(np.zeros((2, 3), int))
+
+
+@pytest.fixture(scope="module")
+def learned():
+    """The posterior of X ~ N(0, 1) seen with noise 0.5, and of small images seen coarsely."""
+    pytest.importorskip("torch", reason="torch is an extra")
+    pytest.importorskip("safetensors", reason="safetensors is an extra")
+    from energyflow.inverse import PosteriorFlow
+    from energyflow.models import MLP
+
+    rng = np.random.default_rng(5)
+    small = {**FAST, "architecture": MLP(width=32, depth=1)}
+    line = PosteriorFlow(Linear([1.0]) + Gaussian(0.5), **small)
+    line.fit(rng.normal(size=(1000, 1)).astype(np.float32), rng=0, progress=False)
+    plane = rng.random((200, 1, 1, 2)) * np.linspace(0, 1, 8)[:, None]
+    images = np.repeat(plane, 4, axis=3).astype(np.float32)  # (200, 1, 8, 8)
+    coarse = PosteriorFlow(BlurDownsample(1, 4, 2) + Gaussian(0.02), **small | {"n_blocks": 2})
+    return line, coarse.fit(images, held_out=images[:50], progress=False), images
+
+
+def test_a_posterior_is_learned(learned) -> None:
+    line = learned[0]
+    for seen in (-1.0, 0.5):
+        samples = line.sample(np.array([seen]), 2000, rng=0).samples
+        assert samples.mean() == pytest.approx(0.8 * seen, abs=0.25)
+        assert samples.std() == pytest.approx(0.447, abs=0.15)
+
+
+def test_samples_are_near_what_was_observed(learned) -> None:
+    _, coarse, images = learned
+    seen = coarse.problem.simulate(images[:1], 1)[0]
+    posterior = coarse.sample(seen, 20, rng=0)
+    assert posterior.samples.shape == (20, 1, 8, 8)
+    assert np.abs(posterior.mean - images[0]).mean() < 0.15
+    np.testing.assert_array_equal(coarse.sample(seen, 20, rng=0).samples, posterior.samples)
+
+
+def test_folders_keep_model_and_problem(learned, tmp_path) -> None:
+    from energyflow.inverse import PosteriorFlow
+
+    line = learned[0]
+    line.save(tmp_path / "run")
+    again = PosteriorFlow.load(tmp_path / "run", device="cpu")
+    seen = np.array([0.3])
+    np.testing.assert_array_equal(again.sample(seen, 9, 1).samples, line.sample(seen, 9, 1).samples)
+    (tmp_path / "run" / "problem.json").unlink()
+    with pytest.raises(ValueError, match=r"holds no problem\.json"):
+        PosteriorFlow.load(tmp_path / "run")
+    assert PosteriorFlow.load(tmp_path / "run", line.problem).problem is line.problem
+
+
+def test_bad_input(learned) -> None:
+    from energyflow.inverse import PosteriorFlow
+
+    line, coarse, images = learned
+    with pytest.raises(ValueError, match="condition must have shape"):
+        line.sample(np.zeros(2), 5)
+    with pytest.raises(ValueError, match="settings belong to the model"):
+        PosteriorFlow(line.problem, line.model, n_blocks=3)
+    with pytest.raises(ValueError, match="observations must be one for each of the 200"):
+        coarse.fit(images, images[:5, :, :4, :4])

@@ -1,0 +1,76 @@
+"""Calibration of samples, PSNR and SSIM, and the table of them all."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from energyflow import metrics
+
+
+def test_samples_of_the_truths_distribution_are_calibrated(rng) -> None:
+    centres = rng.normal(size=(4000, 3))
+    truths = centres + rng.normal(size=centres.shape)
+    samples = centres[:, None] + rng.normal(size=(4000, 19, 3))
+    found = metrics.calibration(samples, truths)
+    assert found.counts.sum() == 12_000
+    np.testing.assert_allclose(found.counts, 1200, atol=150)
+    np.testing.assert_allclose(found.coverage, found.levels, atol=0.02)
+    assert found.error < 0.015
+
+
+@pytest.mark.parametrize(("spread", "sign"), [(0.3, -1), (3.0, 1)])
+def test_too_narrow_and_too_wide(spread: float, sign: int, rng) -> None:
+    samples = spread * rng.normal(size=(2000, 30, 1))
+    found = metrics.calibration(samples, rng.normal(size=(2000, 1)))
+    assert np.all(sign * (found.coverage - found.levels) > 0.02)
+    middle, ends = found.counts[4:6].sum(), found.counts[[0, -1]].sum()
+    assert sign * (middle - ends) > 0
+
+
+def test_ties_are_shared_out() -> None:
+    found = metrics.calibration(np.zeros((5000, 9)), np.zeros(5000), bins=5)
+    np.testing.assert_allclose(found.counts, 1000, atol=130)
+
+
+def test_psnr_in_closed_form() -> None:
+    truth = np.zeros((2, 1, 4, 4))
+    found = metrics.psnr(truth + np.array([0.1, 1.0])[:, None, None, None], truth)
+    np.testing.assert_allclose(found, [20, 0], atol=1e-12)
+    assert np.isinf(metrics.psnr(truth, truth)).all()
+
+
+def test_ssim_prefers_what_is_near(rng) -> None:
+    pytest.importorskip("skimage", reason="scikit-image is an extra")
+    truth = rng.random((3, 1, 12, 12))
+    noise = rng.normal(size=truth.shape)
+    same, near, far = (metrics.ssim(truth + s * noise, truth) for s in (0, 0.05, 0.5))
+    np.testing.assert_allclose(same, 1)
+    assert np.all((near < 1) & (near > far))
+    with pytest.raises(ValueError, match="images must have shape"):
+        metrics.ssim(truth[0], truth[0])
+
+
+def test_the_table_ranks_posterior_guess_and_prior(rng) -> None:
+    centres = rng.random((40, 1, 8, 8))
+    truths = centres + 0.1 * rng.normal(size=centres.shape)
+    near = centres[:, None] + 0.1 * rng.normal(size=(40, 20, 1, 8, 8))
+    prior = rng.random((40, 20, 1, 8, 8))
+    guess = near[:, 0]
+    table = metrics.posterior_table({"near": near, "prior": prior}, truths, {"guess": guess})
+    for measure in ("energy score", "CRPS"):
+        assert table["near"][measure] < table["guess"][measure] < table["prior"][measure]
+    assert table["near"]["PSNR of the mean"] == pytest.approx(20, abs=1)
+    assert table["near"]["coverage of 90 %"] == pytest.approx(0.9, abs=0.03)
+    assert table["near"]["mean sd"] == pytest.approx(0.1, rel=0.1)
+
+
+def test_bad_input() -> None:
+    with pytest.raises(ValueError, match=r"samples must have shape \(m, n, ...\)"):
+        metrics.calibration(np.zeros((2, 3, 4)), np.zeros((2, 5)))
+    with pytest.raises(ValueError, match="levels must lie"):
+        metrics.calibration(np.zeros((2, 3)), np.zeros(2), levels=[1.0])
+    with pytest.raises(ValueError, match="truths must be finite"):
+        metrics.calibration(np.zeros((2, 3)), np.full(2, np.nan))
+    with pytest.raises(ValueError, match="one shape"):
+        metrics.psnr(np.zeros((2, 3)), np.zeros((2, 4)))

@@ -1,0 +1,93 @@
+"""`energyflow train flow` and `energyflow sample`: what they print and write."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("typer", reason="the command line is an extra")
+pytest.importorskip("rich", reason="the command line is an extra")
+
+from energyflow.cli import main
+
+FAST = ("--blocks", 2, "--particles", 100, "--projections", 8, "--network-steps", 15, "--quiet")
+
+
+@pytest.fixture
+def run(capsys, tmp_path, monkeypatch):
+    """Run the command line in an own folder; give the exit status, output and errors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("TERM", "dumb")
+    rng = np.random.default_rng(0)
+    np.savez("data.npz", x=rng.random((60, 3)), y=np.arange(60) % 2)
+    np.savez("images.npz", x=rng.random((40, 1, 4, 4)))
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as exit_:
+            main([str(argument) for argument in arguments])
+        return exit_.value.code or 0, *capsys.readouterr()
+
+    return run
+
+
+def test_train_sample_and_go_on(run, tmp_path) -> None:
+    train = ("train", "flow", "--data", "images.npz", "--out", "run", *FAST)
+    status, out, err = run(*train)
+    assert (status, err) == (0, "")
+    assert "2 blocks trained; the model is in run" in out
+    settings = json.loads((tmp_path / "run" / "settings.json").read_text())
+    assert (settings["data"], settings["seed"]) == ("images.npz", 0)
+    status, out, err = run("sample", "run", "-n", 6, "--out", "s.npz", "--grid", "s.png")
+    assert (status, err) == (0, "")
+    assert "6 samples; written: s.npz, s.png" in out
+    with np.load("s.npz") as file:
+        assert file["samples"].shape == (6, 1, 4, 4)
+        assert file.files == ["samples"]
+    status, _, err = run(*train)
+    assert status == 1
+    assert "holds a run already" in err
+    status, out, _ = run(*train, "--resume", "--blocks", 3)
+    assert status == 0
+    assert "3 blocks trained" in out
+
+
+def test_labels_as_conditions(run) -> None:
+    how = ("--data", "data.npz", "--out", "run", "--condition", "labels", *FAST)
+    assert run("train", "flow", *how, "--patience", 5)[0] == 0
+    assert run("sample", "run", "-n", 4, "--condition", 1, "--out", "s.npz")[0] == 0
+    np.save("labels.npy", np.array([0, 1, 1]))
+    assert run("sample", "run", "-n", 3, "--condition", "labels.npy", "--out", "t.npz")[0] == 0
+    with np.load("t.npz") as file:
+        assert file["condition"].tolist() == [0, 1, 1]
+    status, _, err = run("sample", "run", "-n", 4, "--out", "u.npz")
+    assert (status, "condition must be given" in err) == (1, True)
+
+
+def test_a_budget(run) -> None:
+    how = ("--data", "data.npz", "--out", "run", *FAST, "--budget", "20 steps")
+    assert "1 blocks trained" in run("train", "flow", *how)[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (("train", "flow", "--data", "nowhere", "--out", "run"), 1, "nowhere"),
+        (("train", "flow", "--data", "data.npz", "--out", "run", "--preset", "x"), 1, "preset"),
+        (("train", "flow", "--data", "data.npz", "--out", "run", "--budget", "x"), 1, "budget"),
+        (
+            ("train", "flow", "--data", "images.npz", "--out", "run", "--condition", "labels"),
+            1,
+            "has no labels",
+        ),
+        (("sample", "nowhere", "--out", "s.npz"), 1, "nowhere"),
+        (("sample", "nowhere"), 2, "give --out, --grid or both"),
+        (("sample", "nowhere", "--out", "s.txt"), 1, "expected a .npz file"),
+    ],
+)
+def test_saying_no(run, tmp_path, arguments, status: int, message: str) -> None:
+    found, _, err = run(*arguments)
+    assert (found, message in err) == (status, True), err
+    assert not (tmp_path / "run").exists()

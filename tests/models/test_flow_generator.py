@@ -1,0 +1,353 @@
+"""Flow generators: what they learn, conditions, saving, and how they say no."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import energyflow as ef
+from energyflow.models import MLP, PRESETS, FlowGenerator, FlowSettings, Pyramid, load
+from energyflow.models._settings import blocks, levels
+
+TINY = {
+    "n_particles": 200, "n_projections": 16, "n_blocks": 3, "network_steps": 40, "batch_size": 64,
+    "architecture": MLP(width=16, depth=1),
+}  # fmt: skip
+
+
+def tiny(**changes) -> FlowGenerator:
+    return FlowGenerator(**{**TINY, **changes})
+
+
+def fitted(data, *args, **how) -> FlowGenerator:
+    settings = how.pop("settings", {})
+    return tiny(**settings).fit(data, *args, progress=False, **how)
+
+
+@pytest.fixture
+def points(rng: np.random.Generator) -> np.ndarray:
+    return (rng.normal(size=(300, 2)) * [30, 5] + [100, -7]).astype(np.float32)
+
+
+@pytest.fixture
+def images(rng: np.random.Generator) -> np.ndarray:
+    return rng.random((60, 1, 4, 4), np.float32)
+
+
+# -- what is learned -----------------------------------------------------------------------------
+
+
+def test_samples_have_the_distribution_of_the_data(points) -> None:
+    model = fitted(points, settings={
+        "n_blocks": 6, "n_particles": 1000, "network_steps": 200,
+        "architecture": MLP(width=64, depth=2),
+    })  # fmt: skip
+    samples = model.sample(1000, rng=0)
+    assert samples.dtype == np.float32
+    before = np.random.default_rng(0).uniform(points.min(0), points.max(0), size=(1000, 2))
+    distances = [
+        float(ef.energy_distance(cloud.astype(np.float32), points)) for cloud in (samples, before)
+    ]
+    assert distances[0] < 0.1 * distances[1]
+
+
+def test_classes_are_what_was_asked(rng: np.random.Generator) -> None:
+    labels = rng.integers(3, size=300)
+    points = (labels[:, None] + 0.05 * rng.normal(size=(300, 2))).astype(np.float32)
+    model = fitted(points, labels, settings={"n_blocks": 5, "network_steps": 150})
+    for label in range(3):
+        samples = model.sample(100, label, rng=1)
+        assert np.mean(np.rint(samples.mean(axis=1)) == label) > 0.9
+    asked = np.arange(90) % 3
+    found = np.rint(model.sample(90, asked, rng=2).mean(axis=1))
+    assert np.mean(found == asked) > 0.9
+
+
+def test_vectors_as_conditions(rng: np.random.Generator) -> None:
+    given = rng.uniform(50, 60, size=(400, 1)).astype(np.float32)
+    points = np.hstack([given, -given]) + rng.normal(size=(400, 2)).astype(np.float32)
+    model = fitted(points, given, settings={"n_blocks": 6, "network_steps": 200})
+    low, high = (model.sample(200, np.array([v]), rng=0).mean(axis=0) for v in (51.0, 59.0))
+    assert low[0] + 4 < high[0]
+    assert low[1] - 4 > high[1]
+
+
+@pytest.mark.parametrize("particles", ["network", "fresh", "flow"])
+@pytest.mark.parametrize("one_network", [False, True])
+def test_each_policy_learns(points, particles, one_network) -> None:
+    settings = {"particles": particles, "one_network": one_network, "carry_velocity": True}
+    model = fitted(points, settings=settings)
+    assert np.isfinite(model.sample(10, rng=0)).all()
+    assert model.n_trained == 3
+
+
+def test_images_through_a_pyramid(images, tmp_path) -> None:
+    pyramid = Pyramid(
+        resolutions=(2, 4), n_blocks=(2, 2), step_sizes=(0.5, 1.0), momenta=(0.5, 0.0),
+        first_exponents=(1, 1), patch_size=2, patch_scales=(0, 1), momentum_growth=0.1,
+    )  # fmt: skip
+
+    class Smooth(nn.Module):
+        """A network for images of any size."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Conv2d(1, 1, 3, padding=1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            out: torch.Tensor = self.inner(x)
+            return out
+
+    model = FlowGenerator(Smooth(), **{**TINY, "pyramid": pyramid})
+    model.fit(images, out=tmp_path / "run", progress=False)
+    samples = model.sample(5, rng=0)
+    assert samples.shape == (5, 1, 4, 4)
+    again = FlowGenerator.load(tmp_path / "run", network=Smooth())
+    np.testing.assert_array_equal(again.sample(5, rng=0), samples)
+    with pytest.raises(ValueError, match="has a network of its own; pass it as network="):
+        FlowGenerator.load(tmp_path / "run")
+
+
+def test_image_conditions(images) -> None:
+    model = fitted(images, images[:, :, :2] * 2)
+    assert model.sample(3, images[0, :, :2], rng=0).shape == (3, 1, 4, 4)
+
+
+# -- the plan ------------------------------------------------------------------------------------
+
+
+def test_the_block_schedule() -> None:
+    def lengths(**how) -> list[int]:
+        settings = FlowSettings(**how)
+        return [b.n_steps for b in blocks(settings, levels(settings, (2,), 1.0))]
+
+    assert lengths(n_blocks=4, first_exponent=5, block_cap=2048) == [32, 96, 224, 480]
+    assert lengths(n_blocks=4, first_exponent=2, block_cap=6, block_limit=17) == [4, 10, 16, 17]
+    paper = PRESETS["mnist"].settings
+    steps = [b.n_steps for b in blocks(paper, levels(paper, (1, 28, 28), 1.0))]
+    assert steps[-1] == 30_000
+    assert all(b - a <= 2048 for a, b in pairwise(steps))
+
+
+def test_the_step_size_follows_the_data_and_falls() -> None:
+    settings = FlowSettings(n_blocks=30, step_decay=0.5, least_step=0.1)
+    sizes = [b.step_size for b in blocks(settings, levels(settings, (2,), 0.6))]
+    assert sizes[:3] == pytest.approx([0.2, 0.1, 0.05])
+    assert sizes[-1] == pytest.approx(0.02)
+
+
+def test_the_levels_of_a_pyramid() -> None:
+    settings = PRESETS["cifar10"].settings
+    found = levels(settings, (3, 32, 32), 1.0)
+    assert [level.shape for level in found] == [(3, k, k) for k in (4, 8, 16, 32)]
+    assert [level.n_projections for level in found] == [500, 500, 768, 2000]
+    assert found[0].momentum_at(10) == pytest.approx(0.1)
+    assert found[0].momentum_at(1000) == 0.8
+    with pytest.raises(ValueError, match="pyramid must end at the resolution"):
+        levels(settings, (3, 28, 28), 1.0)
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_settings_survive_json(name: str) -> None:
+    settings = PRESETS[name].settings
+    assert FlowSettings.from_json(json.loads(json.dumps(settings.as_json()))) == settings
+
+
+# -- saving --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("one_network", [False, True])
+def test_save_and_load(points, tmp_path, one_network) -> None:
+    labels = np.arange(300) % 2
+    model = fitted(points, labels, settings={"one_network": one_network})
+    model.save(tmp_path / "model")
+    assert sorted(p.name for p in (tmp_path / "model").iterdir() if p.is_file()) == [
+        "settings.json", "weights.safetensors",
+    ]  # fmt: skip
+    again = load(tmp_path / "model")
+    assert again.settings == model.settings
+    np.testing.assert_array_equal(again.sample(20, 1, rng=5), model.sample(20, 1, rng=5))
+    with pytest.raises(ValueError, match="holds a run already"):
+        model.save(tmp_path / "model")
+
+
+def test_the_same_seed_gives_the_same_model(points) -> None:
+    state = torch.get_rng_state()
+    first, again, other = (fitted(points, settings={"seed": s}) for s in (1, 1, 2))
+    np.testing.assert_array_equal(first.sample(9, rng=0), again.sample(9, rng=0))
+    assert not np.array_equal(first.sample(9, rng=0), other.sample(9, rng=0))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_tensors_in_tensors_out(points) -> None:
+    model = fitted(torch.from_numpy(points))
+    assert isinstance(model.sample(4, rng=0), torch.Tensor)
+    np.testing.assert_array_equal(fitted(points).sample(4, rng=0), model.sample(4, rng=0))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"one_network": True},
+        {"particles": "network", "carry_velocity": True, "ema": 0.9, "loss": "l1"},
+    ],
+)
+def test_a_run_without_its_end_can_be_sampled_and_goes_on(points, tmp_path, settings) -> None:
+    labels = np.arange(300) % 2
+    how = {"settings": settings, "out": tmp_path / "run"}
+    model = fitted(points, labels, budget="80 steps", **how)
+    assert model.n_trained == 2
+    (tmp_path / "run" / "weights.safetensors").unlink()
+    found = load(tmp_path / "run").sample(5, 1, rng=0)
+    np.testing.assert_array_equal(found, model.sample(5, 1, rng=0))
+    longer = fitted(points, labels, resume=True, **how)
+    assert longer.n_trained == 3
+    whole = fitted(points, labels, settings=settings)
+    np.testing.assert_array_equal(longer.sample(5, 0, rng=0), whole.sample(5, 0, rng=0))
+
+
+def test_held_out_data_end_the_training(points) -> None:
+    model = fitted(points[:200], None, points[200:], patience=1, settings={"n_blocks": 8})
+    assert 1 <= model.n_trained <= 8
+
+
+def test_the_files_of_a_run(images, tmp_path) -> None:
+    fitted(images, out=tmp_path / "run", name="noise")
+    found = json.loads((tmp_path / "run" / "settings.json").read_text())
+    assert (found["model"], found["format"], found["data"]) == ("flow", 1, "noise")
+    assert len(list((tmp_path / "run" / "samples").glob("*.png"))) == 3
+    head = (tmp_path / "run" / "log.csv").read_text().splitlines()[0]
+    assert head == "stage,step,seconds,loss,flow_steps,flow_distance,distance"
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ({"model": "toaster"}, "expected one of the models flow, got 'toaster'"),
+        ({"n_blocks": 1}, "the weights are not those of the settings"),
+        ({"n_blocks": "many"}, "settings.json is damaged: n_blocks must be an integer"),
+        ({"architecture": {"kind": "MLP", "width": 8, "depth": 1}}, "do not fit the network"),
+        ({"architecture": {"kind": "ViT"}}, "damaged: kind must be one of MLP, UNet"),
+        ({"shape": None}, "settings.json is damaged"),
+        ({"loss": "l3"}, "loss must be one of l2, l1"),
+    ],
+)
+def test_damaged_settings_are_named(points, tmp_path, fault: dict, message: str) -> None:
+    fitted(points, out=tmp_path / "run")
+    file = tmp_path / "run" / "settings.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **fault}))
+    with pytest.raises(ValueError, match=message):
+        load(tmp_path / "run")
+
+
+def test_other_data_do_not_go_on(points, tmp_path) -> None:
+    fitted(points, out=tmp_path / "run")
+    with pytest.raises(ValueError, match="holds a run with fingerprint"):
+        fitted(points + 1, out=tmp_path / "run", resume=True)
+
+
+# -- saying no -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "message"),
+    [
+        (np.zeros((4, 2), int), TypeError, "data must have a real floating dtype"),
+        (np.zeros((4,)), ValueError, r"data must have shape \(n, d\) or \(n, C, H, W\)"),
+        (np.zeros((1, 2)), ValueError, "n at least 2"),
+        (np.full((4, 2), np.nan), ValueError, "data must be finite, got 8"),
+        ([[0.0], [1.0]], TypeError, "data must be a NumPy array or a tensor, got list"),
+    ],
+)
+def test_bad_data(data, error: type, message: str) -> None:
+    with pytest.raises(error, match=message):
+        tiny().fit(data)
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        (np.zeros(3, int), "one entry for each of the 300 points"),
+        (np.full(300, -1), r"labels \(n,\) from 0"),
+        (np.zeros((300, 1), int), r"labels \(n,\) from 0"),
+        (np.zeros(300), r"labels \(n,\), vectors \(n, m\) or maps"),
+        (np.full((300, 1), np.inf), "condition must be finite"),
+    ],
+)
+def test_bad_conditions(points, condition, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        tiny().fit(points, condition)
+
+
+def test_bad_samples(points) -> None:
+    with pytest.raises(RuntimeError, match="not trained"):
+        tiny().sample(1)
+    plain, labelled = fitted(points), fitted(points, np.arange(300) % 3)
+    with pytest.raises(ValueError, match="condition must be left out"):
+        plain.sample(2, 1)
+    with pytest.raises(ValueError, match="condition must be given: labels were learned"):
+        labelled.sample(2)
+    with pytest.raises(ValueError, match="labels from 0 to 2, got 3 to 3"):
+        labelled.sample(2, 3)
+    with pytest.raises(ValueError, match="a label or 2 labels"):
+        labelled.sample(2, np.zeros(3, int))
+    with pytest.raises(ValueError, match="n must be at least 1"):
+        plain.sample(0)
+    with pytest.raises(ValueError, match="patience needs held_out"):
+        tiny().fit(points, patience=1)
+    with pytest.raises(ValueError, match=r"held_out must have points of shape \(2,\)"):
+        tiny().fit(points, held_out=points[:, :1])
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"n_blocks": 0}, ValueError, "n_blocks must be at least 1"),
+        ({"particles": "old"}, ValueError, "particles must be one of"),
+        ({"ema": 1.0}, ValueError, "ema must lie between 0 and 1"),
+        ({"learning_rate": 0.0}, ValueError, "learning_rate must be positive"),
+        ({"colour": 1}, TypeError, "colour"),
+        ({"preset": "imagenet"}, ValueError, "preset must be one of"),
+        ({"one_network": True, "pyramid": Pyramid()}, ValueError, "single resolution"),
+    ],
+)
+def test_bad_settings(settings: dict, error: type, message: str) -> None:
+    with pytest.raises(error, match=message):
+        FlowGenerator(**settings)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"resolutions": (4, 6), "n_blocks": (1, 1)}, "must have one entry for each of the 2"),
+        ({"resolutions": (4, 6, 12, 24)}, "must grow, each dividing the next"),
+        ({"noise": -1}, "noise must not be negative"),
+    ],
+)
+def test_bad_pyramids(how: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Pyramid(**how)
+
+
+def test_without_torch_the_extra_is_named(tmp_path: Path) -> None:
+    code = (
+        "import sys, importlib.util as u\n"
+        "find = u.find_spec\n"
+        "u.find_spec = lambda name, *a: None if name == 'torch' else find(name, *a)\n"
+        "import energyflow\n"
+        "assert 'torch' not in sys.modules\n"
+        "try:\n    import energyflow.models\n"
+        "except ImportError as error:\n    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "energyflow.models needs torch" in done.stdout
+    assert "'models'" in done.stdout

@@ -1,0 +1,73 @@
+"""Networks: shapes, sizes, and what they are told."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from energyflow.models import MLP, PRESETS, UNet, count_parameters
+from energyflow.models._networks import apply_in_parts, suited
+
+needs_diffusers = pytest.mark.skipif(
+    __import__("importlib.util").util.find_spec("diffusers") is None,
+    reason="networks for images need diffusers",
+)
+
+
+@pytest.mark.parametrize("shape", [(1,), (7,), (1, 8, 8), (3, 4, 4)])
+@pytest.mark.parametrize("conditions", [[], [(3,)], [(2, 4, 4), (5,)]])
+def test_an_mlp_keeps_the_shape(shape, conditions) -> None:
+    network = MLP(width=8, depth=2).build(shape, conditions)
+    x = torch.rand(5, *shape)
+    assert network(x, *(torch.rand(5, *c) for c in conditions)).shape == x.shape
+
+
+@needs_diffusers
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 10, 10), (1, 28, 28), (2, 7, 9)])
+def test_a_unet_keeps_the_shape(shape) -> None:
+    network = UNet(channels=4, residual_blocks=1).build(shape, [(3,), (2, 5, 5)])
+    x = torch.rand(2, *shape)
+    assert network(x, torch.rand(2, 3), torch.rand(2, 2, 5, 5)).shape == x.shape
+
+
+@needs_diffusers
+def test_a_unet_sees_its_condition() -> None:
+    network = UNet(channels=4, residual_blocks=1).build((1, 8, 8), [(3,)])
+    x = torch.rand(1, 1, 8, 8)
+    first, second = (network(x, row[None]) for row in torch.eye(3)[:2])
+    assert not torch.allclose(first, second)
+
+
+@needs_diffusers
+@pytest.mark.parametrize("preset", ["mnist", "fashion-mnist"])
+def test_the_number_of_parameters_of_the_paper(preset: str) -> None:
+    form = PRESETS[preset].settings.architecture
+    assert form is not None
+    network = form.build((1, 28, 28), [])
+    assert count_parameters(network) / 1e6 == pytest.approx(3.41, rel=0.01)
+
+
+def test_the_shape_decides() -> None:
+    assert isinstance(suited((2,)), MLP)
+    assert isinstance(suited((1, 8, 8)), MLP)
+    assert isinstance(suited((3, 32, 32)), UNet)
+    with pytest.raises(ValueError, match=r"a UNet needs images \(C, H, W\)"):
+        UNet().build((5,), [])
+
+
+def test_parts_make_the_whole(monkeypatch) -> None:
+    network = MLP(width=8, depth=1).build((3,), [(2,)])
+    x, c = torch.rand(11, 3), torch.rand(11, 2)
+    whole = network(x, c).detach()
+    monkeypatch.setattr("energyflow.models._networks._PART", 4)
+    parts = apply_in_parts(network, x, [c])
+    assert not parts.requires_grad
+    np.testing.assert_allclose(parts, whole, atol=1e-6)
+
+
+def test_presets_say_whether_they_were_run() -> None:
+    for name in ("mnist", "fashion-mnist", "cifar10", "celeba"):
+        assert not PRESETS[name].tested
+        assert "not yet run" in PRESETS[name].note
+    assert PRESETS["digits"].tested

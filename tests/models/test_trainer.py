@@ -1,0 +1,269 @@
+"""The training loop: the same weights whatever interrupts it, and when it ends."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from energyflow.models import RunFolder, Stage, Trainer, TrainingDiverged
+
+
+class Lines:
+    """Each stage fits a line through the origin, of slope stage + 1."""
+
+    columns = ("distance",)
+
+    def __init__(self, n_stages: int = 3, n_steps: int = 20, **how) -> None:
+        self.n_stages = n_stages
+        self.n_steps = n_steps
+        self.settings = {"model": "lines", "n_steps": n_steps}
+        self.divisible: bool = how.get("divisible", False)
+        self.distances: list[float] = how.get("distances", [])
+        self.at_step: Callable[[int, int], None] = how.get("at_step", lambda stage, step: None)
+        self.scale: float = how.get("scale", 1.0)
+        self.rate: float = how.get("rate", 0.1)
+        self.learned: list[nn.Module] = []
+        self.total = torch.zeros(())
+
+    def begin(self, stage: int, report) -> Stage:
+        network = nn.Linear(1, 1, bias=False)
+        nn.init.constant_(network.weight, float(self.total))
+
+        def loss(network: nn.Module, step: int) -> Tensor:
+            self.at_step(stage, step)
+            x = torch.linspace(-1, 1, 8)[:, None] + 0.01 * step
+            return (network(x) - (stage + 1) * self.scale * x).square().mean()
+
+        return Stage(network, self.n_steps, loss, lambda step: self.rate, divisible=self.divisible)
+
+    def finish(self, stage: int, network: nn.Module) -> dict[str, float]:
+        self.learned.append(network)
+        self.total = self.total + network.weight.detach()[0, 0]
+        return {"distance": self.distances[stage]} if self.distances else {}
+
+    def state(self) -> dict[str, Tensor]:
+        return {"total": self.total}
+
+    def restore(self, networks, state) -> None:
+        for weights in networks:
+            self.learned.append(nn.Linear(1, 1, bias=False))
+            self.learned[-1].load_state_dict(weights)
+        self.total = state["total"]
+
+    def weights(self, n_stages: int) -> dict[str, Tensor]:
+        return {str(k): n.weight.detach() for k, n in enumerate(self.learned[:n_stages])}
+
+    def draw(self, path: Path) -> None:
+        path.write_bytes(b"")
+
+
+class Interrupt(Exception):
+    pass
+
+
+def interrupt_at(where: tuple[int, int]) -> Callable[[int, int], None]:
+    def at_step(stage: int, step: int) -> None:
+        if (stage, step) == where:
+            raise Interrupt
+
+    return at_step
+
+
+def train(course: Lines, **how) -> list:
+    return Trainer(progress=False, **how).train(course)
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "log.csv").open() as handle:
+        return list(csv.DictReader(handle))
+
+
+@pytest.mark.parametrize("every", [None, 7])
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+@pytest.mark.parametrize("where", [(0, 0), (1, 13), (2, 19)])
+def test_going_on_equals_an_uninterrupted_run(tmp_path, where, ema, every) -> None:
+    whole = Lines()
+    train(whole, ema=ema)
+    how = {"out": tmp_path / "run", "ema": ema, "checkpoint_every": every, "log_every": 5}
+    with pytest.raises(Interrupt):
+        train(Lines(at_step=interrupt_at(where)), **how)
+    again = Lines()
+    steps: list[tuple[int, int]] = []
+    again.at_step = lambda stage, step: steps.append((stage, step))
+    records = train(again, resume=True, **how)
+    assert steps[0] == (where[0], where[1] // every * every if every else 0)
+    assert [record.step for record in records] == [20, 40, 60]
+    assert again.weights(3) == whole.weights(3)
+    found = [int(row["step"]) for row in rows(tmp_path / "run") if row["loss"]]
+    assert found == list(range(5, 61, 5))
+    assert sorted(p.name for p in (tmp_path / "run" / "checkpoints").iterdir()) == [
+        "000000", "000001", "000002",
+    ]  # fmt: skip
+
+
+def test_the_average_is_an_exponential_one() -> None:
+    seen: list[float] = []
+    course = Lines(n_stages=1, n_steps=6)
+    begin = course.begin
+
+    def watched(stage: int, report) -> Stage:
+        found = begin(stage, report)
+        course.at_step = lambda stage, step: seen.append(float(found.network.weight.detach()))
+        return found
+
+    course.begin = watched  # type: ignore[method-assign]
+    train(course, ema=0.5)
+    plain = Lines(n_stages=1, n_steps=6)
+    train(plain)
+    after = [*seen[1:], float(plain.learned[0].weight.detach())]
+    expected = after[0]
+    for value in after[1:]:
+        expected = 0.5 * expected + 0.5 * value
+    assert float(course.learned[0].weight.detach()) == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_budget_of_steps_is_for_the_whole_run(tmp_path) -> None:
+    how = {"out": tmp_path / "run", "budget": "45 steps"}
+    assert len(train(Lines(), **how)) == 2
+    assert len(train(Lines(), resume=True, **how)) == 2
+    assert len(train(Lines(), resume=True, out=tmp_path / "run", budget="60 steps")) == 3
+
+
+def test_a_budget_ends_a_divisible_stage() -> None:
+    steps: list[int] = []
+    course = Lines(divisible=True, at_step=lambda stage, step: steps.append(step))
+    records = train(course, budget="7 steps")
+    assert steps == list(range(7))
+    assert [record.step for record in records] == [7]
+
+
+def test_a_budget_of_seconds() -> None:
+    def slow(stage: int, step: int) -> None:
+        time.sleep(0.01)
+
+    assert len(train(Lines(n_stages=50, n_steps=5, at_step=slow), budget=0.3)) < 10
+    (record,) = train(Lines(n_stages=1, n_steps=10**9, divisible=True), budget=0.2)
+    assert 0 < record.step < 10**6
+    assert record.seconds >= 0.2
+
+
+def test_no_improvement_ends_the_training_and_the_best_is_kept(tmp_path) -> None:
+    distances = [3.0, 1.0, 2.0, 1.5, 0.1]
+    course = Lines(n_stages=5, distances=distances)
+    records = train(course, patience=2, out=tmp_path / "run")
+    assert len(course.learned) == 4
+    assert [record.numbers["distance"] for record in records] == [3.0, 1.0]
+    assert set(RunFolder(tmp_path / "run").weights()) == {"0", "1"}
+
+
+def test_the_gradient_is_clipped() -> None:
+    def sgd(parameters, rate: float) -> torch.optim.Optimizer:
+        return torch.optim.SGD(parameters, lr=rate)
+
+    course = Lines(n_stages=1, n_steps=1, scale=1e6)
+    train(course, clip=1.0, optimizer=sgd)
+    assert float(course.learned[0].weight.detach()) == pytest.approx(0.1, rel=1e-4)
+
+
+def test_divergence_is_told() -> None:
+    with pytest.raises(TrainingDiverged, match="not finite at step 20 of stage 0") as caught:
+        train(Lines(scale=math.inf))
+    assert (caught.value.stage, caught.value.step) == (0, 20)
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    for resume in (False, True):
+        with pytest.raises(ValueError, match="is not empty and holds no run"):
+            train(Lines(), out=tmp_path, resume=resume)
+    with pytest.raises(NotADirectoryError):
+        train(Lines(), out=tmp_path / "thesis.txt")
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_run_is_not_replaced(tmp_path) -> None:
+    train(Lines(), out=tmp_path / "run")
+    with pytest.raises(ValueError, match="holds a run already"):
+        train(Lines(), out=tmp_path / "run")
+    with pytest.raises(ValueError, match="n_steps = 20, which goes on only with the same, got 5"):
+        train(Lines(n_steps=5), out=tmp_path / "run", resume=True)
+
+
+def test_a_run_does_not_shrink(tmp_path) -> None:
+    train(Lines(), out=tmp_path / "run")
+    with pytest.raises(ValueError, match="holds 3 finished stages, more than the 2 asked for"):
+        train(Lines(n_stages=2), out=tmp_path / "run", resume=True)
+
+
+def test_patience_without_distances_keeps_everything() -> None:
+    assert len(train(Lines(), patience=1)) == 3
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("settings.json", b"{", r"settings\.json: expected JSON"),
+        ("settings.json", b"[1]", "expected an object of JSON, got list"),
+        ("settings.json", b'{"format": 99}', "expected format 1, got 99"),
+        ("checkpoints/000000/record.json", b"{}", "expected the record of a stage"),
+        ("checkpoints/000001/network.safetensors", b"\0" * 40, "expected a whole safetensors file"),
+        ("checkpoints/000002/state.safetensors", b"", "expected a whole safetensors file"),
+        ("checkpoints/000002/state.safetensors", None, "no such file"),
+    ],
+)
+def test_damaged_files_are_named(tmp_path, file: str, content, message: str) -> None:
+    train(Lines(), out=tmp_path / "run")
+    (tmp_path / "run" / file).unlink()
+    if content is not None:
+        (tmp_path / "run" / file).write_bytes(content)
+    with pytest.raises((ValueError, OSError), match=message) as caught:
+        train(Lines(), out=tmp_path / "run", resume=True)
+    assert Path(file).name in f"{caught.value} {getattr(caught.value, 'filename', '')}"
+
+
+def test_every_cut_of_a_file_is_noticed(tmp_path) -> None:
+    train(Lines(n_stages=1), out=tmp_path / "run")
+    file = tmp_path / "run" / "weights.safetensors"
+    whole = file.read_bytes()
+    for length in range(len(whole)):
+        file.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match="expected a whole safetensors file"):
+            RunFolder(tmp_path / "run").weights()
+
+
+def test_settings_name_the_model_and_the_format(tmp_path) -> None:
+    train(Lines(), out=tmp_path / "run")
+    found = json.loads((tmp_path / "run" / "settings.json").read_text())
+    assert found == {"model": "lines", "n_steps": 20, "format": 1}
+    with pytest.raises(ValueError, match="expected the model 'flow', got 'lines'"):
+        RunFolder(tmp_path / "run").settings("flow")
+
+
+def test_tensorboard_gets_the_rows(tmp_path, monkeypatch) -> None:
+    calls: list[tuple[str, float, int]] = []
+
+    class Board:
+        def __init__(self, folder: str, purge_step: int) -> None:
+            assert folder == str(tmp_path / "run" / "tensorboard")
+
+        def add_scalar(self, name: str, value: float, step: int) -> None:
+            calls.append((name, value, step))
+
+        def close(self) -> None:
+            calls.append(("closed", 0, 0))
+
+    monkeypatch.setattr(
+        "energyflow.models._log._board", lambda folder, step: Board(str(folder), step)
+    )
+    train(Lines(n_stages=1, distances=[2.5]), out=tmp_path / "run", log_every=10)
+    assert [call for call in calls if call[0] == "distance"] == [("distance", 2.5, 20)]
+    assert [call[2] for call in calls if call[0] == "loss"] == [10, 20]
+    assert calls[-1][0] == "closed"
