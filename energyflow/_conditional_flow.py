@@ -13,7 +13,7 @@ from ._flows import Callback, FlowResult, ParticleFlow, Schedule, _check_cloud
 from ._random import Rng
 from ._slicing import Slicing
 
-_STEPS_OF_FULL_SIZE = 100
+_SLOWING = 300  # steps after which the step size is halved
 
 
 class ConditionalFlow:
@@ -38,7 +38,7 @@ class ConditionalFlow:
         conditions the spread of the target: beta is the ratio of the root mean squared distances
         to the mean (1 where one of them is zero).
     step_size : float, callable or "auto"
-        tau, or a function of the step. ``"auto"`` is s^(2 - r) / sqrt(1 + k / 100) at step k, with
+        tau, or a function of the step. ``"auto"`` is s^(2 - r) / (1 + k / 300) at step k, with
         s the root mean squared distance of the target to its mean: it has the units of the data,
         and falls so that what fresh directions stir up comes to rest.
     momentum : float or callable
@@ -190,7 +190,7 @@ def _step_size(step_size: Schedule | str, target: Array, exponent: float) -> Sch
         return step_size
     check_choice("step_size", step_size, ("auto",))
     first = (_spread(target) or 1.0) ** (2 - check_exponent(exponent))
-    return lambda step: first / math.sqrt(1 + step / _STEPS_OF_FULL_SIZE)
+    return lambda step: first / (1 + step / _SLOWING)
 
 
 def _spread(points: Array) -> float:

@@ -18,13 +18,20 @@ def fit(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     return slope, float(np.std(x[:, 0] - slope * y[:, 0] - level))
 
 
-@pytest.mark.parametrize(("noise", "scale", "steps"), [(0.5, 1.0, 400), (0.1, 1000.0, 500)])
-def test_the_posterior_of_a_linear_gaussian(noise, scale, steps, rng) -> None:
+@pytest.mark.parametrize(
+    ("noise", "scale", "n", "steps"),
+    [
+        (0.5, 1.0, 300, 400),
+        (0.1, 1000.0, 300, 600),
+        pytest.param(0.02, 1.0, 1000, 1500, marks=pytest.mark.slow),
+    ],
+)
+def test_the_posterior_of_a_linear_gaussian(noise, scale, n, steps, rng) -> None:
     """The defaults reach slope and spread of the sample itself, in any unit."""
-    x = scale * rng.normal(size=(300, 1))
-    y = x + scale * noise * rng.normal(size=(300, 1))
+    x = scale * rng.normal(size=(n, 1))
+    y = x + scale * noise * rng.normal(size=(n, 1))
     flow = ef.ConditionalFlow(x, y, rng=0)
-    result = quiet(flow, scale * rng.normal(size=(300, 1)), y, steps, record_every=steps)
+    result = quiet(flow, scale * rng.normal(size=(n, 1)), y, steps, record_every=steps)
     assert fit(result.particles, y) == pytest.approx(fit(x, y), rel=0.03)
 
 
