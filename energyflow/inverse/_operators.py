@@ -40,6 +40,10 @@ class Operator(ABC):
 
         return Problem(self, noise)
 
+    def restricted(self, observations: Array) -> Array:
+        """Observations of their shape with zeros where nothing is ever seen."""
+        return observations
+
     def check_image(self, found: tuple[int, ...]) -> str | None:
         """What is wrong with images of this shape, if anything."""
         return None
@@ -171,6 +175,10 @@ class Mask(Operator):
     def adjoint(self, observations: Array) -> Array:
         """The operator itself."""
         return self(observations)
+
+    def restricted(self, observations: Array) -> Array:
+        """What is seen, without noise where nothing is."""
+        return self._apply(observations)
 
     def _apply(self, images: Array) -> Array:
         return images * like(self.seen, images)

@@ -75,7 +75,8 @@ class Problem:
         """
         if library_of(images) != "numpy":
             raise TypeError(f"images must be a NumPy array, got {type(images).__name__}")
-        return self.noise.add(self.operator(images), np.random.default_rng(rng))
+        noisy = self.noise.add(self.operator(images), np.random.default_rng(rng))
+        return self.operator.restricted(noisy)
 
     def lift(self, observations: Array) -> Array:
         """Observations on the image grid, see the operator."""
@@ -109,8 +110,10 @@ class Problem:
                 f"observation must have shape {clean.shape[1:]}, got {np.shape(observation)}"
             )
         std = self.noise.std(clean)
-        scaled = (clean - observation) / std
-        return np.asarray(np.sqrt(np.mean(scaled.reshape(len(clean), -1) ** 2, axis=1)))
+        scaled = self.operator.restricted((clean - observation) / std)
+        seen = self.operator.restricted(np.ones_like(clean[:1])).mean()
+        squares = np.mean(scaled.reshape(len(clean), -1) ** 2, axis=1)
+        return np.asarray(np.sqrt(squares / seen))
 
     def settings(self) -> dict[str, dict[str, Any]]:
         """Tables `operator` and `noise`: their kinds and arguments."""

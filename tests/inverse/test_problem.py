@@ -44,6 +44,15 @@ def test_the_truth_has_residual_one(rng: np.random.Generator) -> None:
         problem.residuals(x, seen)
 
 
+def test_noise_is_only_where_something_is_seen(images: np.ndarray) -> None:
+    problem = Mask.rows((12, 16), 9, 12) + Gaussian(0.1)
+    seen = problem.simulate(images, rng=0)
+    assert np.all(seen[:, :, :9] == 0)
+    assert np.all(seen[:, :, 9:] != images[:, :, 9:])
+    residuals = [problem.residuals(x[None], y)[0] for x, y in zip(images, seen, strict=True)]
+    np.testing.assert_allclose(residuals, 1, atol=0.25)
+
+
 PROBLEMS = [
     Linear([[1.0, 2.0], [0.5, 0.0]]) + Gaussian(0.25),
     Linear([1.0, 0.5]) + Poisson(100, 0.5),
