@@ -5,7 +5,6 @@ Writes dmmd.csv and dmmd.md; experiments that are not run keep their rows.
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -29,9 +28,8 @@ from energyflow.models._noising import weights_at
 
 from .machine import use_threads
 from .memory import peak_memory
-from .rows import Row, read, write
+from .rows import RESULTS, Row, command, read, shown, write
 
-RESULTS = Path(__file__).parent / "results"
 _TOY_SAMPLES = 2000
 _STEPS = 120  # those of `DMMD.sample`: 10 levels of 10, and 20
 _LEAST_WIDTH = 0.1
@@ -40,23 +38,13 @@ Draw = Callable[[int], np.ndarray]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.dmmd", description=__doc__)
-    parser.add_argument("names", nargs="*", help=f"of {', '.join(EXPERIMENTS)} (default: all)")
+    parser = command("dmmd", __doc__, EXPERIMENTS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--quick", action="store_true", help="small sizes, to see that all runs")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
     arguments = parser.parse_args()
-    unknown = set(arguments.names) - set(EXPERIMENTS)
-    if unknown:
-        parser.error(f"unknown: {', '.join(sorted(unknown))}")
     use_threads(arguments.threads)
-    arguments.out.mkdir(parents=True, exist_ok=True)
     for name in arguments.names or EXPERIMENTS:
-        rows = []
-        for row in EXPERIMENTS[name](arguments.seed, arguments.quick, arguments.out):
-            print(f"{row.experiment}: {row.method}: {row.measure} = {row.value:.4g}", flush=True)
-            rows.append(row)
+        rows = shown(EXPERIMENTS[name](arguments.seed, arguments.quick, arguments.out))
         write(arguments.out / "dmmd.csv", "Deep MMD flows", rows)
 
 

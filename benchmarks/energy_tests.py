@@ -5,13 +5,11 @@ Writes energy_tests.csv and energy_tests.md; experiments that are not run keep t
 
 from __future__ import annotations
 
-import argparse
 import resource
 import warnings
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from multiprocessing import get_context
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -20,9 +18,8 @@ from scipy import stats
 
 import energyflow as ef
 
-from .rows import Row, write
+from .rows import Row, command, shown, write
 
-RESULTS = Path(__file__).parent / "results"
 ALPHA = 0.05
 Pvalue = Callable[[np.ndarray, np.ndarray, int, int], float]
 
@@ -138,20 +135,11 @@ EXPERIMENTS: dict[str, Any] = {"level": level, "power": power, "speed": speed, "
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.energy_tests", description=__doc__)
-    parser.add_argument("names", nargs="*", help=f"of {', '.join(EXPERIMENTS)} (default: all)")
+    parser = command("energy_tests", __doc__, EXPERIMENTS)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--quick", action="store_true", help="small sizes, to see that all runs")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
     arguments = parser.parse_args()
-    unknown = set(arguments.names) - set(EXPERIMENTS)
-    if unknown:
-        parser.error(f"unknown: {', '.join(sorted(unknown))}")
-    arguments.out.mkdir(parents=True, exist_ok=True)
     for name in arguments.names or EXPERIMENTS:
-        rows = list(EXPERIMENTS[name](arguments.seed, arguments.quick))
-        for row in rows:
-            print(f"{row.experiment}: {row.method}: {row.measure} = {row.value:.4g}", flush=True)
+        rows = shown(EXPERIMENTS[name](arguments.seed, arguments.quick))
         write(arguments.out / "energy_tests.csv", "Energy tests", rows)
 
 

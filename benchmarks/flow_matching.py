@@ -6,7 +6,6 @@ keep their rows. Times are those of the process on one thread, so that other wor
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -22,9 +21,8 @@ from energyflow import _pictures, datasets, inverse, metrics
 from energyflow.models import MLP, FlowMatching
 
 from .posterior_known import Mixture, differences
-from .rows import Row, read, write
+from .rows import Row, command, read, shown, write
 
-RESULTS = Path(__file__).parent / "results"
 METHODS: dict[str, dict[str, Any]] = {
     "none": {"coupling": "none"},
     "ot": {"coupling": "ot"},
@@ -297,22 +295,12 @@ EXPERIMENTS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.flow_matching", description=__doc__)
-    parser.add_argument("names", nargs="*", help=f"of {', '.join(EXPERIMENTS)} (default: all)")
+    parser = command("flow_matching", __doc__, EXPERIMENTS)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--quick", action="store_true", help="small sizes, to see that all runs")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
     arguments = parser.parse_args()
-    unknown = set(arguments.names) - set(EXPERIMENTS)
-    if unknown:
-        parser.error(f"unknown: {', '.join(sorted(unknown))}")
-    arguments.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     for name in arguments.names or EXPERIMENTS:
-        rows = []
-        for row in EXPERIMENTS[name](arguments.seed, arguments.quick, arguments.out):
-            print(f"{row.experiment}: {row.method}: {row.measure} = {row.value:.4g}", flush=True)
-            rows.append(row)
+        rows = shown(EXPERIMENTS[name](arguments.seed, arguments.quick, arguments.out))
         path = arguments.out / "flow_matching.csv"
         write(path, "Conditional transport and flow matching", rows)
         for title in {row.experiment for row in rows if row.experiment.endswith(": Euler")}:

@@ -5,7 +5,6 @@ Writes generative.csv and generative.md; experiments that are not run keep their
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Iterator
 from functools import partial
@@ -20,31 +19,21 @@ from energyflow.datasets import Dataset
 from energyflow.models import FlowGenerator, save_grid
 from energyflow.models._run_folder import RunFolder
 
-from .rows import Row, write
+from .rows import Row, command, shown, write
 
-RESULTS = Path(__file__).parent / "results"
 RATIO = "energy distance over floor"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.generative", description=__doc__)
-    parser.add_argument("names", nargs="*", help=f"of {', '.join(EXPERIMENTS)} (default: all)")
+    parser = command("generative", __doc__, EXPERIMENTS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--quick", action="store_true", help="small sizes, to see that all runs")
     parser.add_argument("--runs", type=Path, help="folder of runs on digits, kept and gone on with")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
     arguments = parser.parse_args()
-    unknown = set(arguments.names) - set(EXPERIMENTS)
-    if unknown:
-        parser.error(f"unknown: {', '.join(sorted(unknown))}")
-    arguments.out.mkdir(parents=True, exist_ok=True)
     for seed in arguments.seeds:
         for name in arguments.names or EXPERIMENTS:
             with tempfile.TemporaryDirectory() as scratch:
                 runs = arguments.runs or Path(scratch)
-                rows = list(EXPERIMENTS[name](seed, arguments.quick, runs, arguments.out))
-            for row in rows:
-                print(f"{row.experiment}: {row.method}: {row.measure} = {row.value:.4g}")
+                rows = shown(EXPERIMENTS[name](seed, arguments.quick, runs, arguments.out))
             write(arguments.out / "generative.csv", "Flow generators", rows)
 
 

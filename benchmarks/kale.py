@@ -173,9 +173,7 @@ def main() -> None:
     panels = figure.subplots(len(TASKS), len(_SHOWN) + 2, width_ratios=[1, 1, 1, 1, 1.6])
     found = []
     for task, across in zip(TASKS, panels, strict=True):
-        for row in experiment(task, arguments.seed, arguments.quick, across):
-            print(f"{row.experiment}: {row.method}: {row.measure} = {row.value:.4g}", flush=True)
-            found.append(row)
+        found += rows.shown(experiment(task, arguments.seed, arguments.quick, across))
     rows.write(arguments.out / "kale.csv", "KALE flows", found)
     _pictures._save(figure, arguments.out / "kale.png")
 

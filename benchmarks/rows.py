@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import astuple, dataclass, fields
 from itertools import groupby
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from .machine import record
+
+RESULTS = Path(__file__).parent / "results"
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,31 @@ class Row:
     measure: str
     value: float
     note: str = ""
+
+
+def command(name: str, about: str | None, experiments: Collection[str]) -> argparse.ArgumentParser:
+    """The command line that these benchmarks share: which experiments, how large, and where to."""
+    known = ", ".join(experiments)
+
+    def one(text: str) -> str:
+        if text not in experiments:
+            raise argparse.ArgumentTypeError(f"unknown: {text} (of {known})")
+        return text
+
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=about)
+    parser.add_argument("names", nargs="*", type=one, help=f"of {known} (default: all)")
+    parser.add_argument("--quick", action="store_true", help="small sizes, to see that all runs")
+    parser.add_argument("--out", type=_folder, default=RESULTS, help="folder for the results")
+    return parser
+
+
+def shown(rows: Iterable[Row]) -> list[Row]:
+    """All rows, each printed when it comes."""
+    found = []
+    for row in rows:
+        print(f"{row.experiment}: {row.method}: {row.measure} = {row.value:.4g}", flush=True)
+        found.append(row)
+    return found
 
 
 def write(path: Path, title: str, new: Iterable[Row]) -> None:
@@ -53,6 +81,12 @@ def read(path: Path) -> list[Row]:
             )
             for line in csv.DictReader(file)
         ]  # fmt: skip
+
+
+def _folder(path: str) -> Path:
+    folder = Path(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _markdown(title: str, rows: list[Row]) -> list[str]:
