@@ -1,6 +1,5 @@
 """`energyflow evaluate`: how good the samples of a trained model are."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +9,7 @@ from rich.table import Table
 
 from ._cli import Seed, app
 from ._cli_flow import can_draw
+from ._files import read_json
 
 if TYPE_CHECKING:
     from .datasets import Dataset
@@ -75,13 +75,7 @@ def _read_settings(run: Path) -> dict[str, Any]:
     path = run / SETTINGS
     if not path.is_file():
         raise FileNotFoundError(f"{run}: expected the folder of a trained model, with {SETTINGS}")
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: expected JSON: {error}") from error
-    if not isinstance(settings, dict):
-        raise ValueError(f"{path}: expected a JSON object, got {type(settings).__name__}")
-    return settings
+    return read_json(path)
 
 
 def _load_data(given: str | None, settings: dict[str, Any], path: Path) -> "Dataset":

@@ -1,10 +1,11 @@
-"""Files that are whole or absent, and arrays read from the formats the command line takes."""
+"""Files that are whole or absent, JSON, and arrays in the formats the command line takes."""
 
 import errno
+import json
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, BinaryIO, TypeAlias, cast
@@ -37,6 +38,29 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write readable JSON, whole or not at all."""
+    with replacing(path) as handle:
+        handle.write((json.dumps(content, indent=2) + "\n").encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read an object of JSON.
+
+    Raises
+    ------
+    OSError, ValueError
+        The file is not there, or holds something else; it is named.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"{path}: expected JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: expected an object of JSON, got {type(content).__name__}")
+    return content
 
 
 def load_array(spec: str | os.PathLike[str]) -> Array:

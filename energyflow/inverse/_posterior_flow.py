@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from .._checks import check_array, check_choice, check_count
 from .._descent import FlowDiverged
-from .._files import replacing
+from .._files import read_json, write_json
 from ..models import FlowGenerator, Model, RunFolder, TrainingDiverged, load
 from ._components import Components, checked_share
 from ._posterior import Posterior
@@ -133,14 +132,15 @@ class PosteriorFlow:
             self._components = Components.of(points, self.components)
         judges: dict[str, Any] = {}
         if held_out is not None:
+            check_array("held_out", held_out)
             seen = self.problem.simulate(held_out, generator)
             if held_out.shape[1:] != images.shape[1:]:
                 raise ValueError(
                     f"held_out must be of the images' shape {images.shape[1:]}, "
                     f"got {held_out.shape[1:]}"
                 )
-            condition_held = self._pairs(held_out, seen)[1]
-            points_held = held_out - self.first_guess(seen)
+            condition_held, lifted = self._seen(seen)
+            points_held = held_out - self._guess(condition_held, lifted)
             judges = {"held_out": self._reduced(points_held), "held_out_condition": condition_held}
         try:
             self.model.fit(self._reduced(points), condition, **judges, out=out, **how)
@@ -178,11 +178,11 @@ class PosteriorFlow:
         n = check_count("n", n, minimum=2)
         check_array("observation", observation)
         one = np.asarray(observation, np.float32)[None]  # (1, *observation)
-        condition = self._condition(one)
+        condition, lifted = self._seen(one)
         beyond = np.asarray(self.model.sample(n, condition[0], rng))
         if self._components is not None:
             beyond = self._components.expand(beyond)
-        guess = self.first_guess(one)
+        guess = self._guess(condition, lifted)
         if guess.ndim > 2:
             beyond = beyond.reshape(n, *guess.shape[1:])
         return Posterior(guess + beyond, one[0], self.problem)
@@ -207,16 +207,7 @@ class PosteriorFlow:
         RuntimeError
             The regression is not learned yet.
         """
-        lifted = self.problem.lift(observations)
-        vectors = lifted.ndim == 2
-        condition = observations if vectors else lifted
-        lifted = np.zeros((len(condition), 1), condition.dtype) if vectors else condition
-        if self.guess == "lift":
-            return lifted
-        if self._regression is None:
-            raise RuntimeError("the regression is not learned: call fit, or load a run")
-        more = self._regression(condition)
-        return lifted + (more if vectors else more.reshape(condition.shape))
+        return self._guess(*self._seen(observations))
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write model and problem to a new or empty folder.
@@ -273,9 +264,7 @@ class PosteriorFlow:
 
     def _save_problem(self, folder: Path) -> None:
         self.problem.save(folder / PROBLEM)
-        with replacing(folder / GUESS) as handle:
-            how = {"guess": self.guess, "components": self.components}
-            handle.write((json.dumps(how) + "\n").encode())
+        write_json(folder / GUESS, {"guess": self.guess, "components": self.components})
         if self._regression is not None:
             self._regression.save(folder / REGRESSION)
         if self._components is not None:
@@ -294,25 +283,35 @@ class PosteriorFlow:
                 f"observations must be one for each of the {len(images)} images, "
                 f"got {len(observations)}"
             )
-        lifted = self.problem.lift(observations)
+        condition, lifted = self._seen(observations)
         if lifted.shape != images.shape:
             raise ValueError(
                 f"observations must be of images of shape {images.shape[1:]}, "
                 f"got those of shape {lifted.shape[1:]}"
             )
-        return (images, observations) if images.ndim == 2 else (images - lifted, lifted)
+        return images if images.ndim == 2 else images - lifted, condition
 
-    def _condition(self, observations: Floats) -> Floats:
-        """What the networks see: of vectors the observations, of images the lifts."""
+    def _seen(self, observations: Floats) -> tuple[Floats, Floats]:
+        """What the networks see (of vectors the observations, of images the lifts), and lifts."""
         lifted = self.problem.lift(observations)
-        return observations if lifted.ndim == 2 else lifted
+        return observations if lifted.ndim == 2 else lifted, lifted
+
+    def _guess(self, condition: Floats, lifted: Floats) -> Floats:
+        vectors = lifted.ndim == 2
+        base = np.zeros((len(condition), 1), condition.dtype) if vectors else lifted
+        if self.guess == "lift":
+            return base
+        if self._regression is None:
+            raise RuntimeError("the regression is not learned: call fit, or load a run")
+        more = self._regression(condition)
+        return base + (more if vectors else more.reshape(lifted.shape))
 
 
 def _read(path: Path) -> dict[str, Any]:
     """What `_save_problem` wrote of the guess and its components."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
         check_choice("guess", found["guess"], _GUESSES)
         return {"guess": found["guess"], "components": checked_share(found["components"])}
-    except (ValueError, KeyError, TypeError):  # of JSON and of UTF-8 they are ValueErrors
+    except (ValueError, KeyError, TypeError):
         raise ValueError(f"{path}: expected JSON with guess and components") from None

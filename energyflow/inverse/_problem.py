@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ from energyflow_backends import Array, library_of
 from numpy.typing import NDArray
 
 from .._checks import check_array, check_finite
-from .._files import load_array, replacing
+from .._files import load_array, read_json, write_json
 from ._blur import BlurDownsample
 from ._noise import Gaussian, Noise, Poisson
 from ._operators import Linear, Mask, Operator
@@ -189,8 +188,7 @@ class Problem:
         OSError
             The file cannot be written.
         """
-        with replacing(path) as handle:
-            handle.write((json.dumps(self.settings()) + "\n").encode())
+        write_json(Path(path), self.settings())
 
     @classmethod
     def load(cls, path: str | Path) -> Problem:
@@ -201,13 +199,7 @@ class Problem:
         OSError, ValueError, TypeError
             The file cannot be read, or describes no problem.
         """
-        try:
-            settings = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}: expected JSON: {error}") from None
-        if not isinstance(settings, dict):
-            raise ValueError(f"{path}: expected an object of JSON")
-        return cls.from_settings(settings, str(path))
+        return cls.from_settings(read_json(Path(path)), str(path))
 
 
 def _built(

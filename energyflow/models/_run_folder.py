@@ -10,15 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from .._files import read_json, write_json
 from ._tensors import (
     Tensors,
     new_folder,
     parts,
     prefixed,
-    read_json,
     read_tensors,
     remove_parts,
-    write_json,
     write_tensors,
 )
 
@@ -98,10 +97,8 @@ class RunFolder:
         """
         file = self.path / SETTINGS
         found = read_json(file)
-        if found.pop("format", None) != FORMAT:
-            raise ValueError(
-                f"{file}: expected format {FORMAT}, got {read_json(file).get('format')!r}"
-            )
+        if (form := found.pop("format", None)) != FORMAT:
+            raise ValueError(f"{file}: expected format {FORMAT}, got {form!r}")
         if model is not None and found.get("model") != model:
             raise ValueError(f"{file}: expected the model {model!r}, got {found.get('model')!r}")
         return found

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -42,29 +40,6 @@ def read_tensors(path: Path) -> Tensors:
     except SafetensorError as error:
         raise ValueError(f"{path}: expected a whole safetensors file: {error}") from None
     return loaded
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write readable JSON, whole or not at all."""
-    with replacing(path) as handle:
-        handle.write((json.dumps(content, indent=2) + "\n").encode())
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read an object of JSON.
-
-    Raises
-    ------
-    OSError, ValueError
-        The file is not there, or holds something else; it is named.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"{path}: expected JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: expected an object of JSON, got {type(content).__name__}")
-    return content
 
 
 @contextmanager

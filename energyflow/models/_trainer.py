@@ -219,7 +219,8 @@ class _Run:
 
     def _affordable(self) -> bool:
         """Whether another stage like the last one fits the budget."""
-        last, before = ([Record(-1, 0, 0.0, None, {})] * 2 + self.records)[:-3:-1]
+        start = Record(-1, 0, 0.0, None, {})
+        before, last = [start, start, *self.records][-2:]
         took = last.seconds - before.seconds, last.step - before.step
         return self.trainer.budget.allows(self.seconds, self.step, *took)
 
