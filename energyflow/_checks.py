@@ -17,9 +17,7 @@ _SUM_TOLERANCE = {"float64": 1e-6, "float32": 1e-4}
 
 def check_exponent(exponent: Any) -> float:
     """The power r as a float, 0 < r < 2."""
-    if isinstance(exponent, bool) or not isinstance(exponent, Real):
-        raise TypeError(f"exponent must be a number, got {type(exponent).__name__}")
-    if not 0 < float(exponent) < 2:
+    if not 0 < check_number("exponent", exponent) < 2:
         raise ValueError(f"exponent must lie strictly between 0 and 2, got {exponent}")
     return float(exponent)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from numbers import Real
 from time import perf_counter
 from typing import Any
 
@@ -16,6 +16,7 @@ from energyflow_backends import Array, EnergyflowError, namespace, widest_dtypes
 from ._checks import (
     check_count,
     check_finite,
+    check_number,
     check_points,
     check_together,
     check_weights,
@@ -52,7 +53,7 @@ class FlowDiverged(EnergyflowError):
         return type(self), (self.step, self.particles)
 
 
-class Descent:
+class Descent(ABC):
     """Particles that descend a functional F of their positions, with momentum.
 
     A flow gives `_look`, the value of F and N grad F, and `_settings`, what must stay the same
@@ -168,14 +169,15 @@ class Descent:
                 walk.advance(gradient, self.step_size(walk.step), self.momentum(walk.step))
         return walk.result(self._settings(), source)
 
+    @abstractmethod
     def _look(
         self, walk: Walk, fixed: Array | None, source: Source, *, moving: bool, recording: bool
     ) -> tuple[Array, Array]:
         """F in the unit that is recorded, if it is recorded, and N grad F if particles move on."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _settings(self) -> dict[str, Any]:
-        raise NotImplementedError
+        """What must stay the same when a flow goes on."""
 
     def _resume(self, result: FlowResult) -> Walk:
         for name, mine in self._settings().items():
@@ -256,9 +258,7 @@ def schedule(name: str, schedule: Schedule) -> Callable[[int], float]:
     """A function of the step whose numbers are checked: tau > 0, 0 <= m < 1."""
 
     def checked(number: Any, where: str) -> float:
-        if isinstance(number, bool) or not isinstance(number, Real):
-            raise TypeError(f"{name}{where} must be a number, got {type(number).__name__}")
-        value = float(number)
+        value = check_number(f"{name}{where}", number)
         good = 0 < value < math.inf if name == "step_size" else 0 <= value < 1
         if not good:
             span = "positive and finite" if name == "step_size" else "at least 0 and below 1"

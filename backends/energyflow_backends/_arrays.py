@@ -148,6 +148,6 @@ def to_host(array: Array) -> NDArray[Any]:
     if library == "torch":
         host = array.detach().cpu()
         return np.asarray(host.float() if "bfloat16" in str(host.dtype) else host)
-    if dtype_name(array) == "bfloat16":
+    if library is not None and dtype_name(array) == "bfloat16":
         array = namespace(array).astype(array, namespace(array).float32)
     return np.asarray(array.get() if library == "cupy" else array)

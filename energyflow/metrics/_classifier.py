@@ -7,10 +7,11 @@ from importlib.util import find_spec
 from typing import Any, Protocol
 
 import numpy as np
+from energyflow_backends import to_host
 
 from .._checks import check_choice
 from ..datasets import Dataset
-from ._points import Floats, points_together, to_numpy
+from ._points import Floats, points_together
 
 LARGEST_FOR_MLP = 16
 """Edge of an image in pixels up to which "auto" takes the perceptron."""
@@ -74,7 +75,7 @@ def train_classifier(
         Labels that do not fit, a single class, vectors for "cnn".
     """
     (points,) = points_together(values=values)
-    array, classes = to_numpy(values), np.asarray(to_numpy(labels))
+    array, classes = to_host(values), np.asarray(to_host(labels))
     if classes.shape != (len(points),) or classes.dtype.kind not in "iu":
         raise ValueError(
             f"labels must be integers of shape ({len(points)},), one each, "
@@ -139,7 +140,7 @@ def classifier_report(
     )
     student = train_classifier(samples, labels, kind=kind, seed=seed, device=device)
     return ClassifierReport(
-        asked=float(np.mean(trained.predict(to_numpy(samples)) == to_numpy(labels))),
+        asked=float(np.mean(trained.predict(to_host(samples)) == to_host(labels))),
         trained_on_samples=_accuracy(student, dataset),
         trained_on_real=_accuracy(trained, dataset),
     )

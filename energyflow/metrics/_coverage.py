@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from energyflow_backends import to_host
 from numpy.typing import NDArray
 
 from .._checks import check_count, check_finite
-from ._points import Floats, to_numpy
+from ._points import Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +89,7 @@ def calibration(
     wanted = np.asarray(levels, np.float64)
     if wanted.ndim != 1 or not wanted.size or not np.all((wanted > 0) & (wanted < 1)):
         raise ValueError(f"levels must lie between 0 and 1, got {levels}")
-    u = _places(to_numpy(samples), to_numpy(truths), np.random.default_rng(rng))
+    u = _places(to_host(samples), to_host(truths), np.random.default_rng(rng))
     places = np.minimum((u * bins).astype(np.int64), bins - 1)  # u may have been rounded to 1
     counts = np.bincount(places.ravel(), minlength=bins)
     inside = np.abs(u.ravel() - 0.5)[:, None] <= wanted / 2  # (numbers, levels)

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from energyflow_backends import to_host
 
 from .. import energy_distance, sliced_energy_distance
 from .._checks import check_choice, check_count
 from ..datasets._split import held_out_rows
-from ._points import Floats, points_together, to_numpy
+from ._points import Floats, points_together
 
 MOST_PAIRS = 16_000_000
 """Above so many pairs of points "auto" takes slices."""
@@ -97,13 +98,13 @@ def energy_distance_report(
     n_repeats = check_count("n_repeats", n_repeats)
     check_choice("method", method, ("auto", "exact", "sliced"))
     given = {"samples": samples, "held_out": held_out} | ({} if real is None else {"real": real})
-    x, y, *others = (to_numpy(points).astype(np.float64) for points in points_together(**given))
+    x, y, *others = (to_host(points).astype(np.float64) for points in points_together(**given))
     if not others and len(y) < 2:
         raise ValueError(f"held_out must have at least 2 points to cut in halves, got {len(y)}")
     m = len(y) if others else len(y) // 2
     pool = np.concatenate([y, *others])
     n = min(len(x), len(pool) - m)
-    classes = None if strata is None else to_numpy(strata)
+    classes = None if strata is None else to_host(strata)
     if classes is not None and classes.shape != (len(pool),):
         raise ValueError(f"strata must have shape ({len(pool)},), got {classes.shape}")
     if method == "auto":

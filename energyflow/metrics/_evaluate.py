@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from energyflow_backends import to_host
 
 from .._checks import check_count
 from ..datasets import Dataset
@@ -13,7 +14,7 @@ from ._classifier import Classifier, classifier_report, train_classifier
 from ._energy import energy_distance_report
 from ._frechet import frechet_distance
 from ._neighbours import nearest_neighbours
-from ._points import Floats, points_together, to_numpy
+from ._points import Floats, points_together
 from ._precision import precision_recall
 from ._report import Report, Row
 
@@ -129,14 +130,14 @@ def _given(samples: Any, labels: Any, n: int | None) -> tuple[Floats, Floats | N
         raise ValueError("n is for generators; samples are all looked at")
     if isinstance(labels, str):
         raise ValueError(f"labels={labels!r} is for generators; give the labels of the samples")
-    return to_numpy(samples), None if labels is None else to_numpy(labels)
+    return to_host(samples), None if labels is None else to_host(labels)
 
 
 def _drawn(
     generator: Any, dataset: Dataset, labels: Any, n: int | None, rng: int
 ) -> tuple[Floats, Floats | None]:
     """Samples of a model, and the labels that it was asked for."""
-    asked = None if labels is None or isinstance(labels, str) else to_numpy(labels)
+    asked = None if labels is None or isinstance(labels, str) else to_host(labels)
     if n is not None:
         n = check_count("n", n)
     elif asked is not None:
@@ -145,7 +146,7 @@ def _drawn(
         n = min(len(dataset.train), MOST_SAMPLES)
     if isinstance(labels, str):
         asked = _as_in_the_data(dataset, labels, n, rng)
-    return to_numpy(generator.sample(n, condition=asked, rng=rng)), asked
+    return to_host(generator.sample(n, condition=asked, rng=rng)), asked
 
 
 def _as_in_the_data(dataset: Dataset, labels: str, n: int, rng: int) -> Floats:
@@ -170,7 +171,7 @@ def _classifier(
 
 def _space(features: Features | str, classifier: Classifier | None) -> tuple[Features, str]:
     if callable(features):
-        return lambda values: to_numpy(features(values)), "given"
+        return lambda values: to_host(features(values)), "given"
     if features not in ("auto", "data"):
         raise ValueError(f'features must be "auto", "data" or callable, got {features!r}')
     if features == "auto" and classifier is not None:

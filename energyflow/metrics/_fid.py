@@ -7,7 +7,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ._points import as_points, count, to_numpy
+from energyflow_backends import to_host
+
+from ._points import as_points, count
 
 INSTALL = "pip install 'torchmetrics[image]'"
 
@@ -92,7 +94,7 @@ def _checked(name: str, images: Any) -> Any:
         raise ValueError(f"{name} must have shape (n, 1 or 3, H, W), got {tuple(images.shape)}")
     if count(images) < 2:
         raise ValueError(f"{name} must hold at least 2 images, got {count(images)}")
-    array = to_numpy(images)
+    array = to_host(images)
     if array.min() < 0 or array.max() > 1:
         raise ValueError(
             f"{name} must lie in [0, 1], got numbers from {array.min():g} to {array.max():g}"

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from energyflow_backends import to_host
 
-from ._points import BYTES, Floats, points_together, to_numpy
+from ._points import BYTES, Floats, points_together
 
 COPY_RATIO = 1 / 3
 CANDIDATES = 5
@@ -73,9 +74,7 @@ def nearest_neighbours(samples: Any, train: Any, held_out: Any) -> NeighbourRepo
     Yoon, Choi, Kwon, Ryu, "Diffusion probabilistic models generalize when they fail to memorize",
     ICML 2023 workshop on structured probabilistic inference and generative modeling.
     """
-    x, known, fresh = map(
-        to_numpy, points_together(samples=samples, train=train, held_out=held_out)
-    )
+    x, known, fresh = map(to_host, points_together(samples=samples, train=train, held_out=held_out))
     if len(known) < 2:
         raise ValueError(f"train must have at least 2 points, got {len(known)}")
     nearest, first, second = _two_nearest(x, known)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
-from energyflow_backends import Array, library_of, namespace
+from energyflow_backends import Array, library_of, namespace, widest_dtypes
 
 from .._checks import check_array, check_finite, check_together, shape
 
@@ -38,21 +38,9 @@ def points_together(**named: Any) -> tuple[Array, ...]:
     return tuple(points.values())
 
 
-def to_numpy(array: Array) -> Floats:
-    """A copy in ordinary memory, or the array itself where it is there."""
-    if library_of(array) == "torch":
-        return np.asarray(array.detach().cpu().numpy())
-    if library_of(array) == "cupy":
-        return np.asarray(array.get())
-    return np.asarray(array)
-
-
 def wide(array: Array) -> Array:
     """The array in float64, or float32 where the device or the library has no wider type."""
-    xp = namespace(array)
-    info = xp.__array_namespace_info__()
-    dtypes = info.dtypes(device=None if library_of(array) == "jax" else array.device)
-    return xp.astype(array, dtypes.get("float64", dtypes.get("float32")))
+    return namespace(array).astype(array, widest_dtypes(array)[0])
 
 
 def distance_blocks(x: Array, y: Array) -> Iterator[tuple[slice, Array]]:

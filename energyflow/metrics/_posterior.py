@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from energyflow_backends import to_host
 
 from .._checks import check_finite
 from .._scores import crps, energy_score
 from ._coverage import calibration
-from ._points import Floats, to_numpy
+from ._points import Floats
 
 
 def psnr(images: Any, truths: Any, data_range: float = 1.0) -> Floats:
@@ -126,7 +127,7 @@ def posterior_table(
     """
     from importlib.util import find_spec
 
-    z = to_numpy(truths).astype(np.float64)
+    z = to_host(truths).astype(np.float64)
     similar = find_spec("skimage") is not None
 
     def of_images(images: Floats) -> dict[str, float]:
@@ -144,7 +145,7 @@ def posterior_table(
             "CRPS": float(np.abs(away).mean()),
         }
     for name, given in posteriors.items():
-        samples = to_numpy(given).astype(np.float64)
+        samples = to_host(given).astype(np.float64)
         within = calibration(samples, z, rng, levels=(0.9,))
         flat = samples.reshape(*samples.shape[:2], -1)  # (m, n, d)
         truth = z.reshape(len(z), -1)  # (m, d)
@@ -158,7 +159,7 @@ def posterior_table(
 
 
 def _pair(images: Any, truths: Any) -> tuple[Floats, Floats]:
-    x, z = (to_numpy(v).astype(np.float64) for v in (images, truths))
+    x, z = (to_host(v).astype(np.float64) for v in (images, truths))
     if x.shape != z.shape or x.ndim < 2 or 0 in x.shape:
         raise ValueError(
             "images and truths must have one shape (n, ...) and not be empty, "
