@@ -4,9 +4,10 @@
 PYTHON ?= python3
 WORKERS ?= 2
 BIN := .venv/bin
+export NO_MKDOCS_2_WARNING := 1
 INSTALL := $(BIN)/python -m pip install --quiet -c constraints.txt
 
-.PHONY: help demo test lint types floors bench gpu clean
+.PHONY: help demo test lint types floors docs serve bench gpu clean
 .NOTPARALLEL:
 
 help:
@@ -15,6 +16,8 @@ help:
 	@echo "make lint    ruff: rules and format"
 	@echo "make types   mypy, strict"
 	@echo "make floors  imports only go down a floor"
+	@echo "make docs    the documentation, into site/; EXECUTE=0 runs no tutorials"
+	@echo "make serve   the documentation at http://127.0.0.1:8000, built again when a file changes"
 	@echo "make bench   time and memory on the CPU beside other methods, into benchmarks/results/"
 	@echo "make gpu     check, then time, on a GPU with what is installed, into benchmarks/results/"
 	@echo "make clean   remove .venv and caches"
@@ -35,6 +38,12 @@ types: .venv/.lint .venv/.test
 floors: .venv/.lint .venv/.test
 	$(BIN)/lint-imports
 
+docs: .venv/.docs
+	$(BIN)/mkdocs build --strict
+
+serve: .venv/.docs
+	$(BIN)/mkdocs serve --dev-addr 127.0.0.1:8000
+
 bench: .venv/.bench
 	$(BIN)/python -m benchmarks.run
 
@@ -42,7 +51,7 @@ gpu:
 	PYTHONPATH=.:backends:kernels $(PYTHON) -m benchmarks.gpu
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .cache site
 
 .venv/.pip:
 	$(PYTHON) -m venv .venv
@@ -52,8 +61,9 @@ clean:
 .venv/.demo: EXTRAS := -e '.[cli,plot,numba]'
 .venv/.test: EXTRAS := -e '.[all]' --group test
 .venv/.lint: EXTRAS := --group lint
+.venv/.docs: EXTRAS := -e '.[all]' --group docs
 .venv/.bench: EXTRAS := -e '.[all]' --group bench
 
-.venv/.demo .venv/.test .venv/.lint .venv/.bench: .venv/.pip pyproject.toml constraints.txt
+.venv/.demo .venv/.test .venv/.lint .venv/.docs .venv/.bench: .venv/.pip pyproject.toml constraints.txt
 	$(INSTALL) $(EXTRAS)
 	touch $@

@@ -1,1 +1,1 @@
-"""Time and memory of one gradient, beside other ways to compute it; see docs/benchmarks.md."""
+"""Time and memory of one gradient, beside other ways to compute it (docs/benchmarks)."""

@@ -1,6 +1,6 @@
 """All methods on the CPU at all shapes, and how time and memory grow with N.
 
-Writes cpu.csv, cpu.md, cpu.svg, scaling.csv and scaling.svg; see docs/benchmarks.md.
+Writes cpu.csv, cpu.md, cpu.svg, scaling.csv and scaling.svg; see docs/benchmarks/index.md.
 """
 
 from __future__ import annotations

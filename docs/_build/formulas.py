@@ -1,0 +1,60 @@
+r"""Formulas as MathML, made when the site is built: browsers draw it, no script is needed.
+
+Formulas stand in pages as $...$ and $$...$$. A formula that cannot be read ends the build. The
+font, STIX Two Math, goes along with just the characters that the pages use.
+"""
+
+import html
+from importlib.metadata import files as files_of
+import re
+from pathlib import Path
+
+from fontTools import subset
+from math_core import LatexError, LatexToMathML
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import Files
+from mkdocs.structure.pages import Page
+
+_FORMULA = re.compile(
+    r'<(?P<tag>span|div) class="arithmatex">(?:\\\((?P<inline>.*?)\\\)|\\\[(?P<block>.*?)\\\])</(?P=tag)>',
+    re.DOTALL,
+)
+_converter = LatexToMathML(fancy_error=False, annotation=False)
+_used: set[str] = set()
+
+
+def on_page_content(content: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Replace the formulas of a page."""
+
+    def mathml(found: re.Match[str]) -> str:
+        block = found["block"] is not None
+        tex = " ".join(html.unescape(found["block"] if block else found["inline"]).split())
+        try:
+            made = _converter.convert_with_local_state(tex, displaystyle=block)
+        except LatexError as error:
+            raise PluginError(f"{page.file.src_uri}: the formula {tex!r}: {error}") from error
+        _used.update(html.unescape(re.sub("<[^>]*>", "", made)))
+        tag, name = found["tag"], "formula"
+        return f'<{tag} class="{name}">{made}</{tag}>'
+
+    return _FORMULA.sub(mathml, content)
+
+
+def on_post_build(*, config: MkDocsConfig) -> None:
+    """Write the font beside the pages."""
+    options = subset.Options(flavor="woff", layout_features=["*"], notdef_outline=True)
+    font = subset.load_font(_font(), options)
+    subsetter = subset.Subsetter(options)
+    subsetter.populate(text="".join(sorted(_used)))
+    subsetter.subset(font)
+    subset.save_font(font, Path(config.site_dir, "assets", "STIXTwoMath.woff"), options)
+
+
+def _font() -> Path:
+    """The whole font, which the distribution of ziamath holds."""
+    return next(
+        Path(str(path.locate()))
+        for path in files_of("ziamath") or ()
+        if path.name == "STIXTwoMath-Regular.ttf"
+    )

@@ -1,0 +1,140 @@
+"""Tutorials are Python scripts in percent format; here each runs and becomes a page.
+
+A page shows the text, the code and what came out of it. A figure needs alternative text, which
+stands in the cell's first line: `# %% alt="Particles on three rings"`. What ran is kept in
+.cache/tutorials until the script, the packages or their versions change; with EXECUTE=0 in the
+environment nothing runs, and a page without kept results shows its code alone.
+"""
+
+import base64
+import hashlib
+import os
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jupytext
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
+from mkdocs.plugins import get_plugin_logger
+from mkdocs.structure.files import File, Files
+
+_TOP = Path(__file__).parents[2]
+_CACHE = _TOP / ".cache" / "tutorials"
+_PICTURES = {"image/png": "png", "image/gif": "gif", "image/svg+xml": "svg"}
+_log = get_plugin_logger("tutorials")
+
+
+def on_files(files: Files, *, config: MkDocsConfig) -> Files:
+    """Add a page, and its pictures, for each script; the script can be downloaded."""
+    scripts = [file for file in files if re.fullmatch(r"tutorials/\w+\.py", file.src_uri)]
+    for script in sorted(scripts, key=lambda file: file.src_uri):
+        for name, content in _made(Path(str(script.abs_src_path))).items():
+            files.append(File.generated(config, f"tutorials/{name}", content=content))
+    return files
+
+
+def _made(script: Path) -> dict[str, bytes]:
+    """The page and the pictures of a script, by file name: kept ones, or by running it."""
+    folder = _CACHE / script.stem
+    key = _key(script)
+    kept = folder / "key"
+    if kept.exists() and kept.read_text() == key:
+        return {path.name: path.read_bytes() for path in folder.iterdir() if path != kept}
+    notebook = jupytext.read(script)
+    if os.environ.get("EXECUTE") == "0":
+        return _rendered(script, notebook)
+    _execute(script, notebook)
+    made = _rendered(script, notebook)
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.iterdir():
+        old.unlink()
+    for name, content in made.items():
+        (folder / name).write_bytes(content)
+    kept.write_text(key)
+    return made
+
+
+def _key(script: Path) -> str:
+    """What the outputs depend on, as a digest."""
+    packages = [_TOP / "energyflow", _TOP / "backends", _TOP / "kernels"]
+    sources = [path for package in packages for path in sorted(package.rglob("*.py"))]
+    digest = hashlib.sha256(sys.version.encode())
+    for path in (script, Path(__file__), _TOP / "constraints.txt", *sources):
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _execute(script: Path, notebook: Any) -> None:
+    """Run the cells from the top of the repository, as `python docs/tutorials/...` does."""
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+    from traitlets.config import Config
+
+    started = time.perf_counter()
+    client = NotebookClient(
+        notebook,
+        timeout=600,
+        kernel_name="python3",
+        config=Config({"KernelManager": {"transport": "ipc"}}),
+        resources={"metadata": {"path": str(_TOP)}},
+        coalesce_streams=True,
+    )
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        number, cell = next(
+            (number, cell)
+            for number, cell in enumerate(notebook.cells, 1)
+            if any(output.output_type == "error" for output in cell.get("outputs", ()))
+        )
+        raise PluginError(
+            f"{script.name}: cell {number}, which begins {cell.source.splitlines()[0]!r}, "
+            f"raised {error.ename}: {error.evalue}\n{error.traceback}"
+        ) from error
+    _log.info("%s ran in %.0f s", script.name, time.perf_counter() - started)
+
+
+def _rendered(script: Path, notebook: Any) -> dict[str, bytes]:
+    """The Markdown page of a notebook, and its pictures."""
+    pictures: dict[str, bytes] = {}
+    parts: list[str] = []
+    for number, cell in enumerate(notebook.cells, 1):
+        if cell.cell_type == "markdown":
+            parts.append(cell.source)
+        elif cell.source.strip():
+            parts.append(f"```python\n{cell.source}\n```")
+            for output in cell.get("outputs", ()):
+                parts.append(_output(script, number, cell, output, pictures))
+    download = f"[:material-download: {script.name}]({script.name}){{ .script }}"
+    text = "\n\n".join(part for part in parts if part)
+    text, headings = re.subn(r"\A(# .*)$", rf"\1\n\n{download}", text, count=1, flags=re.M)
+    if not headings:
+        raise PluginError(f"{script.name}: the first cell must be text that begins with a heading")
+    return {f"{script.stem}.md": text.encode(), **pictures}
+
+
+def _output(
+    script: Path, number: int, cell: Any, output: Any, pictures: dict[str, bytes]
+) -> str:
+    """One output of a cell as Markdown; warnings and progress on stderr are left out."""
+    if output.output_type == "stream":
+        return _fenced(output.text) if output.name == "stdout" else ""
+    for kind, suffix in _PICTURES.items():
+        if kind in output.data:
+            alt = cell.metadata.get("alt")
+            if not alt:
+                raise PluginError(
+                    f'{script.name}: cell {number} draws a picture and needs # %% alt="..."'
+                )
+            name = f"{script.stem}_{len(pictures) + 1}.{suffix}"
+            data = output.data[kind]
+            pictures[name] = data.encode() if suffix == "svg" else base64.b64decode(data)
+            return f"![{alt}]({name})"
+    return _fenced(output.data.get("text/plain", ""))
+
+
+def _fenced(text: str) -> str:
+    return f"```{{ .text .output }}\n{text.rstrip()}\n```" if text.strip() else ""
