@@ -161,8 +161,12 @@ def flow(
     projections: Annotated[int, typer.Option(min=1, help="Slices a step, fresh each step.")] = 128,
     slicing: Annotated[Slicing, typer.Option(help="How directions are drawn.")] = "auto",
     step_size: Annotated[
-        float, typer.Option(help="Step size tau, in units of the data to the power 2 - r.")
-    ] = 1.0,
+        float | None,
+        typer.Option(
+            help="Step size tau, in units of the data to the power 2 - r.",
+            show_default="root mean squared distance of the target to its mean, to that power",
+        ),
+    ] = None,
     momentum: Annotated[float, typer.Option(help="Momentum m, 0 <= m < 1.")] = 0.0,
     seed: Seed = 0,
     record_every: Annotated[
@@ -200,7 +204,7 @@ def flow(
         exponent=exponent,
         n_projections=projections,
         slicing=slicing,
-        step_size=step_size,
+        step_size="auto" if step_size is None else step_size,
         momentum=momentum,
         rng=seed,
     )

@@ -11,8 +11,7 @@ from energyflow_backends import Array, detached, namespace
 from ._checks import check_choice, check_exponent, check_together
 from ._descent import Callback, Schedule, check_cloud
 from ._flow_result import FlowResult
-from ._flows import ParticleFlow
-from ._problem import working_dtype
+from ._flows import ParticleFlow, spread, unit_step
 from ._random import Rng
 from ._slicing import Slicing
 
@@ -179,7 +178,7 @@ def _scaled(condition: Array, weight: float, dtype: Any) -> Array:
 
 def _weight(weight: Any, target: Array, condition: Array) -> float:
     if isinstance(weight, str) and weight == "auto":
-        ratio = _spread(target) / (_spread(condition) or math.inf)
+        ratio = spread(target) / (spread(condition) or math.inf)
         return ratio if 0 < ratio < math.inf else 1.0
     if isinstance(weight, bool) or not isinstance(weight, Real):
         raise TypeError(f"condition_weight must be a number or 'auto', got {type(weight).__name__}")
@@ -192,17 +191,5 @@ def _step_size(step_size: Schedule | str, target: Array, exponent: float) -> Sch
     if not isinstance(step_size, str):
         return step_size
     check_choice("step_size", step_size, ("auto",))
-    first = (_spread(target) or 1.0) ** (2 - check_exponent(exponent))
+    first = unit_step(target, check_exponent(exponent))
     return lambda step: first / (1 + step / _SLOWING)
-
-
-def _spread(points: Array) -> float:
-    """Root mean squared distance to the mean."""
-    xp = namespace(points)
-    wide = xp.astype(detached(points), working_dtype(points, points), copy=False)
-    centred = wide - xp.mean(wide, axis=0, keepdims=True)
-    largest = float(xp.max(xp.abs(centred)))
-    if not 0 < largest < math.inf:
-        return 0.0
-    centred = centred / largest  # whose squares are neither infinite nor all zero
-    return largest * float(xp.sqrt(xp.mean(xp.sum(centred * centred, axis=1))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -48,7 +48,14 @@ class FlowResult:
     history_step: NDArray[np.int64]
     history_distance: NDArray[np.float64]
     history_seconds: NDArray[np.float64]
-    state: dict[str, Any] = field(repr=False)
+    state: dict[str, Any]
+
+    def __repr__(self) -> str:
+        n, d = self.particles.shape
+        return (
+            f"FlowResult({n} particles in {d} dimensions, {self.state['step']} steps, "
+            f"distance {self.history_distance[-1]:.4g})"
+        )
 
     def save(self, path: str | Path) -> None:
         """Write everything to one .npz file; an interrupted write leaves an older file whole.

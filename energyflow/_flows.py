@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import energyflow_backends as backends
-from energyflow_backends import Array, namespace
+import numpy as np
+from energyflow_backends import Array, detached, namespace
 
-from ._checks import check_count, check_exponent
-from ._descent import Descent, FlowDiverged, Schedule, Walk
+from ._checks import check_choice, check_count, check_exponent
+from ._descent import Descent, FlowDiverged, Schedule, Walk, check_cloud
 from ._directions import resolve_slicing, sampled_projector
 from ._problem import working_dtype
 from ._random import Rng, Source
@@ -22,8 +24,8 @@ class ParticleFlow(Descent):
 
     .. math:: v \leftarrow N \nabla F(x) + m v, \qquad x \leftarrow x - \tau v
 
-    with fresh directions at each step. N grad F has norm at most 2 when it is exact, so a step
-    size near 1 is natural for data of unit size.
+    with fresh directions at each step. N grad F has norm at most 2 when it is exact and r = 1, so
+    a natural step size is the size of the data.
 
     Parameters
     ----------
@@ -38,8 +40,11 @@ class ParticleFlow(Descent):
     slicing : str or Slicing
         How directions are drawn: a name, see `sample_projections`, ``"hadamard"``, or an object
         such as `HadamardSlicing` or `PatchSlicing`.
-    step_size, momentum : float or callable
-        tau > 0 and 0 <= m < 1, as numbers or as functions of the step (0, 1, ...).
+    step_size : float, callable or "auto"
+        tau > 0, or a function of the step (0, 1, ...). ``"auto"`` is s^(2 - r), with s the root
+        mean squared distance of the target to its mean: it has the units of the data.
+    momentum : float or callable
+        0 <= m < 1, or a function of the step.
     rng : int, generator or None
         Where directions come from, see `sample_projections`. With an int, a
         `numpy.random.Generator` or None they are a pure function of the seed and the step, so a
@@ -69,12 +74,16 @@ class ParticleFlow(Descent):
         exponent: float = 1.0,
         n_projections: int = 128,
         slicing: str | Slicing = "auto",
-        step_size: Schedule = 1.0,
+        step_size: Schedule | str = "auto",
         momentum: Schedule = 0.0,
         rng: Rng = None,
     ) -> None:
-        super().__init__(target, target_weights, step_size, momentum, rng)
+        check_cloud("target", target, "M")
         self.exponent = check_exponent(exponent)
+        if isinstance(step_size, str):
+            check_choice("step_size", step_size, ("auto",))
+            step_size = unit_step(target, self.exponent)
+        super().__init__(target, target_weights, step_size, momentum, rng)
         self.n_projections = check_count("n_projections", n_projections)
         self.slicing = resolve_slicing(slicing, self.n_projections, int(target.shape[1]))
 
@@ -110,3 +119,21 @@ class ParticleFlow(Descent):
             "n_projections": self.n_projections,
             "slicing": self.slicing.name,
         }
+
+
+def unit_step(target: Array, exponent: float) -> float:
+    """A step size with the units of the data, 1 where all points of the target are the same."""
+    with np.errstate(over="ignore", under="ignore"):  # infinity and zero are refused as step sizes
+        return float(np.power(spread(target) or 1.0, 2 - exponent))
+
+
+def spread(points: Array) -> float:
+    """Root mean squared distance to the mean."""
+    xp = namespace(points)
+    wide = xp.astype(detached(points), working_dtype(points, points), copy=False)
+    centred = wide - xp.mean(wide, axis=0, keepdims=True)
+    largest = float(xp.max(xp.abs(centred)))
+    if not 0 < largest < math.inf:
+        return 0.0
+    centred = centred / largest  # whose squares are neither infinite nor all zero
+    return largest * float(xp.sqrt(xp.mean(xp.sum(centred * centred, axis=1))))

@@ -128,6 +128,39 @@ def test_schedules(rng: np.random.Generator) -> None:
     assert seen == list(range(10))
 
 
+@pytest.mark.parametrize("exponent", [0.5, 1.0, 1.5])
+@pytest.mark.parametrize("unit", [2.0**-40, 2.0**40])
+def test_the_automatic_step_has_the_units_of_the_data(
+    unit: float, exponent: float, rng: np.random.Generator
+) -> None:
+    x, y = rng.normal(size=(30, 2)), rng.normal(size=(20, 2)) + 1
+    how = {"exponent": exponent, "n_projections": 8, "momentum": 0.5, "rng": 0}
+    expected = quiet(ef.ParticleFlow(y, **how), x, 20).particles
+    particles = quiet(ef.ParticleFlow(unit * y, **how), unit * x, 20).particles
+    np.testing.assert_allclose(particles / unit, expected, rtol=1e-9)
+
+
+def test_the_automatic_step_is_the_spread_of_the_target(rng: np.random.Generator) -> None:
+    x, y = rng.normal(size=(30, 3)), np.array([[3.0, 0, 0], [-3.0, 0, 0]]) + 5
+    given = quiet(ef.ParticleFlow(y, rng=0, step_size=3.0), x, 10)
+    np.testing.assert_allclose(quiet(ef.ParticleFlow(y, rng=0), x, 10).particles, given.particles)
+    alone = quiet(ef.ParticleFlow(y[:1], rng=0, step_size=1.0), x, 10)
+    np.testing.assert_array_equal(
+        quiet(ef.ParticleFlow(y[:1], rng=0), x, 10).particles, alone.particles
+    )
+    with pytest.raises(ValueError, match="step_size must be positive and finite, got inf"):
+        ef.ParticleFlow(1e300 * y, exponent=0.5)
+
+
+def test_a_result_says_what_it_is(rng: np.random.Generator) -> None:
+    x = rng.normal(size=(30, 2))
+    result = quiet(ef.ParticleFlow(x, rng=0), x + 1, 20)
+    distance = f"{result.history_distance[-1]:.4g}"
+    assert repr(result) == (
+        f"FlowResult(30 particles in 2 dimensions, 20 steps, distance {distance})"
+    )
+
+
 def test_callback_sees_and_stops(rng: np.random.Generator) -> None:
     x, y = rng.normal(size=(30, 2)), rng.normal(size=(20, 2)) + 1
     calls: list[tuple[int, float]] = []
@@ -283,7 +316,7 @@ def test_divergence_names_the_step_and_keeps_the_particles(xp, rng: np.random.Ge
     [
         ({"step_size": 0}, ValueError, "step_size must be positive and finite, got 0"),
         ({"step_size": float("nan")}, ValueError, "step_size must be positive and finite"),
-        ({"step_size": "1"}, TypeError, "step_size must be a number, got str"),
+        ({"step_size": "1"}, ValueError, "step_size must be one of auto; got '1'"),
         ({"momentum": 1.0}, ValueError, "momentum must be at least 0 and below 1, got 1"),
         ({"momentum": -0.1}, ValueError, "momentum must be at least 0 and below 1"),
         ({"n_projections": 0}, ValueError, "n_projections must be at least 1, got 0"),
