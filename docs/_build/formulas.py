@@ -21,7 +21,7 @@ _FORMULA = re.compile(
     re.DOTALL,
 )
 _converter = LatexToMathML(fancy_error=False, annotation=False)
-_used: set[str] = set()
+_used = {"√"}  # drawn around what is inside it, and so in no text
 
 
 def on_page_content(content: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:

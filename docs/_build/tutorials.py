@@ -7,22 +7,20 @@ environment nothing runs, and a page without kept results shows its code alone.
 """
 
 import base64
-import hashlib
 import os
 import re
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import jupytext
+from kept import CACHE, TOP, digest
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.plugins import get_plugin_logger
 from mkdocs.structure.files import File, Files
 
-_TOP = Path(__file__).parents[2]
-_CACHE = _TOP / ".cache" / "tutorials"
+_CACHE = CACHE / "tutorials"
 _PICTURES = {"image/png": "png", "image/gif": "gif", "image/svg+xml": "svg"}
 _log = get_plugin_logger("tutorials")
 
@@ -39,7 +37,7 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 def _made(script: Path) -> dict[str, bytes]:
     """The page and the pictures of a script, by file name: kept ones, or by running it."""
     folder = _CACHE / script.stem
-    key = _key(script)
+    key = digest(script, Path(__file__))
     kept = folder / "key"
     if kept.exists() and kept.read_text() == key:
         return {path.name: path.read_bytes() for path in folder.iterdir() if path != kept}
@@ -57,16 +55,6 @@ def _made(script: Path) -> dict[str, bytes]:
     return made
 
 
-def _key(script: Path) -> str:
-    """What the outputs depend on, as a digest."""
-    packages = [_TOP / "energyflow", _TOP / "backends", _TOP / "kernels"]
-    sources = [path for package in packages for path in sorted(package.rglob("*.py"))]
-    digest = hashlib.sha256(sys.version.encode())
-    for path in (script, Path(__file__), _TOP / "constraints.txt", *sources):
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
-
-
 def _execute(script: Path, notebook: Any) -> None:
     """Run the cells from the top of the repository, as `python docs/tutorials/...` does."""
     from nbclient import NotebookClient
@@ -79,7 +67,7 @@ def _execute(script: Path, notebook: Any) -> None:
         timeout=600,
         kernel_name="python3",
         config=Config({"KernelManager": {"transport": "ipc"}}),
-        resources={"metadata": {"path": str(_TOP)}},
+        resources={"metadata": {"path": str(TOP)}},
         coalesce_streams=True,
     )
     try:
