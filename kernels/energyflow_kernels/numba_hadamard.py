@@ -5,15 +5,14 @@ on contiguous numbers, several to an instruction, and it fits the second-level c
 """
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .numba_kernels import compiled
+from .numba_rows import Floats, flat
 from .numba_threads import share, usable_threads
-
-Floats: TypeAlias = NDArray[np.floating[Any]]
 
 _TILE = 64  # points
 _CHUNK = 64  # rows of a tile that fit the first-level cache: 16 KiB in float32
@@ -177,10 +176,10 @@ def hadamard_rows(
         neighbors, SIAM J. Comput. 39 (2009).
     """
     x, signs, rows, scale = _checked(x, signs, picked, out)
-    flat, step = _flat(out)
+    flat_out, step = flat(out)
 
     def work(z: Floats, start: int, stop: int) -> None:
-        _make_rows(x, signs, scale, rows, flat, step, z, start, stop)
+        _make_rows(x, signs, scale, rows, flat_out, step, z, start, stop)
 
     _share(work, len(x), signs, n_threads)
 
@@ -216,10 +215,10 @@ def hadamard_back(
         raise ValueError("out: expected a contiguous array (N, d)")
     _, signs, rows, unit = _checked(out, signs, picked, g)
     factor = out.dtype.type(unit * scale)
-    flat, step = _flat(g)
+    flat_g, step = flat(g)
 
     def work(z: Floats, start: int, stop: int) -> None:
-        _add_back(flat, step, signs, factor, rows, out, z, start, stop)
+        _add_back(flat_g, step, signs, factor, rows, out, z, start, stop)
 
     _share(work, len(out), signs, n_threads)
 
@@ -267,17 +266,3 @@ def _locked(array: Floats) -> Floats:
     view = np.ascontiguousarray(array).view()
     view.flags.writeable = False
     return view
-
-
-def _flat(rows: Floats) -> tuple[Floats, int]:
-    """View rows as one flat array, and the step between them."""
-    n, size = rows.shape
-    step, rest = divmod(rows.strides[0], rows.itemsize)
-    if rows.size == 0:
-        return rows.reshape(-1), size
-    if (n > 1 and (rest or step < 0)) or (size > 1 and rows.strides[1] != rows.itemsize):
-        raise ValueError("rows: expected contiguous rows, one after the other in memory")
-    if n == 1:
-        return rows.reshape(-1), size
-    span = (n - 1) * step + size
-    return np.lib.stride_tricks.as_strided(rows, (span,), (rows.itemsize,)), step

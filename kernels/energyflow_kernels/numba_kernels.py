@@ -329,6 +329,13 @@ def _scatter(order, slopes, g):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def _copy(numbers, out):  # type: ignore[no-untyped-def]
+    """Copy, whatever memory they share, as long as it is the same place or none."""
+    for i in range(out.size):
+        out[i] = numbers[i]
+
+
+@compiled
 def _load(points, row):  # type: ignore[no-untyped-def]
     """Copy a row, -0.0 as +0.0."""
     zero = row.dtype.type(0)
@@ -352,8 +359,8 @@ def _load_weights(weights, w, unbiased):  # type: ignore[no-untyped-def]
 
 @compiled
 def solve_rows(  # type: ignore[no-untyped-def]
-    x, x_step, n_x, a, a_step, gx,
-    y, y_step, n_y, b, b_step, gy,
+    x, x_step, n_x, a, a_step, gx, gx_step,
+    y, y_step, n_y, b, b_step, gy, gy_step,
     unbiased, values,
     first, second, row, counts, w,
     start, stop,
@@ -364,7 +371,7 @@ def solve_rows(  # type: ignore[no-untyped-def]
     uniform, an empty gradient is not wanted.  A gradient may overwrite the rows that it belongs
     to.  The arrays from `first` to `w` are scratch of N + M numbers, `counts` of COUNTERS; a
     float32 `row` lies in the memory of `second`, and an empty `w` asks for uniform weights and no
-    bias term.
+    bias term.  One row of x and of y, and their gradients, may lie in `row`.
     """
     n = n_x + n_y
     for r in range(start, stop):
@@ -383,6 +390,6 @@ def solve_rows(  # type: ignore[no-untyped-def]
         if gx.size or gy.size:
             _scatter(order, z, g)
         if gx.size:
-            gx[r * n_x : (r + 1) * n_x] = g[:n_x]
+            _copy(g, gx[r * gx_step : r * gx_step + n_x])
         if gy.size:
-            gy[r * n_y : (r + 1) * n_y] = g[n_x:]
+            _copy(g[n_x:], gy[r * gy_step : r * gy_step + n_y])

@@ -11,9 +11,12 @@ from .numba_threads import share, usable_threads
 
 Floats: TypeAlias = NDArray[np.floating[Any]]
 Doubles: TypeAlias = NDArray[np.float64]
+Scratch: TypeAlias = tuple[NDArray[Any], ...]
 _T = TypeVar("_T", bound=np.floating[Any])
 
 MEMORY = 64 << 20
+SCRATCH = 40 << 20  # of it
+_SCRATCH_NUMBERS = 16  # of the dtype a point that scratch may take where that is more
 
 # Points a block at least: some 0.15 ms of work, against microseconds to hand a block out; and
 # blocks a thread, where there are enough rows.
@@ -32,6 +35,7 @@ class Side(NamedTuple):
     weights: Doubles
     weights_step: int
     gradient: Floats
+    gradient_step: int
 
 
 def locked(array: NDArray[_T]) -> NDArray[_T]:
@@ -41,17 +45,27 @@ def locked(array: NDArray[_T]) -> NDArray[_T]:
     return view
 
 
-def flat_rows(array: NDArray[_T]) -> tuple[NDArray[_T], int]:
-    """View a 2-D array as flat, whatever the step between its rows; copy rows with holes."""
-    n, size = array.shape
-    step, rest = divmod(array.strides[0], array.itemsize)
-    holes = size > 1 and array.strides[1] != array.itemsize
-    if rest or step < 0 or holes or not array.flags.aligned:
-        array, step = np.array(array, order="C"), size
+def flat(rows: NDArray[_T]) -> tuple[NDArray[_T], int]:
+    """View rows as one flat array, and the step between them; ValueError for rows with holes."""
+    n, size = rows.shape
+    if rows.size == 0:
+        return rows.reshape(-1), size
+    step, rest = divmod(rows.strides[0], rows.itemsize)
+    if (n > 1 and (rest or step < 0)) or (size > 1 and rows.strides[1] != rows.itemsize):
+        raise ValueError("rows: expected contiguous rows, one after the other in memory")
     if step == size or n == 1:
-        return locked(array.reshape(-1)), size
+        return rows.reshape(-1), size
     span = (n - 1) * step + size
-    return locked(np.lib.stride_tricks.as_strided(array, (span,), (array.itemsize,))), step
+    return np.lib.stride_tricks.as_strided(rows, (span,), (rows.itemsize,)), step
+
+
+def flat_rows(array: NDArray[_T]) -> tuple[NDArray[_T], int]:
+    """`flat` of rows that are only read, or of a copy where it cannot be."""
+    try:
+        view, step = flat(array)
+    except ValueError:
+        view, step = flat(np.array(array, order="C"))
+    return locked(np.require(view, None, "A")), step
 
 
 def flat_weights(weights: Floats | None, shape: tuple[int, int]) -> tuple[Doubles, int]:
@@ -66,9 +80,9 @@ def flat_weights(weights: Floats | None, shape: tuple[int, int]) -> tuple[Double
     return flat, 0 if shared else step
 
 
-def flat_gradient(gradient: Floats | None, points: Floats) -> Floats:
-    """A flat view of a gradient; an empty array for one that is not wanted."""
-    return np.empty(0, points.dtype) if gradient is None else gradient.reshape(-1)
+def flat_gradient(gradient: Floats | None, points: Floats) -> tuple[Floats, int]:
+    """`flat` of a gradient; an empty array for one that is not wanted."""
+    return (np.empty(0, points.dtype), 0) if gradient is None else flat(gradient)
 
 
 def scratch_bytes(n: int, dtype: np.dtype[Any], weighing: bool) -> int:
@@ -76,30 +90,52 @@ def scratch_bytes(n: int, dtype: np.dtype[Any], weighing: bool) -> int:
     return 4 * COUNTERS + n * (16 + (8 if dtype == np.float64 else 0) + (8 if weighing else 0))
 
 
-def make_scratch(n: int, dtype: np.dtype[Any], weighing: bool) -> tuple[NDArray[Any], ...]:
-    """One thread's arrays first, second, row, counts and w of `solve_rows`."""
-    first, second = np.empty(n, np.uint64), np.empty(n, np.uint64)
-    row = second.view(np.float32)[:n] if dtype == np.float32 else np.empty(n)
-    return first, second, row, np.empty(COUNTERS, np.uint32), np.empty(n if weighing else 0)
+def solving_threads(n_threads: int, n: int, dtype: np.dtype[Any], weighing: bool) -> int:
+    """Threads, of so many at most, whose scratch stays within the bound; at least one."""
+    bound = max(SCRATCH, _SCRATCH_NUMBERS * dtype.itemsize * n)
+    return max(1, min(n_threads, bound // scratch_bytes(n, dtype, weighing)))
+
+
+def make_scratch(
+    count: int, n: int, dtype: np.dtype[Any], weighing: bool
+) -> tuple[list[Scratch], Floats]:
+    """Arrays first, second, row, counts and w of `solve_rows` for each of `count` threads.
+
+    The second result views all the arrays `row` as one (count, n).
+    """
+    second = np.empty((count, n), np.uint64)
+    rows: Floats = np.empty((0 if dtype == np.float32 else count, n))
+    if dtype == np.float32:
+        rows = second.view(np.float32)[:, :n]
+    weights = n if weighing else 0
+    return [
+        (np.empty(n, np.uint64), *pair, np.empty(COUNTERS, np.uint32), np.empty(weights))
+        for pair in zip(second, rows, strict=True)
+    ], rows
 
 
 def solve(
     x: Side,
     y: Side,
     values: Doubles,
-    scratch: Sequence[tuple[NDArray[Any], ...]],
+    scratch: Sequence[Scratch],
     *,
     unbiased: bool,
+    in_place: bool = False,
 ) -> None:
-    """Fill the values (R,) and both sides' gradients, one thread for every scratch."""
+    """Fill the values (R,) and both sides' gradients, one thread for every scratch.
+
+    in_place: row k, of as many as there is scratch, and its gradients lie in the k-th `row`.
+    """
     n = x.n + y.n
 
     def work(thread: int, start: int, stop: int) -> None:
-        solve_rows(*x, *y, unbiased, values, *scratch[thread], start, stop)
+        own = scratch[start if in_place else thread]
+        solve_rows(*x, *y, unbiased, values, *own, start, stop)
 
     n_threads = len(scratch) if n * values.size >= _SHARED_POINTS else 1
     block = max(_BLOCK_POINTS // n, values.size // (_BLOCKS * n_threads), 1)
-    share(work, values.size, block, n_threads)
+    share(work, values.size, 1 if in_place else block, n_threads)
 
 
 def check(x: Floats, y: Floats, n_x: int, n_y: int, unbiased: bool, wrt: Collection[str]) -> None:
@@ -153,10 +189,10 @@ def energy_rows(
     Notes:
         One radix sort a row serves the value and both gradients: time R (N + M), scratch of
         16 (float32) or 24 bytes a point and thread, with weights or the U estimator 8 more; threads
-        are fewer where their scratch would pass 64 MiB.  Ties get mid-ranks, the subgradient with
-        sign(0) = 0, and -0.0 equals +0.0.  With uniform weights, counts are exact integers.  A row
-        with a NaN or an infinity has a value that is not finite, and any gradient.  The results
-        are the same bits for every number of threads.
+        are fewer where their scratch would pass 40 MiB and 16 numbers a point.  Ties get mid-ranks,
+        the subgradient with sign(0) = 0, and -0.0 equals +0.0.  With uniform weights, counts are
+        exact integers.  A row with a NaN or an infinity has a value that is not finite, and any
+        gradient.  The results are the same bits for every number of threads.
 
     Reference:
         G. J. Szekely and M. L. Rizzo, Energy statistics: a class of statistics based on
@@ -172,12 +208,12 @@ def energy_rows(
     weighing = unbiased or a is not None or b is not None
     size = n_x + n_y, xp.dtype, weighing
     n_threads = usable_threads() if n_threads is None else n_threads
-    n_threads = max(1, min(n_threads, n_rows, MEMORY // scratch_bytes(*size)))
+    scratch, _ = make_scratch(max(1, min(solving_threads(n_threads, *size), n_rows)), *size)
     solve(
-        Side(*flat_rows(xp), n_x, *flat_weights(a, xp.shape), flat_gradient(gx, xp)),
-        Side(*flat_rows(yp), n_y, *flat_weights(b, yp.shape), flat_gradient(gy, yp)),
+        Side(*flat_rows(xp), n_x, *flat_weights(a, xp.shape), *flat_gradient(gx, xp)),
+        Side(*flat_rows(yp), n_y, *flat_weights(b, yp.shape), *flat_gradient(gy, yp)),
         values,
-        [make_scratch(*size) for _ in range(n_threads)],
+        scratch,
         unbiased=unbiased,
     )
     return values, gx, gy

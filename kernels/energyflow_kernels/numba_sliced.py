@@ -18,6 +18,7 @@ from .numba_rows import (
     make_scratch,
     scratch_bytes,
     solve,
+    solving_threads,
 )
 from .numba_slices import DenseSlices, Slices
 from .numba_threads import share, usable_threads
@@ -63,11 +64,11 @@ def sliced_energy(
 
     Notes:
         Time P (N + M) (d + some fifty operations); memory beside the output at most 64 MiB plus
-        a copy of the directions, or one thread's scratch (see `energy_rows`) and two rows where
-        these are more; for slices that are no matrix, plus twice the points.  Slices go through
-        in parts whose rows stay within that; the gradients replace the rows.  Every number is
-        summed in one order: the results are the same bits for every number of threads, and equal
-        points have equal projections.
+        a copy of the directions, where points are many 16 numbers a point plus an eighth of the
+        points; for slices that are no matrix, plus twice the points.  Slices go through in parts
+        whose rows stay within that, and lie in the threads' scratch where they would not; the
+        gradients replace the rows.  Every number is summed in one order: the results are the same
+        bits for every number of threads, and equal points have equal projections.
     """
     shape = slices.shape if isinstance(slices, np.ndarray) else (slices.n, slices.d)
     shapes = x.shape, y.shape, shape
@@ -88,23 +89,28 @@ def sliced_energy(
 
     size = n_x + n_y, x.dtype, unbiased or a is not None or b is not None
     threads = usable_threads() if n_threads is None else n_threads
-    n_solving = max(1, min(threads, (MEMORY - _CHUNK) // scratch_bytes(*size), rays.n))
-    scratch = [make_scratch(*size) for _ in range(n_solving)]
-    memory = max(_CHUNK, rays.copies * (x.nbytes + y.nbytes))
+    n_solving = min(solving_threads(threads, *size), rays.n)
+    scratch, rows = make_scratch(n_solving, *size)
+    points = x.nbytes + y.nbytes
+    memory = min(_CHUNK, MEMORY - n_solving * scratch_bytes(*size))
+    memory = max(memory, points // 8, rays.copies * points)
     slice_numbers = max(n_x + n_y, 2 * x.shape[1], 32)  # rows, and directions in tiles
-    parts = list(rays.parts(max(1, memory // (slice_numbers * x.itemsize))))
-    most = max(stop - start for start, stop in parts)
-    rows_x, rows_y = np.empty((most, n_x), x.dtype), np.empty((most, n_y), x.dtype)
+    at_once = memory // (slice_numbers * x.itemsize)
+    in_place = at_once < n_solving
+    parts = list(rays.parts(max(n_solving, at_once // n_solving * n_solving)))
+    if not in_place:
+        rows = np.empty((max(stop - start for start, stop in parts), n_x + n_y), x.dtype)
     for start, stop in parts:
-        px, py = rows_x[: stop - start], rows_y[: stop - start]
+        px, py = rows[: stop - start, :n_x], rows[: stop - start, n_x:]
         rays.project(x, start, px, threads)
         rays.project(y, start, py, threads)
         solve(
-            Side(*flat_rows(px), n_x, *weights[0], flat_gradient(None if gx is None else px, x)),
-            Side(*flat_rows(py), n_y, *weights[1], flat_gradient(None if gy is None else py, y)),
+            Side(*flat_rows(px), n_x, *weights[0], *flat_gradient(None if gx is None else px, x)),
+            Side(*flat_rows(py), n_y, *weights[1], *flat_gradient(None if gy is None else py, y)),
             values[start:stop],
             scratch,
             unbiased=unbiased,
+            in_place=in_place,
         )
         for slopes, out in ((px, gx), (py, gy)):
             if out is not None:

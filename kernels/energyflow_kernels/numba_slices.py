@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from .numba_hadamard import hadamard_back, hadamard_rows
 from .numba_products import TILE_ROWS, pack_directions, project, project_back
-from .numba_rows import Floats, locked
+from .numba_rows import Floats, flat, locked
 from .numba_threads import share
 
 # Points a block, and terms of a product from which waking a second thread pays.
@@ -59,11 +59,11 @@ class DenseSlices:
 
     def project(self, points: Floats, start: int, rows: Floats, n_threads: int) -> None:
         """Matrix products tile by tile: K N d terms."""
-        count, n = rows.shape
-        flat, flat_rows, d = locked(points.reshape(-1)), rows.reshape(-1), self.d
+        (count, n), d = rows.shape, self.d
+        flat_points, (flat_rows, step) = locked(points.reshape(-1)), flat(rows)
 
         def work(thread: int, low: int, high: int) -> None:
-            project(flat, self._flat, start, count, d, flat_rows, n, low, high)
+            project(flat_points, self._flat, start, count, d, flat_rows, step, low, high)
 
         _share_points(work, n, rows.size * d, n_threads)
 
@@ -73,10 +73,10 @@ class DenseSlices:
         """Matrix products tile by tile: K N d terms."""
         (count, n), d = slopes.shape, self.d
         packed = pack_directions(self._flat, start, count, d, scale)
-        flat, flat_out = locked(slopes.reshape(-1)), out.reshape(-1)
+        (flat_slopes, step), flat_out = flat(slopes), out.reshape(-1)
 
         def work(thread: int, low: int, high: int) -> None:
-            project_back(flat, n, count, packed, d, flat_out, low, high)
+            project_back(locked(flat_slopes), step, count, packed, d, flat_out, low, high)
 
         _share_points(work, n, slopes.size * d, n_threads)
 

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("numba", reason="numba is not installed")
 
-from energyflow_kernels import numba_sliced
+from energyflow_kernels import numba_rows, numba_sliced
 from energyflow_kernels.numba_sliced import sliced_energy
 
 DTYPES = (np.float32, np.float64)
@@ -66,6 +66,33 @@ def test_chunks_change_nothing(rng, monkeypatch, d, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_rows_in_scratch_change_no_bit(rng, monkeypatch, weighted, dtype):
+    """Rows too long to be kept beside the threads' scratch lie in it."""
+    task = problem(rng, 20_000, 15_000, 2, 11, dtype)
+    weights = tuple(rng.dirichlet(np.ones(len(z))) if weighted else None for z in task[:2])
+    for wrt in ("xy", "y"):
+        stored = sliced_energy(*task, *weights, wrt=wrt)
+        with monkeypatch.context() as patch:
+            patch.setattr(numba_sliced, "_CHUNK", 0)
+            for n_threads in (1, 2, 3):
+                got = sliced_energy(*task, *weights, wrt=wrt, n_threads=n_threads)
+                for u, v in zip(got, stored, strict=True):
+                    assert (u is None and v is None) or u.tobytes() == v.tobytes()
+
+
+def test_scratch_is_bounded():
+    for n in (10, 1000, 10**5, 10**7):
+        for dtype in map(np.dtype, DTYPES):
+            for weighing in (False, True):
+                size = n, dtype, weighing
+                count = numba_rows.solving_threads(1000, *size)
+                taken = count * numba_rows.scratch_bytes(*size)
+                assert count >= 2
+                assert taken <= max(numba_rows.SCRATCH, 16 * dtype.itemsize * n)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("d", [2, 3, 10, 300])
 def test_threads_and_runs_change_no_bit(rng, d, dtype):
     task = problem(rng, 3000, 2000, d, 60, dtype)
@@ -113,12 +140,15 @@ def test_a_slice_that_is_not_finite_says_so(rng, d):
     assert not np.isfinite(values).any()
 
 
-@pytest.mark.parametrize(("d", "n"), [(2, 1000), (2, 300_000), (10, 1000), (10, 100_000)])
-def test_memory(rng, d, n):
-    task = problem(rng, n, n, d, 40, np.float32)
-    sliced_energy(*task)
+@pytest.mark.parametrize(
+    ("d", "n", "n_slices"),
+    [(2, 1000, 40), (2, 300_000, 40), (2, 1_000_000, 2), (10, 1000, 40), (10, 100_000, 40)],
+)
+def test_memory(rng, d, n, n_slices):
+    task = problem(rng, n, n, d, n_slices, np.float32)
+    sliced_energy(*(z[:100] for z in task))
     tracemalloc.start()
-    _, gx, _ = sliced_energy(*task)
+    _, gx, _ = sliced_energy(*task, n_threads=2)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak <= (64 << 20) + 2 * gx.nbytes
