@@ -104,9 +104,7 @@ def _rendered(script: Path, notebook: Any) -> dict[str, bytes]:
     return {f"{script.stem}.md": text.encode(), **pictures}
 
 
-def _output(
-    script: Path, number: int, cell: Any, output: Any, pictures: dict[str, bytes]
-) -> str:
+def _output(script: Path, number: int, cell: Any, output: Any, pictures: dict[str, bytes]) -> str:
     """One output of a cell as Markdown; warnings and progress on stderr are left out."""
     if output.output_type == "stream":
         return _fenced(output.text) if output.name == "stdout" else ""

@@ -5,8 +5,8 @@ font, STIX Two Math, goes along with just the characters that the pages use.
 """
 
 import html
-from importlib.metadata import files as files_of
 import re
+from importlib.metadata import files as files_of
 from pathlib import Path
 
 from fontTools import subset
@@ -17,7 +17,8 @@ from mkdocs.structure.files import Files
 from mkdocs.structure.pages import Page
 
 _FORMULA = re.compile(
-    r'<(?P<tag>span|div) class="arithmatex">(?:\\\((?P<inline>.*?)\\\)|\\\[(?P<block>.*?)\\\])</(?P=tag)>',
+    r'<(?P<tag>span|div) class="arithmatex">'
+    r"(?:\\\((?P<inline>.*?)\\\)|\\\[(?P<block>.*?)\\\])</(?P=tag)>",
     re.DOTALL,
 )
 _converter = LatexToMathML(fancy_error=False, annotation=False)

@@ -20,13 +20,9 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
             families[_family(path, families)].append(path)
     for name, paths in families.items():
         page, *others = paths
-        files.append(
-            File.generated(config, f"benchmarks/{name}.md", content=_page(page, others))
-        )
+        files.append(File.generated(config, f"benchmarks/{name}.md", content=_page(page, others)))
         for path in others:
-            files.append(
-                File.generated(config, f"benchmarks/{path.name}", abs_src_path=str(path))
-            )
+            files.append(File.generated(config, f"benchmarks/{path.name}", abs_src_path=str(path)))
     return files
 
 

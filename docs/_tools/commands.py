@@ -1,0 +1,21 @@
+"""The page of the command line, from what `--help` prints."""
+
+import typer
+import typer.cli
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+# modules whose commands join the others when they are imported
+from energyflow import _cli_energy_test, _cli_evaluate, _cli_posterior, _cli_train  # noqa: F401
+from energyflow._cli import app
+
+
+def on_files(files: Files, *, config: MkDocsConfig) -> Files:
+    """Add the page."""
+    command = typer.main.get_command(app)
+    context = command.context_class(command, info_name="energyflow")
+    text = typer.cli.get_docs_for_click(
+        obj=command, ctx=context, name="energyflow", title="Command line"
+    )
+    files.append(File.generated(config, "api/command-line.md", content=text))
+    return files

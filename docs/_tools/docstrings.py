@@ -1,0 +1,56 @@
+"""Docstrings as the site shows them.
+
+They write formulas as reStructuredText does, where the site's Markdown wants dollars; and several
+arguments on one line, `x, y : arrays (N, d) and (M, d)`, which stay one entry with its text.
+"""
+
+import re
+from typing import Any
+
+import griffe
+
+_BLOCK = re.compile(r"^(?P<indent> *)\.\. math::(?P<body>.*(?:\n(?P=indent) +\S.*)*)", re.MULTILINE)
+_INLINE = re.compile(r":math:`(?P<body>[^`]*)`")
+_ENTRY = re.compile(r"^(?:[\w*]+(?:, [\w*]+)* : )?(?P<type>\S.*?)(?:, optional)?$", re.MULTILINE)
+
+
+class Docstrings(griffe.Extension):
+    """Rewrites the docstring of every object."""
+
+    def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
+        """Formulas between dollars, entries as they are written."""
+        if not obj.docstring:
+            return
+        text = _INLINE.sub(lambda found: f"${_joined(found['body'])}$", obj.docstring.value)
+        obj.docstring.value = _BLOCK.sub(_block, text)
+        written = {_squeezed(found["type"]): found["type"] for found in _ENTRY.finditer(text)}
+        for section in obj.docstring.parsed:
+            if section.kind.value in ("parameters", "attributes", "returns", "raises"):
+                section.value = _entries(section.value, written)
+
+
+def _entries(items: list[Any], written: dict[str, str]) -> list[Any]:
+    """The entries of a section: types as they are written, arguments of one line together."""
+    found: list[Any] = []
+    for item in items:
+        as_written = written.get(_squeezed(item.annotation), item.annotation)
+        if str(item.annotation) != as_written:
+            item.annotation = as_written
+        last, name = (found[-1] if found else None), getattr(item, "name", "")
+        if last and name and last.annotation == as_written and last.description == item.description:
+            last.name += f", {name}"
+        else:
+            found.append(item)
+    return found
+
+
+def _block(found: re.Match[str]) -> str:
+    return "\n".join(found["indent"] + line for line in ("$$", _joined(found["body"]), "$$"))
+
+
+def _joined(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _squeezed(annotation: object) -> str:
+    return re.sub(r"[\s,]", "", str(annotation))
