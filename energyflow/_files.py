@@ -1,18 +1,27 @@
-"""Files that are whole or absent, JSON, and arrays in the formats the command line takes."""
+"""Files that are whole or absent, settings, and arrays in the formats the command line takes."""
 
 import errno
 import json
 import os
-import zipfile
-import zlib
+import re
+import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import TextIOWrapper
+from itertools import chain
 from pathlib import Path
-from typing import IO, Any, BinaryIO, TypeAlias, cast
+from typing import Any, BinaryIO
 
 import numpy as np
 
-Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+from ._reading import Array as Array
+from ._reading import one_line, opened, opened_archive, read_array, split_key
+
+_LONGEST_TOML = 2**24
+# The reader of TOML takes quadratic time for them.
+_LONG_KEY = re.compile(
+    rb"""(?<![\w-])(?:(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){32}"""
+)
 
 
 @contextmanager
@@ -55,12 +64,33 @@ def read_json(path: Path) -> dict[str, Any]:
         The file is not there, or holds something else; it is named.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        with opened(path) as handle:
+            content = json.load(handle)
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: expected JSON: {error}") from None
     if not isinstance(content, dict):
         raise ValueError(f"{path}: expected an object of JSON, got {type(content).__name__}")
     return content
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read tables of TOML.
+
+    Raises
+    ------
+    OSError, ValueError
+        The file is not there, or holds something else; it is named.
+    """
+    with opened(path) as handle:
+        content = handle.read(_LONGEST_TOML + 1)
+    try:
+        if len(content) > _LONGEST_TOML:
+            raise ValueError(f"it is longer than {_LONGEST_TOML} bytes")
+        if _LONG_KEY.search(content):
+            raise ValueError("a key has more than 32 parts")
+        return tomllib.loads(content.decode())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: expected TOML: {error}") from None
 
 
 def load_array(spec: str | os.PathLike[str]) -> Array:
@@ -68,81 +98,57 @@ def load_array(spec: str | os.PathLike[str]) -> Array:
 
     A CSV file is comma-separated and gives two dimensions; a first line without any number is
     taken for a header. Integers become float64, floats keep their precision. Pickled objects are
-    refused.
+    refused, and so are sizes that the file cannot hold.
 
     Raises
     ------
-    FileNotFoundError, ValueError
+    FileNotFoundError, OSError, ValueError
         Naming the file, what was expected and what came.
     """
-    path, key = _split_key(os.fspath(spec))
-    readers = {".npy": _read_npy, ".npz": _read_npz, ".csv": _read_csv}
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
+    path, key = split_key(os.fspath(spec))
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        array = _read_npz(path, key)
+    elif suffix == ".npy":
+        with opened(path) as handle:
+            array = read_array(handle, path.stat().st_size, str(path))
+    elif suffix == ".csv":
+        array = _read_csv(path)
+    else:
         raise ValueError(f"{path}: expected a .npy, .npz or .csv file, got {path.suffix!r}")
-    if not path.is_file():
-        raise FileNotFoundError(errno.ENOENT, "no such file", str(path))
-    array = _read_npz(path, key) if reader is _read_npz else reader(path)
-    if array.dtype.kind in "biu":
-        return array.astype(np.float64)
-    if array.dtype.kind != "f":
-        raise ValueError(f"{spec}: expected real numbers, got an array of dtype {array.dtype}")
-    return array
-
-
-def _split_key(spec: str) -> tuple[Path, str | None]:
-    """`runs/a.npz:key` is a file and a key; every other spelling is a file alone."""
-    file, colon, key = spec.rpartition(":")
-    if colon and file.lower().endswith(".npz"):
-        return Path(file), key
-    return Path(spec), None
-
-
-def _read_npy(path: Path) -> Array:
-    with path.open("rb") as handle:
-        return _read_npy_stream(handle, str(path))
+    return array.astype(np.float64) if array.dtype.kind in "biu" else array
 
 
 def _read_npz(path: Path, key: str | None = None) -> Array:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = {name.removesuffix(".npy"): name for name in archive.namelist()}
-            if key is None and len(members) != 1:
-                raise ValueError(
-                    f"{path} holds {len(members)} arrays ({', '.join(members)}): "
-                    f"choose one as {path}:KEY"
-                )
-            chosen = next(iter(members)) if key is None else key
-            if chosen not in members:
-                raise ValueError(f"{path} has no array {chosen!r}; it holds {', '.join(members)}")
-            with archive.open(members[chosen]) as handle:
-                return _read_npy_stream(handle, f"{path}:{chosen}")
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
-        # the last two: encrypted members, and ways of compressing that zipfile does not know
-        raise ValueError(f"{path}: expected a .npz archive: {_line(error)}") from error
-
-
-def _read_npy_stream(stream: IO[bytes], name: str) -> Array:
-    try:
-        return cast(Array, np.lib.format.read_array(stream, allow_pickle=False))
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{name}: expected an array in NumPy's format: {_line(error)}") from error
+    with opened_archive(path) as archive:
+        names = list(archive.names)
+        if key is None and len(names) != 1:
+            raise ValueError(
+                f"{path} holds {len(names)} arrays ({', '.join(names)}): choose one as {path}:KEY"
+            )
+        chosen = names[0] if key is None else key
+        if chosen not in names:
+            raise ValueError(f"{path} has no array {chosen!r}; it holds {', '.join(names)}")
+        return archive.read(chosen)
 
 
 def _read_csv(path: Path) -> Array:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: expected comma-separated text, got bytes: {error}") from error
-    rows = [line for line in lines if line.strip()]
-    if rows and not any(_is_number(field) for field in rows[0].split(",")):
-        rows = rows[1:]
-    if not rows:
-        raise ValueError(f"{path}: expected rows of numbers, got none")
-    try:
-        return np.loadtxt(rows, delimiter=",", ndmin=2, quotechar='"', comments=None)
-    except ValueError as error:
-        raise ValueError(f"{path}: expected rows of numbers: {_line(error)}") from error
+    with opened(path) as handle:
+        text = TextIOWrapper(handle, encoding="utf-8-sig")
+        try:
+            rows: Iterator[str] = (line for line in text if line.strip())
+            first = next(rows, "")
+            if any(_is_number(field) for field in first.split(",")):
+                rows = chain([first], rows)
+            if (row := next(rows, None)) is None:
+                raise ValueError("got none")
+            return np.loadtxt(
+                chain([row], rows), delimiter=",", ndmin=2, quotechar='"', comments=None
+            )
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path}: expected comma-separated text, got bytes: {error}") from None
+        except ValueError as error:
+            raise ValueError(f"{path}: expected rows of numbers: {one_line(error)}") from error
 
 
 def _is_number(field: str) -> bool:
@@ -151,7 +157,3 @@ def _is_number(field: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _line(error: BaseException) -> str:
-    return str(error).partition("\n")[0]

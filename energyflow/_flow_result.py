@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import array_api_compat as compat
 import energyflow_backends as backends
@@ -17,9 +15,11 @@ from energyflow_backends import Array, namespace
 from numpy.typing import NDArray
 
 from ._files import replacing
+from ._reading import opened_archive
 
 FORMAT = 1
 HISTORY = ("history_step", "history_distance", "history_seconds")
+_KINDS = {"particles": "f", "velocity": "f", **dict.fromkeys(HISTORY, "f"), "history_step": "i"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,16 +89,15 @@ class FlowResult:
         OSError, ValueError
             The file cannot be read, or is not a saved flow.
         """
-        names = ("particles", "velocity", *HISTORY, "state")
         try:
-            with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
-                missing = [name for name in names if name not in file.files]
+            with opened_archive(Path(path)) as archive:
+                missing = [name for name in (*_KINDS, "state") if name not in archive.names]
                 if missing:
                     raise ValueError(f"it has no {', '.join(missing)}")
-                arrays = {name: file[name] for name in names}
-            state = json.loads(str(arrays.pop("state")))
+                arrays = {name: archive.read(name, kinds) for name, kinds in _KINDS.items()}
+                state = json.loads(str(archive.read("state", "U")))
             _check_saved(arrays, state)
-        except (ValueError, EOFError, AttributeError, TypeError, BadZipFile, zlib.error) as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{path} is not a saved flow: {error}") from None
         if like is not None:
             xp, device = namespace(like), compat.device(like)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ._files import replacing
+from ._reading import opened
 from ._spread_sets import Doubles, spread
 
 TABLE = Path(__file__).with_name("_spread_table.npz")
@@ -110,7 +111,10 @@ def _cached(n: int, d: int) -> Doubles:
 def _read(path: Path, shape: tuple[int, int]) -> Doubles | None:
     """Bare numbers, since readers of richer formats fail in many ways where a file is damaged."""
     try:
-        found: Doubles = np.fromfile(path)
+        with opened(path) as handle:
+            if path.stat().st_size != 8 * math.prod(shape):
+                return None
+            found: Doubles = np.fromfile(handle)
     except OSError:
         return None
     if found.size != math.prod(shape):

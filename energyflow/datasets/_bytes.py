@@ -9,16 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
+from .. import _reading
+
 GZIP = b"\x1f\x8b"
-MOST_FROM_ONE_BYTE = 1032
-"""What one byte of a deflate stream can become at most (zlib's technical details)."""
 _PIECE = 1 << 20
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[IO[bytes]]:
     """The content of a file, decompressed where it begins as a gzip file does."""
-    with path.open("rb") as raw:
+    with _reading.opened(path) as raw:
         compressed = raw.read(2) == GZIP
         raw.seek(0)
         try:
@@ -38,10 +38,10 @@ def head(path: Path, count: int = 16) -> bytes:
 
 
 def capacity(path: Path) -> int:
-    """How many bytes of content the file can hold at most."""
+    """How many bytes of content the file may hold at most."""
     size = path.stat().st_size
-    with path.open("rb") as raw:
-        return size * MOST_FROM_ONE_BYTE if raw.read(2) == GZIP else size
+    with _reading.opened(path) as raw:
+        return _reading.capacity(size) if raw.read(2) == GZIP else size
 
 
 def read_claimed(stream: IO[bytes], count: int, path: Path, what: str) -> bytearray:

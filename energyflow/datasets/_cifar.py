@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .._reading import opened
 from ._dataset import Array, Dataset
 from ._split import from_parts
 
@@ -47,7 +48,7 @@ def read_batch(path: Path) -> tuple[Array, Array]:
             f"{path}: expected records of {_RECORD} bytes (CIFAR-10, binary version), "
             f"got {size} bytes, {size % _RECORD} more than {size // _RECORD} records"
         )
-    with path.open("rb") as stream:
+    with opened(path) as stream:
         records = np.frombuffer(stream.read(size), dtype=np.uint8).reshape(-1, _RECORD)
     labels = records[:, 0]
     if labels.max() >= len(CLASSES):

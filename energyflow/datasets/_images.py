@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ._bytes import MOST_FROM_ONE_BYTE
+from .._reading import MOST_FROM_ONE_BYTE, capacity, opened
 from ._dataset import Array, Dataset
 from ._split import from_arrays, from_parts
 
@@ -105,7 +105,7 @@ def _read(path: Path, size: int | None) -> Array:
     """One image (H, W, 1 or 3): bytes, or float32 up to 65535 where pixels have 16 bits."""
     from PIL import Image
 
-    with path.open("rb") as stream:
+    with opened(path) as stream:
         if not stream.read(8).startswith(MAGIC):
             raise ValueError(f"{path}: expected a PNG or JPEG image, got other content")
     try:
@@ -119,12 +119,13 @@ def _read(path: Path, size: int | None) -> Array:
 
 
 def _check_claim(path: Path, image: Any) -> None:
-    """No file has more pixels than a deflate stream of single bits could hold."""
-    most = path.stat().st_size * MOST_FROM_ONE_BYTE * 8
-    if image.width * image.height > most:
+    """Three bytes a pixel are what a deflate stream of single bits can hold, and no bomb."""
+    claimed = 3 * image.width * image.height
+    most = capacity(path.stat().st_size, 3 * 8 * MOST_FROM_ONE_BYTE)
+    if claimed > most:
         raise ValueError(
-            f"its header claims {image.width} x {image.height} pixels, the file holds at most "
-            f"{most}"
+            f"its header claims {image.width} x {image.height} pixels, {claimed} bytes, but a "
+            f"file of its size holds at most {most}"
         )
 
 

@@ -7,13 +7,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from .._checks import check_count
+from .._reading import NPY, ZIP, opened, split_key
 from ._bytes import head
 from ._cifar import is_cifar_folder, load_cifar_folder
 from ._dataset import Dataset
 from ._idx import MAGIC as IDX
 from ._idx import load_idx_folder
 from ._images import SUFFIXES, image_files, load_image_folder
-from ._numpy_files import NPY, ZIP, load_npy, load_npz
+from ._numpy_files import load_npy, load_npz
 from ._split import from_arrays
 from ._toys import TOYS, load_toy
 
@@ -93,7 +94,7 @@ def load(
     if spec == "digits":
         _only_for("size", size, "folders of images", spec)
         return _digits(split, seed)
-    path, key = _split_key(spec)
+    path, key = split_key(spec)
     if not path.exists():
         raise FileNotFoundError(
             f"{path}: no such file or folder, and not one of digits, {', '.join(TOYS)}"
@@ -118,7 +119,7 @@ def _digits(split: float, seed: int) -> Dataset:
 
 
 def _load_file(path: Path, key: str | None, split: float, seed: int) -> Dataset:
-    with path.open("rb") as stream:
+    with opened(path) as stream:
         start = stream.read(8)
     if start.startswith(ZIP):
         return load_npz(path, key, path.stem, split, seed)
@@ -142,14 +143,6 @@ def _load_folder(folder: Path, split: float, size: int | None, seed: int) -> Dat
         return load_image_folder(folder, name, size, split, seed)
     told = ", ".join(path.name for path in entries[:5]) or "an empty folder"
     raise ValueError(f"{folder}: {EXPECTED_FOLDER}; got {told}")
-
-
-def _split_key(spec: str) -> tuple[Path, str | None]:
-    """`data.npz:key` is a file and a key; every other spelling is a path alone."""
-    file, colon, key = spec.rpartition(":")
-    if colon and file.lower().endswith(".npz"):
-        return Path(file), key
-    return Path(spec), None
 
 
 def _only_for(name: str, value: object, what: str, source: str) -> None:

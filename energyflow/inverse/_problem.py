@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from energyflow_backends import Array, library_of
 from numpy.typing import NDArray
 
 from .._checks import check_array, check_finite
-from .._files import load_array, read_json, write_json
+from .._files import load_array, read_json, read_toml, write_json
 from ._blur import BlurDownsample
 from ._noise import Gaussian, Noise, Poisson
 from ._operators import Linear, Mask, Operator
@@ -168,11 +167,7 @@ class Problem:
             The file, or one it names, cannot be read, or describes no problem.
         """
         path = Path(path)
-        try:
-            with path.open("rb") as handle:
-                settings = tomllib.load(handle)
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}: expected TOML: {error}") from None
+        settings = read_toml(path)
         operator = settings.get("operator")
         if isinstance(operator, dict):
             for name in ("matrix", "seen"):

@@ -253,7 +253,7 @@ def test_patience_without_distances_keeps_everything() -> None:
         ("settings.json", b"[1]", "expected an object of JSON, got list"),
         ("settings.json", b'{"format": 99}', "expected format 1, got 99"),
         ("checkpoints/000000/record.json", b"{}", "expected the record of a stage"),
-        ("checkpoints/000001/record.json", None, "No such file"),
+        ("checkpoints/000001/record.json", None, "no such file"),
         (
             "checkpoints/000000/record.json",
             b'{"stage": 0, "step": "x", "seconds": 1, "inside": null, "numbers": {}}',
