@@ -11,6 +11,8 @@ import array_api_compat as compat
 import numpy as np
 from energyflow_backends import Array, dtype_name, known_values, library_of, namespace
 
+from ._blocks import blocks
+
 _FLOATS = ("float64", "float32", "float16", "bfloat16")
 _SUM_TOLERANCE = {"float64": 1e-6, "float32": 1e-4}
 
@@ -98,13 +100,17 @@ def check_together(first: str, x: Array, second: str, y: Array) -> None:
 def check_finite(name: str, array: Array) -> None:
     """Every number is finite; the error counts those that are not and names the first."""
     xp = namespace(array)
-    bad = ~xp.isfinite(array)
-    count = int(xp.sum(xp.astype(bad, xp.int32)))
+    count, seen, first = 0, 0, -1
+    for block in blocks(array):
+        bad = xp.reshape(~xp.isfinite(block), (-1,))
+        if bool(xp.any(bad)):
+            count += int(xp.sum(xp.astype(bad, xp.int32)))
+            first = seen + int(xp.argmax(xp.astype(bad, xp.int32))) if first < 0 else first
+        seen += bad.shape[0]
     if count:
-        flat = int(xp.argmax(xp.astype(xp.reshape(bad, (-1,)), xp.int32)))
-        index = tuple(int(i) for i in np.unravel_index(flat, shape(array)))
+        index = tuple(int(i) for i in np.unravel_index(first, shape(array)))
         raise ValueError(
-            f"{name} must be finite, got {count} NaN or infinite of {math.prod(array.shape)} "
+            f"{name} must be finite, got {count} NaN or infinite of {seen} "
             f"numbers, the first at index {index}"
         )
 

@@ -168,6 +168,12 @@ def flow(
         ),
     ] = None,
     momentum: Annotated[float, typer.Option(help="Momentum m, 0 <= m < 1.")] = 0.0,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Points of the target a step, drawn anew each step.", show_default="all"
+        ),
+    ] = None,
     seed: Seed = 0,
     record_every: Annotated[
         int, typer.Option(min=1, help="Steps between records of the distance.")
@@ -206,6 +212,7 @@ def flow(
         slicing=slicing,
         step_size="auto" if step_size is None else step_size,
         momentum=momentum,
+        batch_size=batch_size,
         rng=seed,
     )
     start: Array | ef.FlowResult

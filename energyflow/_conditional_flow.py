@@ -8,10 +8,11 @@ from typing import Any
 
 from energyflow_backends import Array, detached, namespace
 
+from ._blocks import spread
 from ._checks import check_choice, check_exponent, check_together
 from ._descent import Callback, Schedule, check_cloud
 from ._flow_result import FlowResult
-from ._flows import ParticleFlow, spread, unit_step
+from ._flows import ParticleFlow, unit_step
 from ._random import Rng
 from ._slicing import Slicing
 
@@ -46,8 +47,8 @@ class ConditionalFlow:
     momentum : float or callable
         m. A particle that few others are near has a gradient of the size of 1 / N and far to go:
         1 / (1 - m) steps add up.
-    target_weights, exponent, n_projections, slicing, rng
-        As in `ParticleFlow`; directions are drawn in R^(d + n).
+    target_weights, exponent, n_projections, slicing, batch_size, rng
+        As in `ParticleFlow`; directions are drawn in R^(d + n), and a batch is one of pairs.
 
     Attributes
     ----------
@@ -84,6 +85,7 @@ class ConditionalFlow:
         slicing: str | Slicing = "auto",
         step_size: Schedule | str = "auto",
         momentum: Schedule = 0.97,
+        batch_size: int | None = None,
         rng: Rng = None,
     ) -> None:
         check_cloud("target", target, "M")
@@ -99,13 +101,15 @@ class ConditionalFlow:
         self.condition_weight = _weight(condition_weight, target, target_condition)
         self._flow = _JointFlow(
             self.condition_weight,
-            _joined(target, target_condition, self.condition_weight),
+            target,
+            target_condition,
             target_weights=target_weights,
             exponent=exponent,
             n_projections=n_projections,
             slicing=slicing,
             step_size=_step_size(step_size, target, exponent),
             momentum=momentum,
+            batch_size=batch_size,
             rng=rng,
         )
 
@@ -158,9 +162,26 @@ class ConditionalFlow:
 class _JointFlow(ParticleFlow):
     """A flow in the joint space, whose results remember the weight of the conditions."""
 
-    def __init__(self, condition_weight: float, target: Array, **settings: Any) -> None:
-        super().__init__(target, **settings)
+    def __init__(
+        self, condition_weight: float, target: Array, condition: Array, **settings: Any
+    ) -> None:
         self._condition_weight = condition_weight
+        self._condition = detached(condition)
+        super().__init__(target, **settings)
+        self._whole: Array | None = None
+        if self._minibatch is None:
+            self._whole = _joined(self.target, self._condition, condition_weight)
+            check_cloud("target", self._whole, "M")
+
+    def _points(self, places: Array | None) -> Array:
+        if places is None:
+            return self._whole
+        take = namespace(self.target).take
+        target, condition = (take(v, places, axis=0) for v in (self.target, self._condition))
+        return _joined(target, condition, self._condition_weight)
+
+    def _dimension(self) -> int:
+        return super()._dimension() + int(self._condition.shape[1])
 
     def _settings(self) -> dict[str, Any]:
         return {**super()._settings(), "condition_weight": self._condition_weight}

@@ -136,11 +136,10 @@ class Descent(ABC):
         walk = self._resume(particles) if isinstance(particles, FlowResult) else Walk(particles)
         check_cloud("particles", walk.x, "N")
         check_together("particles", walk.x, "target", self.target)
-        dimension = self.target.shape[1] - (0 if fixed is None else fixed.shape[1])
-        if walk.x.shape[1] != dimension:
+        if walk.x.shape[1] != self.target.shape[1]:
             raise ValueError(
                 "particles must have the dimension of the target, "
-                f"{dimension}, got {walk.x.shape[1]}"
+                f"{self.target.shape[1]}, got {walk.x.shape[1]}"
             )
         if fixed is not None and fixed.shape[0] != walk.x.shape[0]:
             raise ValueError(

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import energyflow_backends as backends
 import numpy as np
-from energyflow_backends import Array, detached, namespace
+from energyflow_backends import Array, namespace
 
+from ._blocks import spread
 from ._checks import check_choice, check_count, check_exponent
 from ._descent import Descent, FlowDiverged, Schedule, Walk, check_cloud
 from ._directions import resolve_slicing, sampled_projector
+from ._minibatch import Minibatch
 from ._problem import working_dtype
+from ._projectors import moved_index
 from ._random import Rng, Source
 from ._slicing import Slicing
 
@@ -45,8 +47,11 @@ class ParticleFlow(Descent):
         mean squared distance of the target to its mean: it has the units of the data.
     momentum : float or callable
         0 <= m < 1, or a function of the step.
+    batch_size : int, optional
+        Points of the target that a step sees, drawn anew for each step: without replacement, or
+        in proportion to `target_weights` with replacement. All of them when not given.
     rng : int, generator or None
-        Where directions come from, see `sample_projections`. With an int, a
+        Where directions and batches come from, see `sample_projections`. With an int, a
         `numpy.random.Generator` or None they are a pure function of the seed and the step, so a
         flow that is saved and goes on is the flow that was never interrupted.
 
@@ -59,6 +64,10 @@ class ParticleFlow(Descent):
     -----
     A step costs one `sliced_energy_gradient`. Particles that coincide stay together: they are
     moved by the same subgradient. Start from distinct points.
+
+    The gradient along a batch is unbiased. The distance that is recorded is too large, in the mean
+    over batches of size B by W (M - B) / (M B - B) without weights and by W / B with them, where
+    W = sum_jl b_j b_l |y_j - y_l|^r.
 
     References
     ----------
@@ -76,6 +85,7 @@ class ParticleFlow(Descent):
         slicing: str | Slicing = "auto",
         step_size: Schedule | str = "auto",
         momentum: Schedule = 0.0,
+        batch_size: int | None = None,
         rng: Rng = None,
     ) -> None:
         check_cloud("target", target, "M")
@@ -85,7 +95,10 @@ class ParticleFlow(Descent):
             step_size = unit_step(target, self.exponent)
         super().__init__(target, target_weights, step_size, momentum, rng)
         self.n_projections = check_count("n_projections", n_projections)
-        self.slicing = resolve_slicing(slicing, self.n_projections, int(target.shape[1]))
+        self.slicing = resolve_slicing(slicing, self.n_projections, self._dimension())
+        self._minibatch = None
+        if batch_size is not None:
+            self._minibatch = Minibatch(batch_size, int(target.shape[0]), target_weights)
 
     def _look(
         self, walk: Walk, fixed: Array | None, source: Source, *, moving: bool, recording: bool
@@ -93,7 +106,8 @@ class ParticleFlow(Descent):
         """The distance to the target, which comes with the sort, and N grad F if asked for."""
         xp = namespace(walk.x)
         n, d = walk.x.shape
-        dtype = working_dtype(walk.x, self.target)
+        target, weights = self._seen(source, walk.step)
+        dtype = working_dtype(walk.x, target)
 
         def one(array: Array | None) -> Array | None:
             return None if array is None else xp.astype(array[None, ...], dtype, copy=False)
@@ -104,7 +118,7 @@ class ParticleFlow(Descent):
         )
         try:
             value, gradient, _ = backends.sliced_value_and_gradient(
-                one(x), one(self.target), None, one(self.target_weights), projector,
+                one(x), one(target), None, one(weights), projector,
                 exponent=self.exponent, estimator="V", wrt=("x",) if moving else (),
             )  # fmt: skip
         except backends.NonFiniteValue:
@@ -113,11 +127,28 @@ class ParticleFlow(Descent):
             gradient = xp.astype(gradient[0, :, :d] * (n / 2), walk.x.dtype, copy=False)
         return value[0, ...], gradient
 
+    def _seen(self, source: Source, step: int) -> tuple[Array, Array | None]:
+        """The points and weights of the target that a step sees."""
+        if self._minibatch is None:
+            return self._points(None), self.target_weights
+        places = self._minibatch.places(source, step)
+        return self._points(moved_index(places, self.target)), None
+
+    def _points(self, places: Array | None) -> Array:
+        """All points of the target in the space of the directions, or those at some places."""
+        target = self.target
+        return target if places is None else namespace(target).take(target, places, axis=0)
+
+    def _dimension(self) -> int:
+        """Of the space of the directions."""
+        return int(self.target.shape[1])
+
     def _settings(self) -> dict[str, Any]:
         return {
             "exponent": self.exponent,
             "n_projections": self.n_projections,
             "slicing": self.slicing.name,
+            "batch_size": None if self._minibatch is None else self._minibatch.size,
         }
 
 
@@ -125,15 +156,3 @@ def unit_step(target: Array, exponent: float) -> float:
     """A step size with the units of the data, 1 where all points of the target are the same."""
     with np.errstate(over="ignore", under="ignore"):  # infinity and zero are refused as step sizes
         return float(np.power(spread(target) or 1.0, 2 - exponent))
-
-
-def spread(points: Array) -> float:
-    """Root mean squared distance to the mean."""
-    xp = namespace(points)
-    wide = xp.astype(detached(points), working_dtype(points, points), copy=False)
-    centred = wide - xp.mean(wide, axis=0, keepdims=True)
-    largest = float(xp.max(xp.abs(centred)))
-    if not 0 < largest < math.inf:
-        return 0.0
-    centred = centred / largest  # whose squares are neither infinite nor all zero
-    return largest * float(xp.sqrt(xp.mean(xp.sum(centred * centred, axis=1))))

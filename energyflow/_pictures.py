@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from . import FlowResult
 
 REACHED, ASIDE = "#1f4e79", "#c46210"
+_MOST_DRAWN = 50_000
 
 
 def save_history(path: Path, result: "FlowResult", level: tuple[float, str] | None = None) -> Path:
@@ -32,11 +33,12 @@ def save_history(path: Path, result: "FlowResult", level: tuple[float, str] | No
 
 
 def save_scatter(path: Path, particles: Array, target: Array) -> Path:
-    """Draw particles (N, 2) over their target (M, 2)."""
+    """Draw particles (N, 2) over their target (M, 2), some tens of thousands of each at most."""
     figure = _figure(5.0, 5.0)
     axes = figure.add_subplot()
-    size = 2000 / np.sqrt(max(len(particles), len(target)) * 100)
+    size = 2000 / np.sqrt(min(max(len(particles), len(target)), _MOST_DRAWN) * 100)
     for points, colour, name in ((target, ASIDE, "target"), (particles, REACHED, "particles")):
+        points = points[:: -(-len(points) // _MOST_DRAWN)]
         axes.scatter(
             points[:, 0], points[:, 1], s=size, color=colour, alpha=0.6, linewidths=0, label=name
         )

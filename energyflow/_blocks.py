@@ -1,0 +1,44 @@
+"""Passes over arrays that are too large for a copy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from energyflow_backends import Array, detached, namespace, widest_dtypes
+
+_NUMBERS = 2**20  # that are worked on at once
+
+
+def blocks(array: Array) -> Iterator[Array]:
+    """Parts of an array along its first axis, in order; a 0-d array is one part."""
+    if array.ndim == 0:
+        yield array
+        return
+    rows = max(1, _NUMBERS // max(1, math.prod(array.shape[1:])))
+    for start in range(0, array.shape[0], rows):
+        yield array[start : min(start + rows, array.shape[0]), ...]
+
+
+def spread(points: Array) -> float:
+    """Root mean squared distance of points (N, d) to their mean, 0 where it is not finite."""
+    xp, count = namespace(points), points.shape[0]
+    wide = widest_dtypes(points)[0]
+
+    def parts() -> Iterator[Array]:
+        return (xp.astype(block, wide, copy=False) for block in blocks(detached(points)))
+
+    total, low, high = None, None, None
+    for part in parts():
+        ends = xp.sum(part, axis=0), xp.min(part, axis=0), xp.max(part, axis=0)
+        total = ends[0] if total is None else total + ends[0]
+        low = ends[1] if low is None else xp.minimum(low, ends[1])
+        high = ends[2] if high is None else xp.maximum(high, ends[2])
+    mean = total / count  # (d,)
+    largest = float(xp.max(xp.maximum(high - mean, mean - low)))
+    if not 0 < largest < math.inf:
+        return 0.0
+    squares = 0.0  # of numbers up to one, which are neither infinite nor all zero
+    for part in parts():
+        squares += float(xp.sum(((part - mean) / largest) ** 2))
+    return largest * math.sqrt(squares / count)
