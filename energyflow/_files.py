@@ -18,6 +18,7 @@ from ._reading import Array as Array
 from ._reading import one_line, opened, opened_archive, read_array, split_key
 
 _LONGEST_TOML = 2**24
+_MAPPED_FROM = 2**24  # bytes
 # The reader of TOML takes quadratic time for them.
 _LONG_KEY = re.compile(
     rb"""(?<![\w-])(?:(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){32}"""
@@ -98,7 +99,8 @@ def load_array(spec: str | os.PathLike[str]) -> Array:
 
     A CSV file is comma-separated and gives two dimensions; a first line without any number is
     taken for a header. Integers become float64, floats keep their precision. Pickled objects are
-    refused, and so are sizes that the file cannot hold.
+    refused, and so are sizes that the file cannot hold. A .npy file of 16 MiB or more is mapped
+    into memory rather than read.
 
     Raises
     ------
@@ -111,7 +113,8 @@ def load_array(spec: str | os.PathLike[str]) -> Array:
         array = _read_npz(path, key)
     elif suffix == ".npy":
         with opened(path) as handle:
-            array = read_array(handle, path.stat().st_size, str(path))
+            size = path.stat().st_size
+            array = read_array(handle, size, str(path), mapped_from=_MAPPED_FROM)
     elif suffix == ".csv":
         array = _read_csv(path)
     else:

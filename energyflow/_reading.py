@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, BinaryIO, TypeAlias, cast
+from typing import IO, Any, BinaryIO, Literal, TypeAlias, cast
 
 import numpy as np
 
@@ -36,7 +36,7 @@ _LONGEST_HEADER = 10_000
 _LENGTHS = {(1, 0): "<H", (2, 0): "<I"}  # of the header, by the version of the format
 # What NumPy writes for plain arrays. Its own reader lets Python's parser loose on the text.
 _HEADER = re.compile(
-    r"\{'descr': '(?P<dtype>[^'\\]*)', 'fortran_order': (?:True|False), "
+    r"\{'descr': '(?P<dtype>[^'\\]*)', 'fortran_order': (?P<fortran>True|False), "
     r"'shape': \((?P<shape>(?:\d{1,19}(?:, ?\d{1,19})*,?)?)\),? ?\}\s*",
     re.ASCII,
 )
@@ -74,10 +74,14 @@ def capacity(packed: int, most: int = MOST_FROM_ONE_BYTE) -> int:
     return min(packed * most, max(_ALWAYS_ALLOWED, packed * _MOST_TIMES))
 
 
-def read_array(stream: IO[bytes], size: int, name: str, kinds: str = NUMBERS) -> Array:
+def read_array(
+    stream: IO[bytes], size: int, name: str, kinds: str = NUMBERS, *, mapped_from: float = math.inf
+) -> Array:
     """Read an array in NumPy's format whose header claims what the stream of `size` bytes holds.
 
     kinds: of dtypes, as NumPy abbreviates them. Objects, records and dates are refused.
+    mapped_from: bytes from which the array is mapped into memory for reading, where the stream is
+    a file by itself.
 
     Raises
     ------
@@ -85,7 +89,7 @@ def read_array(stream: IO[bytes], size: int, name: str, kinds: str = NUMBERS) ->
         It is none, or of another kind, or its header claims more or less; `name` is told.
     """
     try:
-        shape, dtype = _read_header(stream)
+        shape, dtype, order = _read_header(stream)
         if dtype.kind not in kinds:
             wanted = "real numbers" if kinds == NUMBERS else f"a dtype of the kinds {kinds}"
             raise ValueError(f"expected {wanted}, got an array of dtype {dtype}")
@@ -95,6 +99,9 @@ def read_array(stream: IO[bytes], size: int, name: str, kinds: str = NUMBERS) ->
                 f"its header claims an array of shape {shape} and dtype {dtype}, "
                 f"{claimed} bytes, but {there} follow"
             )
+        if claimed >= mapped_from:
+            file = cast(BinaryIO, stream)
+            return np.memmap(file, dtype, "r", stream.tell(), shape, order)
         stream.seek(0)
         return cast(Array, np.lib.format.read_array(stream, allow_pickle=False))
     except (ValueError, EOFError) as error:
@@ -102,7 +109,7 @@ def read_array(stream: IO[bytes], size: int, name: str, kinds: str = NUMBERS) ->
         raise ValueError(f"{name}: expected an array in NumPy's format: {told}") from error
 
 
-def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], Literal["C", "F"]]:
     version = np.lib.format.read_magic(stream)
     if version not in _LENGTHS:
         raise ValueError(f"version {version} is not for arrays of numbers")
@@ -127,7 +134,8 @@ def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
         dtype = None
     if dtype is None:
         raise ValueError(f"expected real numbers, got the dtype {found['dtype']!r}")
-    return tuple(map(int, re.findall(r"\d+", found["shape"]))), dtype
+    shape = tuple(map(int, re.findall(r"\d+", found["shape"])))
+    return shape, dtype, "F" if found["fortran"] == "True" else "C"
 
 
 class Archive:

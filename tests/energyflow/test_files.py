@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from energyflow import _files
 from energyflow._files import load_array, read_json, read_toml, replacing
 from energyflow._reading import read_array
 
@@ -42,6 +43,21 @@ def test_what_is_written_is_read_back(folder, table):
 def test_floats_keep_their_precision(tmp_path, dtype):
     np.save(tmp_path / "a.npy", np.ones(3, dtype))
     assert load_array(tmp_path / "a.npy").dtype == np.dtype(dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", ">f8"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_large_files_are_mapped(tmp_path, monkeypatch, dtype, order, rng):
+    table = np.asarray(rng.normal(size=(30, 4)), dtype, order=order)
+    np.save(tmp_path / "a.npy", table)
+    assert not isinstance(load_array(tmp_path / "a.npy"), np.memmap)
+    monkeypatch.setattr(_files, "_MAPPED_FROM", table.nbytes)
+    mapped = load_array(tmp_path / "a.npy")
+    assert isinstance(mapped, np.memmap)
+    assert not mapped.flags.writeable
+    np.testing.assert_array_equal(mapped, table, strict=True)
+    monkeypatch.setattr(_files, "_MAPPED_FROM", table.nbytes + 1)
+    assert not isinstance(load_array(tmp_path / "a.npy"), np.memmap)
 
 
 @pytest.mark.parametrize("dtype", [bool, "int8", "uint64", "int64"])
