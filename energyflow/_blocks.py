@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from energyflow_backends import Array, detached, namespace, widest_dtypes
 
-_NUMBERS = 2**20  # that are worked on at once
+NUMBERS = 2**20  # that are worked on at once
 
 
 def blocks(array: Array) -> Iterator[Array]:
@@ -15,7 +15,7 @@ def blocks(array: Array) -> Iterator[Array]:
     if array.ndim == 0:
         yield array
         return
-    rows = max(1, _NUMBERS // max(1, math.prod(array.shape[1:])))
+    rows = max(1, NUMBERS // max(1, math.prod(array.shape[1:])))
     for start in range(0, array.shape[0], rows):
         yield array[start : min(start + rows, array.shape[0]), ...]
 

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import array_api_compat as compat
 import energyflow_backends as backends
 import numpy as np
-from energyflow_backends import Array, known_values, namespace, to_host
+from energyflow_backends import Array, namespace
 from numpy.typing import NDArray
 
 from ._checks import (
     check_choice,
     check_count,
     check_exponent,
-    check_finite,
-    check_points,
-    check_together,
-    shape,
 )
 from ._directions import sampled_projector
 from ._energy_test_result import EnergyTestResult
+from ._pooled import PooledPoints
 from ._progress import Progress
 from ._random import Rng, as_source
 from ._relabelling import check_strata, relabellings
@@ -31,7 +27,6 @@ from ._slicing import Slicing
 _EXACT_POINTS = 5000  # pooled, up to which all pairs are summed
 _TIE = 1e-10  # of the statistic, below which a difference is one of rounding
 _ROUNDING = 1e-14  # of the points' spread, the same where the statistic nearly vanishes
-_MOST_SAMPLES = 255
 
 Doubles = NDArray[np.float64]
 
@@ -99,8 +94,9 @@ def energy_test(
     T points, k samples, R resamples: sliced O(P T (log T + k^2 R)), no matrix; exact
     O(T^2 (d + k R)), some rows of the matrix at a time. Labels take T R bytes, for all pairs 8 k
     times as many; at most 256 MiB at once, beyond which distances are computed again. Everything
-    is computed on the host in float64. Statistics that differ by less than 1e-10 of the true one,
-    or 1e-14 of the points' spread, count as equal.
+    is computed on the host in float64; for slices, points are read block by block and not copied.
+    Statistics that differ by less than 1e-10 of the true one, or 1e-14 of the points' spread, count
+    as equal.
 
     The level is exact for every n_resamples and P, since directions do not look at labels.
 
@@ -110,17 +106,19 @@ def energy_test(
     analysis", Annals of Applied Statistics 2010. Phipson, Smyth, "Permutation p-values should
     never be zero", 2010.
     """
-    points, sizes = _pooled(samples)
-    n_points, d = points.shape
+    pool = PooledPoints(samples)
+    sizes, n_points, d = pool.sizes, pool.count, pool.dimension
     n_resamples = check_count("n_resamples", n_resamples)
     exponent = check_exponent(exponent)
-    chosen = _method(check_choice("method", method, ("auto", "exact", "sliced")), exponent, points)
+    chosen = _method(
+        check_choice("method", method, ("auto", "exact", "sliced")), exponent, n_points
+    )
     n_projections = 1 if d == 1 else check_count("n_projections", n_projections)
     blocks = check_strata(strata, sizes)
     source = as_source(rng)
     seed = int(source.host(0, 0).integers(2**31))
-    points, unit = _in_units(points)
     sorting = chosen == "sliced" or (d == 1 and exponent == 1)
+    points = None if sorting else pool.whole()
     count = n_resamples + 1
     steps = n_projections if sorting else n_points
     found: list[Doubles] = []
@@ -132,10 +130,10 @@ def energy_test(
             def report(step: int, done: int = done, width: int = width) -> None:
                 bar.update(done + step * width)
 
-            if sorting:
+            if points is None:
                 projector = sampled_projector(n_projections, d, slicing, as_source(seed))
                 energies = backends.sliced_permutation_energies(
-                    points, labels, sizes, projector, report
+                    pool.blocks, labels, sizes, projector, report
                 )
             else:
                 energies = backends.exact_permutation_energies(
@@ -148,8 +146,8 @@ def energy_test(
     weights = sizes[first] * sizes[second] / (sizes[first] + sizes[second])
     scaled = weights @ energies
     statistics = scaled / weights.sum()
-    spread = np.mean(np.linalg.norm(points - points.mean(axis=0), axis=1) ** exponent)
-    pvalue = np.mean(statistics >= (1 - _TIE) * statistics[0] - _ROUNDING * spread)
+    least = (1 - _TIE) * statistics[0] - _ROUNDING * pool.spread(exponent)
+    pvalue = np.mean(statistics >= least)
     pairwise = np.zeros((len(sizes), len(sizes)))
     pairwise[first, second] = pairwise[second, first] = energies[:, 0]
     xp, device = namespace(samples[0]), compat.device(samples[0])
@@ -157,7 +155,7 @@ def energy_test(
 
     def given_back(array: Any) -> Array:
         with np.errstate(over="ignore"):  # beyond the range of float64 and float16 lies infinity
-            values = np.asarray(array * np.float64(unit) ** exponent)
+            values = np.asarray(array * np.float64(pool.unit) ** exponent)
             if not np.isfinite(values).all():
                 raise ValueError(
                     "samples must be small enough for their distances to be finite in float64"
@@ -179,36 +177,9 @@ def energy_test(
     )
 
 
-def _pooled(samples: tuple[Array, ...]) -> tuple[Doubles, NDArray[np.int64]]:
-    """All points (T, d) on the host, and how many each sample has."""
-    if not 2 <= len(samples) <= _MOST_SAMPLES:
-        raise ValueError(f"samples must be 2 to {_MOST_SAMPLES}, got {len(samples)}")
-    hosted = []
-    for number, sample in enumerate(samples):
-        name = f"samples[{number}]"
-        check_points(name, sample)
-        check_together("samples[0]", samples[0], name, sample)
-        if sample.ndim != 2 or sample.shape[1] != samples[0].shape[1]:
-            raise ValueError(
-                f"{name} must have shape (n, {samples[0].shape[-1]}), got {shape(sample)}"
-            )
-        if not known_values(sample):
-            raise TypeError(f"{name} must have values: a test cannot be traced")
-        check_finite(name, sample)
-        hosted.append(to_host(sample).astype(np.float64))
-    return np.concatenate(hosted), np.array([len(part) for part in hosted])
-
-
-def _method(asked: str, exponent: float, points: Doubles) -> str:
+def _method(asked: str, exponent: float, n_points: int) -> str:
     if asked == "sliced" and exponent != 1:
         raise ValueError(f'method "sliced" needs the exponent 1, got {exponent}')
     if asked != "auto":
         return asked
-    return "exact" if exponent != 1 or len(points) <= _EXACT_POINTS else "sliced"
-
-
-def _in_units(points: Doubles) -> tuple[Doubles, float]:
-    """Points in a unit near their extent, a power of two: squares neither overflow nor vanish."""
-    extent = float((points.max(axis=0) / 2 - points.min(axis=0) / 2).max())
-    unit = math.ldexp(1.0, min(math.frexp(extent)[1], 1023)) if extent > 0 else 1.0
-    return points / unit, unit
+    return "exact" if exponent != 1 or n_points <= _EXACT_POINTS else "sliced"

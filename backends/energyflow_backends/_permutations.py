@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -18,7 +18,7 @@ Labels = NDArray[np.uint8]
 
 
 def sliced_permutation_energies(
-    points: Doubles,
+    blocks: Callable[[], Iterable[Doubles]],
     labels: Sequence[Labels],
     sizes: NDArray[np.int64],
     projector: Projector,
@@ -26,17 +26,21 @@ def sliced_permutation_energies(
 ) -> Doubles:
     """Sliced energy distances between the groups of points (T, d) that each labelling makes.
 
-    labels: blocks (T, W) of labellings; sizes: points in each of the k groups. The result is
-    (k (k - 1) / 2, sum of the W). `report` is called with the number of slices that are done.
+    blocks: gives the points in order, some at a time, around their middle; labels: blocks (T, W)
+    of labellings; sizes: points in each of the k groups. The result is (k (k - 1) / 2, sum of the
+    W). `report` is called with the number of slices that are done.
     """
     row_energies = _row_energies()
     pairs = len(sizes) * (len(sizes) - 1) // 2
     sums = np.zeros((pairs, sum(block.shape[1] for block in labels)))
-    at_once = max(1, MEMORY_BUDGET // max(16 * len(points), sums.nbytes))
-    middle = (points.min(axis=0) + points.max(axis=0)) / 2
+    count = len(labels[0])
+    at_once = max(1, MEMORY_BUDGET // max(16 * count, sums.nbytes))
     done = 0
     for part in projector.blocks(min(at_once, projector.n_projections)):
-        rows = np.ascontiguousarray(part.project((points - middle)[None])[0])  # (P, T)
+        rows, start = np.empty((part.n_projections, count)), 0  # (P, T)
+        for block in blocks():
+            rows[:, start : start + len(block)] = part.project(block[None])[0]
+            start += len(block)
         sums += row_energies(rows, labels, sizes)
         done += len(rows)
         report(done)

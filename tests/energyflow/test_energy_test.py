@@ -75,7 +75,7 @@ def test_relabellings_by_rows_and_by_pairs_are_the_energy_distances(drawn, seed)
     for backend in ("numpy", "numba"):
         with ef.use_backend(backend):
             sliced[backend] = sliced_permutation_energies(
-                points, [labels[:, :2], labels[:, 2:]], sizes, DenseProjector(direction)
+                lambda: [points], [labels[:, :2], labels[:, 2:]], sizes, DenseProjector(direction)
             )[0] / ef.slicing_constant(points.shape[1])
     for k, label in enumerate(labels.T):
         groups = points[label == 0], points[label == 1]
@@ -92,7 +92,10 @@ def test_many_groups_on_slices(rng, backend) -> None:
     labels = labellings(rng, sizes, 6)
     with ef.use_backend(backend):
         found = sliced_permutation_energies(
-            points, [labels], np.array(sizes), DenseProjector(np.array([[0.0, 1.0]]))
+            lambda: [points[:9], points[9:]],
+            [labels],
+            np.array(sizes),
+            DenseProjector(np.array([[0.0, 1.0]])),
         )
     found /= ef.slicing_constant(2)
     place = 0
