@@ -21,6 +21,7 @@ from mkdocs.plugins import get_plugin_logger
 from mkdocs.structure.files import File, Files
 
 _CACHE = CACHE / "tutorials"
+_STYLE = Path(__file__).with_name("matplotlibrc")
 _PICTURES = {"image/png": "png", "image/gif": "gif", "image/svg+xml": "svg"}
 _log = get_plugin_logger("tutorials")
 
@@ -37,7 +38,7 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 def _made(script: Path) -> dict[str, bytes]:
     """The page and the pictures of a script, by file name: kept ones, or by running it."""
     folder = _CACHE / script.stem
-    key = digest(script, Path(__file__))
+    key = digest(script, Path(__file__), _STYLE)
     kept = folder / "key"
     if kept.exists() and kept.read_text() == key:
         return {path.name: path.read_bytes() for path in folder.iterdir() if path != kept}
@@ -71,7 +72,7 @@ def _execute(script: Path, notebook: Any) -> None:
         coalesce_streams=True,
     )
     try:
-        client.execute()
+        client.execute(env={**os.environ, "MATPLOTLIBRC": str(_STYLE)})
     except CellExecutionError as error:
         number, cell = next(
             (number, cell)
