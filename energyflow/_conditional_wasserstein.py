@@ -53,7 +53,7 @@ def conditional_wasserstein_distance(
     x, z : arrays (N, d) and (M, d)
         Points, in any unit of length.
     y_x, y_z : arrays (N, n) and (M, n), or None
-        The condition of each; not needed with groups, or where beta is 0.
+        The condition of each; not needed with groups alone, or where beta is 0.
     a, b : arrays (N,) and (M,), optional
         Weights, non-negative and with sum one; uniform when not given.
     p : float
@@ -63,7 +63,8 @@ def conditional_wasserstein_distance(
         Infinity, the exact distance, is for discrete conditions: each must have the same mass on
         both sides. Conditions from a continuous distribution need a finite one.
     groups : pair of integer arrays (N,) and (M,), optional
-        Points of the same number have the same condition; in place of beta.
+        Plans stay between points of the same number; in place of conditions, or of those among
+        several that are discrete: a finite beta weighs y_x and y_z inside the groups.
     method : "exact" or "sinkhorn"
         The best plan, or the best with entropy; the value is the cost of that plan.
     regularization : float, optional
@@ -105,7 +106,7 @@ def conditional_wasserstein_distance(
     Chemseddine, Hagemann, Steidl, Wald, "Conditional Wasserstein Distances with Applications in
     Bayesian OT Flow Matching", JMLR 26, 2025, Sections 3 and 4.
     """
-    transport = transport_of(p, beta, groups, method, regularization)
+    transport = transport_of(p, beta, method, regularization)
     for name, points in (("x", x), ("z", z)):
         check_points(name, points)
         if points.ndim != 2:
@@ -113,10 +114,10 @@ def conditional_wasserstein_distance(
     check_together("x", x, "z", z)
     if x.shape[1] != z.shape[1]:
         raise ValueError(f"x and z must have the same dimension, got {x.shape[1]} and {z.shape[1]}")
-    check_conditions(x, y_x, z, y_z, needed=groups is None and transport.beta > 0)
+    check_conditions(x, y_x, z, y_z, transport.beta, grouped=groups is not None)
     labels = None if groups is None else checked_groups(groups, x, z)
     weights = host_weights("a", a, "x", x), host_weights("b", b, "z", z)
-    apart = None if labels is not None or transport.beta in (0, math.inf) else (y_x, y_z)
+    apart = None if transport.beta in (0, math.inf) else (y_x, y_z)
     plans: list[Plan] = []
 
     def compute(x: Array, z: Array, wrt: tuple[str, ...]) -> tuple[Array, Array | None, Any]:

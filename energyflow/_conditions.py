@@ -32,9 +32,7 @@ from ._transport import (
 METHODS = ("exact", "sinkhorn")
 
 
-def transport_of(
-    p: Any, beta: Any, groups: Any, method: Any, regularization: Any, mass: Any = 1.0
-) -> Transport:
+def transport_of(p: Any, beta: Any, method: Any, regularization: Any, mass: Any = 1.0) -> Transport:
     """The options, checked."""
     power, factor, share = (
         check_number("p", p),
@@ -45,8 +43,6 @@ def transport_of(
         raise ValueError(f"p must be at least 1 and finite, got {power:g}")
     if not factor >= 0:
         raise ValueError(f"beta must not be negative, got {factor:g}")
-    if groups is not None and factor < math.inf:
-        raise ValueError("beta must be left out where groups are given: plans stay inside them")
     entropic = check_choice("method", method, METHODS) == "sinkhorn"
     if regularization is not None:
         regularization = check_number("regularization", regularization)
@@ -74,19 +70,22 @@ def found(
         labels = same_conditions(host(wide(y_x)), host(wide(y_z)))
     if labels is None:
         return transport.plan(x, y_x, z, y_z, a, b)
+    if transport.beta == math.inf:  # groups alone say what is equal
+        y_x = y_z = None
 
     def inside(rows: Places, columns: Places, a: Floats, b: Floats) -> Plan:
-        points = _taken(x, rows), None, _taken(z, columns), None
+        points = _taken(x, rows), _taken(y_x, rows), _taken(z, columns), _taken(y_z, columns)
         return transport.plan(*points, a, b)
 
     return in_groups(inside, labels, a, b)
 
 
 def check_conditions(
-    x: Array, y_x: Array | None, z: Array, y_z: Array | None, *, needed: bool
+    x: Array, y_x: Array | None, z: Array, y_z: Array | None, beta: float, *, grouped: bool
 ) -> None:
     """Conditions of points: one row for each, of one dimension; points and conditions finite."""
     given = {"x": x, "z": z}
+    needed = beta > 0 if not grouped else 0 < beta < math.inf
     for name, condition, points in (("y_x", y_x, "x"), ("y_z", y_z, "z")):
         if condition is None:
             if needed:
@@ -140,5 +139,7 @@ def host_weights(name: str, weights: Array | None, points_name: str, points: Arr
     return np.array(np.broadcast_to(numbers / numbers.sum(axis=-1, keepdims=True), size))
 
 
-def _taken(points: Array, places: Places) -> Array:
+def _taken(points: Array | None, places: Places) -> Array | None:
+    if points is None:
+        return None
     return namespace(points).take(points, like(places, points), axis=0)

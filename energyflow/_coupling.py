@@ -111,14 +111,15 @@ def conditional_coupling(
               \big( |x_i - z_j|^p + |\beta (y_i - y'_j)|^p \big)
 
     over plans with the weights of both sets; for :math:`\beta = \infty`, and with groups, over
-    plans that stay inside a condition.
+    plans that stay inside a condition or group.
 
     Parameters
     ----------
     x, z : arrays (..., N, d) and (..., M, d)
         Points, with the same leading batch dimensions.
     y_x, y_z : arrays (..., N, n) and (..., M, n), or None
-        The condition of each; not needed with groups, or where beta is 0.
+        The condition of each; not needed with groups alone, or where beta is 0. Several
+        continuous conditions are several columns.
     a, b : arrays (N,) and (M,) or with the batch dimensions, optional
         Weights, non-negative and with sum one; uniform when not given.
     p : float
@@ -127,7 +128,8 @@ def conditional_coupling(
         Factor of the conditions before distances are taken, in units of x over units of y: 0 is
         plain transport, infinity only goes between equal conditions.
     groups : pair of integer arrays (N,) and (M,), optional
-        Points of the same number have the same condition; in place of beta.
+        Plans stay between points of the same number; in place of conditions, or of those among
+        several that are discrete: a finite beta weighs y_x and y_z inside the groups.
     method : "exact" or "sinkhorn"
         Without entropy, on the host; or with, where the arrays are, at most 1000 iterations and
         then rounded so that the weights are met.
@@ -164,7 +166,7 @@ def conditional_coupling(
     Chemseddine, Hagemann, Steidl, Wald, "Conditional Wasserstein Distances with Applications in
     Bayesian OT Flow Matching", JMLR 26, 2025, Section 4.
     """
-    transport = transport_of(p, beta, groups, method, regularization, mass)
+    transport = transport_of(p, beta, method, regularization, mass)
     for name, points in (("x", x), ("z", z)):
         check_points(name, points)
     check_together("x", x, "z", z)
@@ -174,7 +176,7 @@ def conditional_coupling(
             "x and z must have the same dimension and batch dimensions, "
             f"got shapes {shape(x)} and {shape(z)}"
         )
-    check_conditions(x, y_x, z, y_z, needed=groups is None and transport.beta > 0)
+    check_conditions(x, y_x, z, y_z, transport.beta, grouped=groups is not None)
     labels = None if groups is None else checked_groups(groups, x, z)
     dtype, xp = working_dtype(x, z), namespace(x)
     left, right = host_weights("a", a, "x", x), host_weights("b", b, "z", z)

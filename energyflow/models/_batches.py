@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .._coupling import conditional_coupling
+from ._ahead import Ahead
 from ._flow_matching_settings import FlowMatchingSettings
 from ._random import generator
+
+_MOST_THREADS = 4
+Places = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -24,10 +31,27 @@ class Batch:
     shown: Tensor | None  # (B,), where conditions may be hidden
 
 
+@dataclass(frozen=True)
+class _Drawn:
+    """What is drawn together for some steps, on the host: a row for each step."""
+
+    noise: NDArray[np.float32]  # (S, B, *shape)
+    data: Places  # (S, B), of the data
+    condition: Places  # (S, B), of the data whose conditions are on the way
+    time: NDArray[np.float32]  # (S, B)
+    shown: NDArray[np.float32] | None  # (S, B)
+
+
 class Batches:
     """A batch for each step, a function of the step and the settings alone.
 
-    labels : whether conditions are unit vectors, which couplings must keep exactly.
+    data : points (N, *shape) on the host.
+    condition : of each (N, *), as networks see it.
+    groups : whole numbers (N,), the classes that couplings must keep exactly.
+    kept : the continuous conditions (N, m), which couplings weigh by beta.
+
+    A coupling larger than a batch is of as many whole batches as it holds, and serves that many
+    steps. Couplings are found by threads in the background while networks are trained.
     """
 
     def __init__(
@@ -36,55 +60,76 @@ class Batches:
         condition: Tensor | None,
         options: FlowMatchingSettings,
         *,
-        labels: bool,
+        groups: Tensor | None = None,
+        kept: Tensor | None = None,
         device: torch.device,
     ) -> None:
+        self._flat = data.flatten(1).numpy()
+        self._groups = None if groups is None else groups.numpy()
+        self._kept = None if kept is None else kept.numpy()
         self._data = data.to(device)
         self._condition = None if condition is None else condition.to(device)
         self._options = options
-        self._labels = labels
         self._device = device
+        couples = options.coupling != "none"
+        self._together = max(1, options.coupling_size // options.batch_size) if couples else 1
+        self._ahead = Ahead(self._draw, min(torch.get_num_threads() // 2, _MOST_THREADS))
+        self._last: tuple[int, _Drawn] | None = None
+
+    def until(self, last: int) -> AbstractContextManager[None]:
+        """Couple in the background while inside, up to the batch of the step before `last`."""
+        return self._ahead.until(math.ceil(last / self._together))
 
     def __call__(self, step: int) -> Batch:
         """The batch of a step."""
-        options, n = self._options, self._options.batch_size
-        rng = generator(options.seed, "batch", step=step)
-        places = torch.from_numpy(rng.integers(len(self._data), size=n)).to(self._device)
-        data = self._data[places]
-        condition = None if self._condition is None else self._condition[places]
-        noise = self._tensor(rng.standard_normal(data.shape, np.float32))
-        time = self._tensor((np.arange(n) + rng.random(n)) / n)
+        number, row = divmod(step, self._together)
+        if self._last is None or self._last[0] != number:
+            self._last = number, self._ahead(number)
+        drawn = self._last[1]
+        condition = shown = None
+        if self._condition is not None:
+            condition = self._condition[self._tensor(drawn.condition[row])]
+        if drawn.shown is not None:
+            shown = self._tensor(drawn.shown[row])
+        data = self._data[self._tensor(drawn.data[row])]
+        return Batch(
+            self._tensor(drawn.noise[row]), data, condition, self._tensor(drawn.time[row]), shown
+        )
+
+    def _draw(self, number: int) -> _Drawn:
+        """All that is random in the steps that share a coupling."""
+        options, shape = self._options, (self._together, self._options.batch_size)
+        n = math.prod(shape)
+        rng = generator(options.seed, "batch", step=number)
+        places = rng.integers(len(self._flat), size=n)
+        noise = rng.standard_normal((n, *self._data.shape[1:]), np.float32)
+        time = (np.arange(shape[1]) + rng.random(shape)) / shape[1]
         shown = None
-        if condition is not None and options.condition_dropout:
-            shown = self._tensor(rng.random(n) >= options.condition_dropout)
+        if self._condition is not None and options.condition_dropout:
+            shown = (rng.random(shape) >= options.condition_dropout).astype(np.float32)
+        given = places
         if options.coupling != "none":
             # noise keeps its order, and so what is random in the order of the data stays so
-            parts = [
-                first + self._goes_to(noise[part], data[part], condition, part)
-                for first in range(0, n, options.coupling_size)
-                for part in [slice(first, first + options.coupling_size)]
-            ]
-            goes_to = torch.cat(parts)
-            data = data[goes_to]
-            if condition is not None and options.coupling == "ot":
-                condition = condition[goes_to]
-        return Batch(noise, data, condition, time, shown)
+            size = min(options.coupling_size, n)
+            parts = [slice(first, first + size) for first in range(0, n, size)]
+            places = np.concatenate([self._coupled(noise[p], places[p]) for p in parts])
+            given = places if options.coupling == "ot" else given
+        return _Drawn(
+            noise.reshape(*shape, *noise.shape[1:]), places.reshape(shape), given.reshape(shape),
+            time.astype(np.float32), shown,
+        )  # fmt: skip
 
-    def _goes_to(
-        self, noise: Tensor, data: Tensor, condition: Tensor | None, part: slice
-    ) -> Tensor:
-        """For each noise, the place of the data that it is coupled with."""
-        x, z = noise.flatten(1), data.flatten(1)
-        if condition is None or self._options.coupling == "ot":
+    def _coupled(self, noise: NDArray[np.float32], places: Places) -> Places:
+        """The places of the data, in the order of the noise that each is coupled with."""
+        x, z = noise.reshape(len(noise), -1), self._flat[places]
+        if self._options.coupling == "ot" or (self._groups is None and self._kept is None):
             coupling = conditional_coupling(x, None, z, None, beta=0)
-        elif self._labels:
-            classes = condition[part].argmax(1)
-            coupling = conditional_coupling(x, None, z, None, groups=(classes, classes))
         else:
-            y = condition[part].flatten(1)
-            coupling = conditional_coupling(x, y, z, y, beta=self._options.beta)
-        places: Tensor = coupling.columns
-        return places
+            y = None if self._kept is None else self._kept[places]
+            classes = None if self._groups is None else (self._groups[places],) * 2
+            beta = math.inf if y is None else self._options.beta
+            coupling = conditional_coupling(x, y, z, y, beta=beta, groups=classes)
+        return np.asarray(places[coupling.columns])
 
-    def _tensor(self, numbers: np.ndarray) -> Tensor:
-        return torch.from_numpy(numbers.astype(np.float32, copy=False)).to(self._device)
+    def _tensor(self, numbers: NDArray[np.float32] | Places) -> Tensor:
+        return torch.from_numpy(numbers).to(self._device)

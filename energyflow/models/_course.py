@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -32,6 +33,8 @@ class Stage:
         For the log.
     divisible : bool
         Whether a budget may end the stage before its last step.
+    during : context manager
+        Entered while the stage is trained, and left whatever ends that.
     """
 
     network: nn.Module
@@ -40,6 +43,7 @@ class Stage:
     learning_rate: Callable[[int], float]
     numbers: dict[str, float] = field(default_factory=dict)
     divisible: bool = False
+    during: AbstractContextManager[object] = field(default_factory=nullcontext)
 
 
 class Course(Protocol):

@@ -185,6 +185,12 @@ class Conditions:
             )
         return ((_wide(_finite("condition", tensor)) - self.mean) / self.scale).float()
 
+    def split(self, encoded: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Encoded conditions (n, *) as classes (n,) and as continuous numbers (n, m)."""
+        if self.kind == "labels":
+            return encoded.argmax(1), None
+        return None, encoded.flatten(1)
+
     def _places(self, labels: Tensor) -> Tensor:
         """Where the labels stand among the classes."""
         count = self.shape[0]

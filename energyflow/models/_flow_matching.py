@@ -172,12 +172,10 @@ class FlowMatching(Model[FlowMatchingSettings]):
 
     def _course(self, data: Pair, judge: Judge) -> Rounds:
         assert self._scaling is not None
-        batches = Batches(
-            *data,
-            self.settings,
-            labels=self._conditions is not None and self._conditions.kind == "labels",
-            device=self.device,
-        )
+        groups = kept = None
+        if self._conditions is not None and data[1] is not None:
+            groups, kept = self._conditions.split(data[1])
+        batches = Batches(*data, self.settings, groups=groups, kept=kept, device=self.device)
 
         def loss(network: nn.Module, step: int) -> Tensor:
             batch = batches(step)
@@ -200,6 +198,7 @@ class FlowMatching(Model[FlowMatchingSettings]):
             description=self._description(),
             scaling=self._scaling,
             picture=lambda path, samples: self._picture(path, samples, data[0]),
+            during=batches.until,
         )
 
     def _take(self, networks: dict[int, Tensors], origin: str) -> None:

@@ -30,7 +30,9 @@ class FlowMatchingSettings(ModelSettings):
         standardised conditions. Less makes ways straighter, for samples in two or three steps,
         and blurs conditions. Labels are always kept exactly.
     coupling_size : int
-        How many are coupled at once; a larger batch is coupled in parts.
+        How many are coupled at once. A larger batch is coupled in parts; of smaller batches as
+        many as fit are coupled together. Larger couplings make ways straighter, and cost more
+        than in proportion: see the Notes of `FlowMatching`.
     n_steps : int
         Steps of the optimiser.
     n_rounds : int

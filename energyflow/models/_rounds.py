@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ class Rounds:
     loss : `loss(network, step)`, the step counted from the first round on, and a function of these
     two alone. drawing : `drawing(network)` gives a function that draws samples. picture : draws
     samples, in the units of the networks, into a file. kept : tensors that samples need besides the
-    network, with names that begin with "data.".
+    network, with names that begin with "data.". during : `during(last)` is entered while a round is
+    trained up to the step before `last`.
     """
 
     columns = ("distance",)
@@ -42,6 +44,7 @@ class Rounds:
         scaling: Scaling,
         picture: Callable[[Path, Tensor], object],
         kept: Mapping[str, Tensor] | None = None,
+        during: Callable[[int], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self.options = options
         self.settings = description
@@ -53,6 +56,7 @@ class Rounds:
         self._judge = judge
         self._kept = scaling.tensors() | dict(kept or {})
         self._picture = picture
+        self._during = during
         self._found: list[Tensors] = []  # the network after each round
         self._draw: Draw | None = None
 
@@ -67,6 +71,7 @@ class Rounds:
                 (first + step) / self._n_steps
             ),
             divisible=True,
+            during=self._during(last),
         )
 
     def finish(self, stage: int, network: nn.Module) -> dict[str, float]:

@@ -236,21 +236,22 @@ class _Run:
             record, tensors = found
             self.step, self.before = record.step, record.seconds - (self.seconds - self.before)
             training.restore(tensors, record.inside or 0)
-        while training.step < stage.n_steps:
-            if stage.divisible and not trainer.budget.allows(self.seconds, self.step, 0, 1):
-                break
-            training.advance()
-            self.step += 1
-            if training.step % trainer.log_every == 0 or training.step == stage.n_steps:
-                loss = training.mean_loss()
-                if not math.isfinite(loss):
-                    raise TrainingDiverged(number, training.step)
-                self._note(number, loss=loss)
-                report(network=training.step, loss=loss)
-            every = trainer.checkpoint_every
-            if folder is not None and every and training.step % every == 0:
-                record = Record(number, self.step, self.seconds, training.step, {})
-                folder.write_inside(record, training.tensors())
+        with stage.during:
+            while training.step < stage.n_steps:
+                if stage.divisible and not trainer.budget.allows(self.seconds, self.step, 0, 1):
+                    break
+                training.advance()
+                self.step += 1
+                if training.step % trainer.log_every == 0 or training.step == stage.n_steps:
+                    loss = training.mean_loss()
+                    if not math.isfinite(loss):
+                        raise TrainingDiverged(number, training.step)
+                    self._note(number, loss=loss)
+                    report(network=training.step, loss=loss)
+                every = trainer.checkpoint_every
+                if folder is not None and every and training.step % every == 0:
+                    record = Record(number, self.step, self.seconds, training.step, {})
+                    folder.write_inside(record, training.tensors())
         return training
 
     def _finish(self, number: int, training: _Training, report: Report) -> None:

@@ -86,6 +86,26 @@ def test_groups_are_the_mean_over_conditions(seed: int, p: float) -> None:
     assert float(grouped) == pytest.approx(expected, rel=1e-9)
 
 
+@given(st.integers(0, 10**6), st.sampled_from([1.0, 2.0]), st.floats(0.1, 10))
+def test_groups_beside_other_conditions(seed: int, p: float, beta: float) -> None:
+    """A discrete condition in groups, a continuous one by beta: the mean over groups."""
+    rng = np.random.default_rng(seed)
+    x, z = rng.normal(size=(2, 12, 2))
+    y_x, y_z = rng.normal(size=(2, 12, 1))
+    groups = tuple(rng.permutation(np.repeat(np.arange(3), 4)) for _ in range(2))
+    found, coupling = distance(x, y_x, z, y_z, p=p, beta=beta, groups=groups, return_coupling=True)
+    assert (groups[0][coupling.rows] == groups[1][coupling.columns]).all()
+    parts = [
+        float(distance(x[i], y_x[i], z[j], y_z[j], p=p, beta=beta)) ** p
+        for k in range(3)
+        for i, j in [(groups[0] == k, groups[1] == k)]
+    ]
+    assert float(found) == pytest.approx(np.mean(parts) ** (1 / p), rel=1e-9)
+    rows, columns = ef.conditional_coupling(x, y_x, z, y_z, p=p, beta=beta, groups=groups)
+    np.testing.assert_array_equal(rows, coupling.rows)
+    np.testing.assert_array_equal(columns, coupling.columns)
+
+
 @given(st.integers(0, 10**6))
 def test_beta_leads_from_plain_to_conditional(seed: int) -> None:
     x, y_x, z, y_z = clouds(seed)
@@ -300,7 +320,11 @@ def test_a_geodesic_has_constant_speed() -> None:
         ({"regularization": 1.0}, ValueError, "is for method 'sinkhorn'"),
         ({"groups": np.zeros(12, int)}, TypeError, "groups must be a pair"),
         ({"groups": (np.zeros(12, int), np.zeros(11, int))}, ValueError, r"integers \(12,\) for z"),
-        ({"groups": (np.zeros(12, int),) * 2, "beta": 1.0}, ValueError, "beta must be left out"),
+        (
+            {"groups": (np.zeros(12, int),) * 2, "beta": 1.0, "y_x": None},
+            ValueError,
+            "y_x must be given",
+        ),
         ({"groups": (np.zeros(12, int), np.ones(12, int))}, ValueError, "got 1 and 0 for group 0"),
         ({"y_x": None}, ValueError, "y_x must be given"),
         ({"y_x": np.zeros((11, 1))}, ValueError, "y_x must have one row for each point of x"),
