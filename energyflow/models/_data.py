@@ -133,57 +133,62 @@ class Conditions:
     classes: tuple[int, ...] | None = None
 
     @classmethod
-    def of(cls, condition: Any, count: int) -> tuple[Conditions, Tensor]:
+    def of(cls, condition: Any, count: int, name: str = "condition") -> tuple[Conditions, Tensor]:
         """Read the conditions of `count` points; give them encoded as well."""
-        tensor = _tensor("condition", condition)
+        tensor = _tensor(name, condition)
         if tensor.shape[:1] != (count,):
             raise ValueError(
-                f"condition must have one entry for each of the {count} points, "
+                f"{name} must have one entry for each of the {count} points, "
                 f"got shape {tuple(tensor.shape)}"
             )
         if not tensor.is_floating_point():
             if tensor.ndim != 1 or tensor.min() < 0 or tensor.max() > 9999:
                 raise ValueError(
-                    "condition of integers must be labels (n,) from 0 to 9999, "
+                    f"{name} of integers must be labels (n,) from 0 to 9999, "
                     f"got shape {tuple(tensor.shape)}"
                 )
             classes = tuple(np.unique(tensor.numpy()).tolist())
             gaps = classes != tuple(range(len(classes)))
             found = cls("labels", (len(classes),), classes=classes if gaps else None)
         elif tensor.ndim in (2, 4):
-            wide = _finite("condition", tensor).double()
+            wide = _finite(name, tensor).double()
             mean = float(wide.mean())
             scale = float((wide - mean).square().mean().sqrt()) or 1.0
             if not math.isfinite(scale):
-                raise ValueError(f"condition must be smaller, got {float(wide.abs().max()):.2g}")
+                raise ValueError(f"{name} must be smaller, got {float(wide.abs().max()):.2g}")
             kind: Kind = "vectors" if tensor.ndim == 2 else "maps"
             found = cls(kind, tuple(tensor.shape[1:]), mean, scale)
         else:
             raise ValueError(
-                "condition must be labels (n,), vectors (n, m) or maps (n, C, H, W), "
+                f"{name} must be labels (n,), vectors (n, m) or maps (n, C, H, W), "
                 f"got shape {tuple(tensor.shape)}"
             )
-        return found, found.encode(tensor, count)
+        return found, found.encode(tensor, count, name)
 
-    def encode(self, condition: Any, count: int) -> Tensor:
+    @property
+    def described(self) -> str:
+        """What was learned, in messages."""
+        return self.kind
+
+    def encode(self, condition: Any, count: int, name: str = "condition") -> Tensor:
         """Conditions of `count` points as networks see them; a single one is repeated."""
-        tensor = _tensor("condition", condition)
+        tensor = _tensor(name, condition)
         single = 0 if self.kind == "labels" else len(self.shape)
         if tensor.ndim == single:
             tensor = tensor.expand(count, *tensor.shape)
         if self.kind == "labels":
             if tensor.is_floating_point() or tuple(tensor.shape) != (count,):
                 raise ValueError(
-                    f"condition must be a label or {count} labels, "
+                    f"{name} must be a label or {count} labels, "
                     f"got {tensor.dtype} of shape {tuple(tensor.shape)}"
                 )
-            return functional.one_hot(self._places(tensor), self.shape[0]).float()
+            return functional.one_hot(self._places(tensor, name), self.shape[0]).float()
         if tuple(tensor.shape) != (count, *self.shape):
             raise ValueError(
-                f"condition must have shape {self.shape} or {(count, *self.shape)}, "
+                f"{name} must have shape {self.shape} or {(count, *self.shape)}, "
                 f"got {tuple(tensor.shape)}"
             )
-        return ((_wide(_finite("condition", tensor)) - self.mean) / self.scale).float()
+        return ((_wide(_finite(name, tensor)) - self.mean) / self.scale).float()
 
     def split(self, encoded: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Encoded conditions (n, *) as classes (n,) and as continuous numbers (n, m)."""
@@ -191,7 +196,7 @@ class Conditions:
             return encoded.argmax(1), None
         return None, encoded.flatten(1)
 
-    def _places(self, labels: Tensor) -> Tensor:
+    def _places(self, labels: Tensor, name: str) -> Tensor:
         """Where the labels stand among the classes."""
         count = self.shape[0]
         known = torch.arange(count) if self.classes is None else torch.tensor(self.classes)
@@ -199,12 +204,25 @@ class Conditions:
         strange = labels[known[places] != labels]
         if len(strange):
             told = f"from 0 to {count - 1}" if self.classes is None else f"among {self.classes}"
-            raise ValueError(f"condition must be labels {told}, got {int(strange[0])}")
+            raise ValueError(f"{name} must be labels {told}, got {int(strange[0])}")
         return places
 
     def weight(self, asked: float | str) -> float | str:
         """The factor of the encoded conditions in the flow."""
         return _LABEL_WEIGHT if asked == "auto" and self.kind == "labels" else asked
+
+    def as_json(self) -> dict[str, Any]:
+        """For settings.json."""
+        known = {name: value for name, value in vars(self).items() if value is not None}
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in known.items()}
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Conditions:
+        """What `as_json` gave."""
+        listed: dict[str, Any] = {
+            name: tuple(v) if isinstance(v, list) else v for name, v in found.items()
+        }
+        return cls(**listed)
 
 
 def fingerprint(*tensors: Tensor | None) -> str:

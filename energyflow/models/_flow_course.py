@@ -18,10 +18,11 @@ from .._flow_result import FlowResult
 from .._flows import ParticleFlow
 from ._chain import Chain
 from ._course import Report, Stage
-from ._data import Conditions, Scaling
+from ._data import Scaling
 from ._judge import Judge, even, flat_array, resized
 from ._random import generator, seeded_layers, source
 from ._settings import Block, FlowSettings
+from ._several import AnyConditions
 from ._tensors import Tensors, load_weights, prefixed, without_prefix
 
 
@@ -44,7 +45,7 @@ class FlowCourse:
         *,
         description: Mapping[str, Any],
         scaling: Scaling,
-        conditions: Conditions | None,
+        conditions: AnyConditions | None,
         picture: Callable[[Path, Tensor], object],
     ) -> None:
         self.chain = chain

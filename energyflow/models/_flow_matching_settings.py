@@ -8,7 +8,7 @@ from typing import Literal
 
 from .._checks import check_choice, check_count
 from ._model_settings import ModelSettings
-from ._networks import MLP
+from ._networks import MLP, UNet
 from ._presets import Preset
 
 COUPLINGS = ("none", "ot", "conditional-ot")
@@ -86,4 +86,13 @@ MATCHING_PRESETS: dict[str, Preset] = {
         True,
         "samples of a distribution in a few dimensions",
     ),
-}
+    "cifar10": Preset(
+        FlowMatchingSettings(
+            batch_size=100, coupling_size=500, n_steps=250_500, n_rounds=50, learning_rate=2e-4,
+            learning_rate_decay="constant", ema=0.9999, clip=1.0,
+            architecture=UNet(channels=256, multipliers=(1, 2, 2, 2)),
+        ),
+        False,
+        "settings of Chemseddine et al. (JMLR 2025) with a network of ours; not yet run",
+    ),
+}  # fmt: skip

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from .._distances import sliced_energy_distance
-from ._data import Conditions
 from ._random import generator
+from ._several import AnyConditions
 
 _JUDGED = 2000  # samples whose distance to the data is measured
 _SLICES = 256
@@ -33,7 +33,7 @@ class Judge:
         self,
         points: Tensor,
         condition: Tensor | None,
-        conditions: Conditions | None,
+        conditions: AnyConditions | None,
         *,
         weight: float | str,
         seed: int,

@@ -20,13 +20,14 @@ from .. import _pictures
 from .._checks import check_choice, check_count
 from .._random import HostSource, Rng, as_source
 from ._course import Course
-from ._data import Conditions, Scaling, as_points, fingerprint, given_back, mean_distance
+from ._data import Scaling, as_points, fingerprint, given_back, mean_distance
 from ._grid import save_grid
 from ._judge import Judge
 from ._model_settings import ModelSettings
 from ._presets import Preset
 from ._random import seeded_layers
 from ._run_folder import RunFolder
+from ._several import AnyConditions, read_conditions, revived
 from ._tensors import Tensors, load_weights, without_prefix
 from ._trainer import Trainer
 
@@ -84,7 +85,7 @@ class Model(ABC, Generic[S]):
         self._network = network
         self._described: dict[str, Any] = {}
         self._scaling: Scaling | None = None
-        self._conditions: Conditions | None = None
+        self._conditions: AnyConditions | None = None
         self._weights: Tensors = {}
 
     # -- what each model adds
@@ -129,8 +130,9 @@ class Model(ABC, Generic[S]):
         ----------
         data : array (n, d) or (n, C, H, W)
             NumPy array or tensor of real floating numbers.
-        condition : array, optional
-            Integer labels (n,), vectors (n, m) or images (n, C', H', W').
+        condition : array or dict of arrays, optional
+            Integer labels (n,), vectors (n, m) or images (n, C', H', W'); or several by their
+            names, labels and vectors: ``{"class": labels, "age": ages[:, None]}``.
         held_out, held_out_condition : arrays, optional
             What samples are compared with after each stage; the data themselves when not given.
         out : path, optional
@@ -162,7 +164,7 @@ class Model(ABC, Generic[S]):
         points = as_points("data", data)
         conditions, encoded = None, None
         if condition is not None:
-            conditions, encoded = Conditions.of(condition, len(points))
+            conditions, encoded = read_conditions(condition, len(points))
         scaling = Scaling.standard(points) if self._standardised else Scaling.of(points)
         scaled = scaling.apply(points)
         self._scaling, self._conditions = scaling, conditions
@@ -170,7 +172,7 @@ class Model(ABC, Generic[S]):
         self._described = {
             "shape": list(points.shape[1:]),
             "library": "torch" if library_of(data) == "torch" else "numpy",
-            "condition": _described(conditions),
+            "condition": None if conditions is None else conditions.as_json(),
             "spread": mean_distance(scaled),
             "given_network": self._network is not None,
             "data": name,
@@ -199,7 +201,7 @@ class Model(ABC, Generic[S]):
             How many.
         condition : optional
             For a model with conditions: one for all samples (a label, a vector, an image), or an
-            array of n.
+            array of n; where there are several, a dict with such an entry for each.
         rng : int, numpy.random.Generator or None
             Where the noise comes from.
 
@@ -264,7 +266,7 @@ class Model(ABC, Generic[S]):
             settings = kind.from_json(found)
             described = {name: found[name] for name in _DESCRIPTION}
             kinds = described["condition"]
-            conditions = None if kinds is None else Conditions(**_shaped(kinds))
+            conditions = None if kinds is None else revived(kinds)
             described["shape"] = [check_count("shape", k) for k in described["shape"]]
             described["spread"] = float(described["spread"])
         except (KeyError, TypeError, ValueError) as error:
@@ -319,7 +321,7 @@ class Model(ABC, Generic[S]):
             if condition is not None:
                 raise ValueError("condition must be left out: the model was trained without")
         elif condition is None:
-            raise ValueError(f"condition must be given: {self._conditions.kind} were learned")
+            raise ValueError(f"condition must be given: {self._conditions.described} were learned")
         else:
             encoded = self._conditions.encode(condition, n).to(self.device)
         found = as_source(rng)
@@ -369,17 +371,3 @@ class Model(ABC, Generic[S]):
         elif tuple(samples.shape[1:]) == (2,) and find_spec("matplotlib") is not None:
             drawn, wanted = map(self._scaling.undo, (samples.cpu(), data[:2000]))
             _pictures.save_scatter(path, drawn.numpy(), wanted.numpy())
-
-
-def _described(conditions: Conditions | None) -> dict[str, Any] | None:
-    if conditions is None:
-        return None
-    found = {**vars(conditions), "shape": list(conditions.shape)}
-    classes = found.pop("classes")
-    return found if classes is None else {**found, "classes": list(classes)}
-
-
-def _shaped(found: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: tuple(value) if isinstance(value, list) else value for name, value in found.items()
-    }

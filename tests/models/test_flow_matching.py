@@ -90,6 +90,49 @@ def test_image_conditions(tmp_path) -> None:
     assert model.sample(3, images[0, :, :2], rng=0).shape == (3, 1, 4, 4)
 
 
+@pytest.fixture(scope="module")
+def of_several() -> FlowMatching:
+    """Points near (10 label, 10 level), whatever order the names have."""
+    rng = np.random.default_rng(2)
+    labels, level = rng.integers(2, size=600), rng.normal(size=(600, 1)).astype(np.float32)
+    points = np.hstack([10 * labels[:, None], 10 * level]) + rng.normal(size=(600, 2))
+    given = {"class": labels, "level": level}
+    return fitted(points.astype(np.float32), given, n_steps=600, ema=0.98)
+
+
+def test_several_conditions_at_once(of_several, tmp_path) -> None:
+    samples = of_several.sample(400, {"level": np.array([0.7]), "class": 1}, rng=0)
+    assert samples.mean(0) == pytest.approx([10, 7], abs=1.5)
+    assert samples.std(0).max() < 4
+    each = {"class": np.array([0, 1, 1]), "level": np.zeros((3, 1), np.float32)}
+    assert of_several.sample(3, each, rng=0).shape == (3, 2)
+    of_several.save(tmp_path / "model")
+    again = load(tmp_path / "model").sample(3, each, rng=0)
+    np.testing.assert_array_equal(again, of_several.sample(3, each, rng=0))
+
+
+def test_bad_dicts_of_conditions(of_several) -> None:
+    points = np.zeros((4, 2), np.float32)
+    labels, maps = np.arange(4), np.zeros((4, 1, 2, 2))
+    for condition, error, message in (
+        ({}, ValueError, "at least one entry"),
+        ({1: labels}, TypeError, "names for keys, got 1"),
+        ({"a": labels, "b": maps}, ValueError, r'condition\["b"\] must be labels .* or vectors'),
+        ({"a": labels[:3]}, ValueError, r'condition\["a"\] must have one entry for each of the 4'),
+    ):
+        with pytest.raises(error, match=message):
+            fitted(points, condition)
+    for condition, error, message in (
+        (1, TypeError, "must be a dict of class, level, got int"),
+        ({"class": 1}, ValueError, "must have the entries class, level, got class"),
+        ({"class": 1, "level": 2}, ValueError, r'condition\["level"\] must have shape'),
+        ({"class": 7, "level": [1.0]}, ValueError, r'condition\["class"\] must be labels from 0'),
+        (None, ValueError, "must be given: class, level were learned"),
+    ):
+        with pytest.raises(error, match=message):
+            of_several.sample(1, condition)
+
+
 def test_posteriors_of_a_problem(tmp_path) -> None:
     from energyflow.inverse import Gaussian, Linear, PosteriorFlow
 

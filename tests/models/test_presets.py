@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
 import energyflow as ef
 from energyflow import datasets
-from energyflow.models import FlowGenerator
+from energyflow.models import FlowGenerator, FlowMatching, count_parameters
 
 SMALL = {"n_particles": 2000, "n_blocks": 2, "network_steps": 150, "n_projections": 16}
 
@@ -21,3 +24,30 @@ def test_toys_are_learned(toy: str) -> None:
     distances = [float(ef.energy_distance(cloud, data.test)) for cloud in clouds]
     assert distances[0] < 3 * distances[2]
     assert distances[0] < 0.5 * distances[1]
+
+
+def test_the_network_for_cifar_gives_images() -> None:
+    pytest.importorskip("diffusers", reason="diffusers is an extra")
+    form = FlowMatching.presets["cifar10"].settings.architecture
+    with torch.device("meta"):  # shapes without numbers
+        network = form.build((3, 32, 32), [(10,), (1,)])
+        found = network(torch.empty(2, 3, 32, 32), torch.empty(2, 10), torch.empty(2, 1))
+    assert found.shape == (2, 3, 32, 32)
+    assert 100e6 < count_parameters(network) < 150e6
+
+
+def test_the_preset_for_cifar_trains_at_a_small_size() -> None:
+    pytest.importorskip("diffusers", reason="diffusers is an extra")
+    pytest.importorskip("torchdiffeq", reason="torchdiffeq is an extra")
+    settings = FlowMatching.presets["cifar10"].settings
+    small = {
+        "batch_size": 2, "coupling_size": 10, "n_steps": 6, "n_rounds": 1, "sampling_steps": 1,
+        "architecture": replace(settings.architecture, channels=4),
+    }  # fmt: skip
+    rng = np.random.default_rng(0)
+    images, labels = rng.random((12, 3, 32, 32), np.float32), np.arange(12) % 3
+    model = FlowMatching(preset="cifar10", device="cpu", **small)
+    assert (model.settings.ema, model.settings.clip) == (0.9999, 1.0)
+    samples = model.fit(images, labels, progress=False).sample(2, 1, rng=0)
+    assert samples.shape == (2, 3, 32, 32)
+    assert np.isfinite(samples).all()
