@@ -7,7 +7,7 @@ BIN := .venv/bin
 export NO_MKDOCS_2_WARNING := 1
 INSTALL := $(BIN)/python -m pip install --quiet -c constraints.txt
 
-.PHONY: help demo test lint types floors docs serve bench gpu clean
+.PHONY: help demo test lint types floors docs serve site-test bench gpu clean
 .NOTPARALLEL:
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make floors  imports only go down a floor"
 	@echo "make docs    the documentation, into site/; EXECUTE=0 runs no tutorials"
 	@echo "make serve   the documentation at http://127.0.0.1:8000, built again when a file changes"
+	@echo "make site-test  links, code and commands of the built site, and every page in Chromium"
 	@echo "make bench   time and memory on the CPU beside other methods, into benchmarks/results/"
 	@echo "make gpu     check, then time, on a GPU with what is installed, into benchmarks/results/"
 	@echo "make clean   remove .venv and caches"
@@ -26,7 +27,7 @@ demo: .venv/.demo
 	$(BIN)/energyflow demo --out demo
 
 test: .venv/.test
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not site"
 
 lint: .venv/.lint
 	$(BIN)/ruff check .
@@ -43,6 +44,9 @@ docs: .venv/.docs
 
 serve: .venv/.docs
 	$(BIN)/mkdocs serve --dev-addr 127.0.0.1:8000
+
+site-test: .venv/.docs .venv/.test
+	$(BIN)/python -m pytest -n $(WORKERS) -m site tests/docs
 
 bench: .venv/.bench
 	$(BIN)/python -m benchmarks.run

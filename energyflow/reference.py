@@ -11,6 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from .kernels import Gauss, Kernel, Laplace, Linear, Matern, Riesz
 
+__all__ = [
+    "energy_distance", "energy_gradient", "flow_step", "kernel_sum", "sliced_energy_distance",
+    "sliced_energy_gradient", "slicing_constant",
+]  # fmt: skip
+
 Floats = NDArray[np.float64]
 
 

@@ -8,6 +8,8 @@ import html
 import re
 from importlib.metadata import files as files_of
 from pathlib import Path
+from unicodedata import normalize
+from xml.etree import ElementTree
 
 from fontTools import subset
 from math_core import LatexError, LatexToMathML
@@ -21,6 +23,7 @@ _FORMULA = re.compile(
     r"(?:\\\((?P<inline>.*?)\\\)|\\\[(?P<block>.*?)\\\])</(?P=tag)>",
     re.DOTALL,
 )
+_RELATIONS = set("=<>≤≥≈≠→←∈\u223c")
 _converter = LatexToMathML(fancy_error=False, annotation=False)
 _used = {"√"}  # drawn around what is inside it, and so in no text
 
@@ -36,10 +39,21 @@ def on_page_content(content: str, *, page: Page, config: MkDocsConfig, files: Fi
         except LatexError as error:
             raise PluginError(f"{page.file.src_uri}: the formula {tex!r}: {error}") from error
         _used.update(html.unescape(re.sub("<[^>]*>", "", made)))
-        tag, name = found["tag"], "formula"
-        return f'<{tag} class="{name}">{made}</{tag}>'
+        tag, formula = found["tag"], made if block else _breakable(made)
+        return f'<{tag} class="formula">{formula}</{tag}>'
 
     return _FORMULA.sub(mathml, content)
+
+
+def _breakable(formula: str) -> str:
+    """A formula in a line as several, so that the line can break after a relation."""
+    parts = [ElementTree.Element("math")]
+    named = re.compile(r"&(?!lt;|gt;|amp;)\w+;")  # entities that XML does not know
+    for element in ElementTree.fromstring(named.sub(lambda e: html.unescape(e[0]), formula)):
+        parts[-1].append(element)
+        if element.tag == "mo" and element.text in _RELATIONS:
+            parts.append(ElementTree.Element("math"))
+    return "<wbr>".join(ElementTree.tostring(part, "unicode") for part in parts if len(part))
 
 
 def on_post_build(*, config: MkDocsConfig) -> None:
@@ -47,7 +61,10 @@ def on_post_build(*, config: MkDocsConfig) -> None:
     options = subset.Options(flavor="woff", layout_features=["*"], notdef_outline=True)
     font = subset.load_font(_font(), options)
     subsetter = subset.Subsetter(options)
-    subsetter.populate(text="".join(sorted(_used)))
+    # browsers set single letters in italics, which are characters of their own
+    codes = (0x210E, *range(0x1D434, 0x1D468), *range(0x1D6E2, 0x1D71C))
+    italic = {chr(code) for code in codes if normalize("NFKC", chr(code)) in _used}
+    subsetter.populate(text="".join(sorted(_used | italic)))
     subsetter.subset(font)
     subset.save_font(font, Path(config.site_dir, "assets", "STIXTwoMath.woff"), options)
 

@@ -1,0 +1,42 @@
+"""Blocks of Python in the README and the documentation run, page by page.
+
+The blocks of a page run in order, in one namespace and in an empty folder. A block that is not run
+here (it trains for an hour, needs a GPU or a file) comes after a comment that says why,
+`<!-- not run: needs a GPU -->`, and must still compile.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+from _documentation import TEXTS, blocks, name
+
+PYTHON = [path for path in TEXTS if blocks(path, "python")]
+FORMATS = {"toml": tomllib.loads, "json": json.loads}
+
+
+@pytest.mark.site
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("path", PYTHON, ids=name)
+def test_blocks_of_python_run(path: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    for block in blocks(path, "python"):
+        padded = "\n" * block.line + block.code  # tracebacks show the line of the page
+        code = compile(padded, str(path), "exec")
+        if block.not_run is None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                exec(code, namespace)
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=name)
+def test_blocks_of_data_can_be_read(path: Path) -> None:
+    for block in blocks(path, *FORMATS):
+        FORMATS[block.language](block.code)
