@@ -1,7 +1,8 @@
 """Docstrings as the site shows them.
 
-They write formulas as reStructuredText does, where the site's Markdown wants dollars; and several
-arguments on one line, `x, y : arrays (N, d) and (M, d)`, which stay one entry with its text.
+They write formulas as reStructuredText does, where the site's Markdown wants dollars; lines typed
+at the prompt, which become a block; and several arguments on one line, `x, y : arrays (N, d) and
+(M, d)`, which stay one entry with its text.
 """
 
 import re
@@ -11,6 +12,7 @@ import griffe
 
 _BLOCK = re.compile(r"^(?P<indent> *)\.\. math::(?P<body>.*(?:\n(?P=indent) +\S.*)*)", re.MULTILINE)
 _INLINE = re.compile(r":math:`(?P<body>[^`]*)`")
+_SESSION = re.compile(r"^>>> .*\n(?:.+\n?)*", re.MULTILINE)
 _ENTRY = re.compile(r"^(?:[\w*]+(?:, [\w*]+)* : )?(?P<type>\S.*?)(?:, optional)?$", re.MULTILINE)
 
 
@@ -22,7 +24,7 @@ class Docstrings(griffe.Extension):
         if not obj.docstring:
             return
         text = _INLINE.sub(lambda found: f"${_joined(found['body'])}$", obj.docstring.value)
-        obj.docstring.value = _BLOCK.sub(_block, text)
+        obj.docstring.value = _SESSION.sub(_session, _BLOCK.sub(_block, text))
         written = {_squeezed(found["type"]): found["type"] for found in _ENTRY.finditer(text)}
         for section in obj.docstring.parsed:
             if section.kind.value in ("parameters", "attributes", "returns", "raises"):
@@ -48,9 +50,15 @@ def _block(found: re.Match[str]) -> str:
     return "\n".join(found["indent"] + line for line in ("$$", _joined(found["body"]), "$$"))
 
 
+def _session(found: re.Match[str]) -> str:
+    """Lines typed at the prompt, without what only doctest reads."""
+    lines = re.sub(r" *# doctest: .*", "", found[0]).rstrip()
+    return f"```pycon\n{lines}\n```\n"
+
+
 def _joined(text: str) -> str:
     return " ".join(text.split())
 
 
 def _squeezed(annotation: object) -> str:
-    return re.sub(r"[\s,]", "", str(annotation))
+    return re.sub(r"[\s,()]", "", str(annotation))

@@ -24,6 +24,8 @@ _FORMULA = re.compile(
     re.DOTALL,
 )
 _RELATIONS = set("=<>≤≥≈≠→←∈\u223c")
+_PRIMES = ("\u2032", "\u2033", "\u2034")
+_ENTITY = re.compile(r"&(?!lt;|gt;|amp;)\w+;")  # one that XML does not know
 _converter = LatexToMathML(fancy_error=False, annotation=False)
 _used = {"√"}  # drawn around what is inside it, and so in no text
 
@@ -39,21 +41,36 @@ def on_page_content(content: str, *, page: Page, config: MkDocsConfig, files: Fi
         except LatexError as error:
             raise PluginError(f"{page.file.src_uri}: the formula {tex!r}: {error}") from error
         _used.update(html.unescape(re.sub("<[^>]*>", "", made)))
-        tag, formula = found["tag"], made if block else _breakable(made)
-        return f'<{tag} class="formula">{formula}</{tag}>'
+        formula = ElementTree.fromstring(_ENTITY.sub(lambda named: html.unescape(named[0]), made))
+        for element in list(formula.iter()):
+            _set_prime(element)
+        parts = [formula] if block else _broken(formula)
+        made = "<wbr>".join(ElementTree.tostring(part, "unicode") for part in parts)
+        return f'<{found["tag"]} class="formula">{made}</{found["tag"]}>'
 
     return _FORMULA.sub(mathml, content)
 
 
-def _breakable(formula: str) -> str:
+def _set_prime(element: ElementTree.Element) -> None:
+    """A prime is drawn high already: as a superscript it would be small and far off."""
+    if element.tag in ("msup", "msubsup") and element[-1].text in _PRIMES:
+        base, prime = element[0], element[-1]
+        prime.attrib.update(lspace="0", rspace="0")
+        primed = ElementTree.Element("mrow")
+        primed.extend([base, prime])
+        element.remove(prime)
+        element[0] = primed
+        element.tag = "mrow" if element.tag == "msup" else "msub"
+
+
+def _broken(formula: ElementTree.Element) -> list[ElementTree.Element]:
     """A formula in a line as several, so that the line can break after a relation."""
     parts = [ElementTree.Element("math")]
-    named = re.compile(r"&(?!lt;|gt;|amp;)\w+;")  # entities that XML does not know
-    for element in ElementTree.fromstring(named.sub(lambda e: html.unescape(e[0]), formula)):
+    for element in formula:
         parts[-1].append(element)
         if element.tag == "mo" and element.text in _RELATIONS:
             parts.append(ElementTree.Element("math"))
-    return "<wbr>".join(ElementTree.tostring(part, "unicode") for part in parts if len(part))
+    return [part for part in parts if len(part)]
 
 
 def on_post_build(*, config: MkDocsConfig) -> None:
