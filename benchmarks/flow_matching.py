@@ -19,8 +19,9 @@ import torch
 import energyflow as ef
 from energyflow import _pictures
 
-from .flow_matching_plain import TITLE, beside_the_plain_loop, draw_course
+from .flow_matching_plain import OURS, PLAIN, beside_plain, draw_course, plain
 from .flow_matching_posteriors import Posteriors
+from .flow_matching_times import times
 from .rows import Row, command, read, shown, write
 
 METHODS: dict[str, dict[str, Any]] = {
@@ -121,7 +122,9 @@ EXPERIMENTS = {
     "longer": partial(posteriors, "mixture", 12_000),
     "sharp": partial(posteriors, "sharp", 3000),
     "betas": partial(betas, "mixture"),
-    "plain": beside_the_plain_loop,
+    "plain": plain,
+    "beside-plain": beside_plain,
+    "times": times,
 }
 
 
@@ -136,11 +139,11 @@ def main() -> None:
         write(path, "Conditional transport and flow matching", rows)
         for title in {row.experiment for row in rows}:
             same = [row for row in read(path) if row.experiment == title]
-            if title.endswith(": Euler"):
+            if title in (PLAIN, OURS):
+                draw_course(read(path), arguments.out / "flow_matching_plain.png")
+            elif title.endswith(": Euler"):
                 problem = title.partition(",")[0]
                 draw_steps(same, arguments.out / f"flow_matching_steps_{problem}.png")
-            elif title == TITLE:
-                draw_course(same, arguments.out / "flow_matching_plain.png")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from ._networks import suited
 from ._presets import Preset
 from ._rounds import Rounds
 from ._tensors import Tensors
-from ._velocity import Velocity, flowed, log_density
+from ._velocity import Velocity, error, flowed, log_density
 
 
 class FlowMatching(Model[FlowMatchingSettings]):
@@ -178,12 +178,7 @@ class FlowMatching(Model[FlowMatchingSettings]):
         batches = Batches(*data, self.settings, groups=groups, kept=kept, device=self.device)
 
         def loss(network: nn.Module, step: int) -> Tensor:
-            batch = batches(step)
-            time = batch.time.reshape(-1, *(1,) * (batch.data.ndim - 1))
-            here = batch.noise + time * (batch.data - batch.noise)
-            velocity = Velocity(network, hides=self._hides)
-            found = velocity(here, batch.condition, batch.time, batch.shown)
-            return (found - (batch.data - batch.noise)).square().mean()
+            return error(Velocity(network, hides=self._hides), batches(step))
 
         return Rounds(
             self._seeded(self._new_network),

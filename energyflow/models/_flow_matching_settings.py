@@ -41,6 +41,7 @@ class FlowMatchingSettings(ModelSettings):
         Of the regression; the optimiser is Adam.
     ema : float
         Decay of the moving average of the network's weights, which is what is kept; 0 for none.
+        See `Trainer`.
     condition_dropout : float
         Share of the pairs whose condition is hidden, so that samples can be guided; 0 for none.
     solver : {"midpoint", "euler", "rk4", "dopri5"}

@@ -59,7 +59,9 @@ class Trainer:
         calls included. A stage that would not fit, were it as long as the one before, is not
         begun; the first one always is.
     ema : float
-        Decay of the moving average of the weights, 0 for none; the average is what is kept.
+        Decay of the moving average of the weights, 0 for none; the average is what is kept. In
+        the first steps the decay is less, at most (1 + k) / (10 + k) after k, so that the average
+        forgets where training began.
     clip : float, optional
         Largest norm of the gradient of all weights.
     mixed_precision : bool
@@ -289,8 +291,7 @@ class _Training:
         self.optimizer = trainer.optimizer(self.parameters, stage.learning_rate(0))
         self.average: AveragedModel | None = None
         if trainer.ema:
-            decay = get_ema_multi_avg_fn(trainer.ema)  # type: ignore[no-untyped-call]
-            self.average = AveragedModel(self.network, multi_avg_fn=decay)
+            self.average = _average(self.network, trainer.ema)
         self.device = self.parameters[0].device
         self.mixed = trainer.mixed_precision and self.device.type == "cuda"
         self._losses: list[Tensor] = []
@@ -344,3 +345,15 @@ class _Training:
             state.setdefault(int(index), {})[key] = value
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _average(network: nn.Module, decay: float) -> AveragedModel:
+    """An exponential moving average of the network's weights."""
+
+    def update(*lists: Any) -> None:
+        count = int(average.n_averaged)
+        now = min(decay, (1 + count) / (10 + count))
+        get_ema_multi_avg_fn(now)(*lists)  # type: ignore[no-untyped-call]
+
+    average = AveragedModel(network, multi_avg_fn=update)
+    return average

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ._batches import Batch
+
 PART = 4096  # points that are moved at once
 
 
@@ -45,6 +47,14 @@ class Velocity:
             return here
         anywhere = self(x, condition, time, torch.zeros_like(time))
         return anywhere + guidance * (here - anywhere)
+
+
+def error(velocity: Velocity, batch: Batch) -> Tensor:
+    """Mean square of what the velocity misses on the straight ways of a batch."""
+    time = batch.time.reshape(-1, *(1,) * (batch.data.ndim - 1))
+    wanted = batch.data - batch.noise
+    found = velocity(batch.noise + time * wanted, batch.condition, batch.time, batch.shown)
+    return (found - wanted).square().mean()
 
 
 def flowed(

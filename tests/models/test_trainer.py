@@ -113,6 +113,13 @@ def test_going_on_equals_an_uninterrupted_run(tmp_path, where, ema, every, carri
     ]  # fmt: skip
 
 
+def test_the_average_forgets_where_training_began() -> None:
+    """After 20 steps at decay 0.9999 alone, 99.8% of the average would be the first weights."""
+    course = Lines(n_stages=1, n_steps=20, rate=0.05)
+    train(course, ema=0.9999)
+    assert float(course.learned[0].weight.detach()) > 0.5
+
+
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_stages_that_carry_on_are_one_training(ema) -> None:
     parts, whole = Lines(3, 20, carries_on=True), Lines(1, 60, carries_on=True)
@@ -140,8 +147,9 @@ def test_the_average_is_an_exponential_one() -> None:
     train(plain)
     after = [*seen[1:], float(plain.learned[0].weight.detach())]
     expected = after[0]
-    for value in after[1:]:
-        expected = 0.5 * expected + 0.5 * value
+    for k, value in enumerate(after[1:], 1):
+        decay = min(0.5, (1 + k) / (10 + k))
+        expected = decay * expected + (1 - decay) * value
     assert float(course.learned[0].weight.detach()) == pytest.approx(expected, rel=1e-6)
 
 
