@@ -53,8 +53,8 @@ def evaluate(
     settings = _read_settings(run)
     dataset = _load_data(data, settings, run / SETTINGS)
     generator = models.load(run)
-    labels = _labels(settings, run / SETTINGS)
-    report = metrics.evaluate(generator, dataset, labels=labels, n=number, rng=seed)
+    asked = _asked(settings, run / SETTINGS)
+    report = metrics.evaluate(generator, dataset, **asked, n=number, rng=seed)
 
     table = Table(*metrics.COLUMNS, title=f"{report.n_samples} samples, {report.dataset}")
     for column in table.columns[1:3]:
@@ -90,11 +90,19 @@ def _load_data(given: str | None, settings: dict[str, Any], path: Path) -> "Data
     raise ValueError(f"{path} names no data that can be loaded: give --data")
 
 
-def _labels(settings: dict[str, Any], path: Path) -> str | None:
-    """Whether classes are to be asked for: "data", or None for a model without conditions."""
+def _asked(settings: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Which conditions of the data are to be asked for; none for a model without conditions."""
     condition = settings.get("condition")
     if condition is None:
-        return None
-    if isinstance(condition, dict) and condition.get("kind") == "labels":
-        return "data"
-    raise ValueError(f"{path}: expected a model without conditions or of labels, got {condition}")
+        return {}
+    kind = condition.get("kind") if isinstance(condition, dict) else None
+    if kind == "labels":
+        return {"labels": "data"}
+    if kind == "vectors":
+        return {"condition": "data"}
+    if kind == "several" and set(condition["parts"]) == {"labels", "condition"}:
+        return {"labels": "data", "condition": "data"}
+    raise ValueError(
+        f"{path}: expected a model without conditions, of labels, of vectors or of both, "
+        f"got {condition}"
+    )

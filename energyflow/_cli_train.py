@@ -10,8 +10,9 @@ import numpy as np
 import typer
 
 from ._cli import Seed, app
+from ._cli_conditions import Asked, Kind, Learned, as_arrays, asked, of_data, taken
 from ._cli_flow import can_draw
-from ._files import Array, load_array, replacing
+from ._files import Array, replacing
 
 if TYPE_CHECKING:
     from .datasets import Dataset
@@ -28,7 +29,6 @@ Data = Annotated[
     ),
 ]
 Out = Annotated[Path, typer.Option(help="The run's folder: log, checkpoints, samples, model.")]
-Condition = Annotated[Literal["labels"] | None, typer.Option(help="Learn to sample each class.")]
 BudgetText = Annotated[
     str | None,
     typer.Option(help="At most so long: 90s, 10m, 1.5h or '5000 steps', earlier calls too."),
@@ -61,7 +61,7 @@ def flow(
             show_default="those of the data's name, toy for other vectors",
         ),
     ] = None,
-    condition: Condition = None,
+    condition: Learned = None,
     budget: BudgetText = None,
     resume: Resume = False,
     seed: Seed = 0,
@@ -107,7 +107,7 @@ def flow_matching(
             help="Settings: default, toy.", show_default="toy for vectors, default for images"
         ),
     ] = None,
-    condition: Condition = None,
+    condition: Learned = None,
     budget: BudgetText = None,
     resume: Resume = False,
     seed: Seed = 0,
@@ -148,7 +148,7 @@ def dmmd(
     preset: Annotated[
         str | None, typer.Option(help="Settings: default, paper.", show_default="default")
     ] = None,
-    condition: Condition = None,
+    condition: Learned = None,
     budget: BudgetText = None,
     resume: Resume = False,
     seed: Seed = 0,
@@ -184,7 +184,7 @@ def train_model(
     *,
     seed: int,
     device: str | None,
-    condition: str | None,
+    condition: Kind | None,
     patience: int | None,
     quiet: bool,
     **how: Any,
@@ -199,21 +199,19 @@ def train_model(
     model = maker(preset=chosen, device=device, seed=seed, **changes)
     if not maker.presets[chosen].tested:
         print(f"energyflow: preset {chosen}: {maker.presets[chosen].note}", file=sys.stderr)
-    points, labels = dataset.train, None
-    if condition is not None:
-        labels = dataset.train_labels
-        if labels is None:
-            raise ValueError(f"--condition labels: {data} has no labels")
-    held_out, held_labels = None, None
+    points = dataset.train
+    given = None if condition is None else of_data(dataset, condition, data)
+    held_out, held_given = None, None
     if patience is not None:
         rows = np.random.default_rng(seed).permutation(len(points))
         some, rest = np.split(rows, [max(len(rows) // 10, 2)])
-        if labels is not None:
+        labels = dataset.train_labels
+        if labels is not None and condition in ("labels", "both"):
             some = some[np.isin(labels[some], labels[rest])]  # a class of one point can be held out
-            held_labels, labels = labels[some], labels[rest]
-        held_out, points = points[some], points[rest]
+        held_out, held_given = points[some], taken(given, some)
+        points, given = points[rest], taken(given, rest)
     return model.fit(
-        points, labels, held_out, held_out_condition=held_labels, out=out, patience=patience,
+        points, given, held_out, held_out_condition=held_given, out=out, patience=patience,
         name=data, progress=not quiet, **how,
     )  # fmt: skip
 
@@ -229,12 +227,9 @@ def _suited(maker: type[Model[Any]], data: str, dataset: Dataset) -> str:
 def sample(
     run: Annotated[Path, typer.Argument(metavar="RUN_FOLDER", help="Folder of a trained model.")],
     number: Annotated[int, typer.Option("--number", "-n", min=1, help="How many.")] = 100,
-    condition: Annotated[
-        str | None,
-        typer.Option(help="For a conditional model: a label, or a file of labels or conditions."),
-    ] = None,
+    condition: Asked = None,
     out: Annotated[
-        Path | None, typer.Option(help="A .npz file for `samples`, and `condition` if there is one")
+        Path | None, typer.Option(help="A .npz file for `samples`, and for what was asked for")
     ] = None,
     grid: Annotated[Path | None, typer.Option(help="A .png file for a picture of them.")] = None,
     seed: Seed = 0,
@@ -248,28 +243,17 @@ def sample(
     for path, suffix in ((out, ".npz"), (grid, ".png")):
         if path is not None and path.suffix.lower() != suffix:
             raise ValueError(f"{path}: expected a {suffix} file")
-    given = None if condition is None else _condition(condition)
-    samples = np.asarray(models.load(run, device=device).sample(number, given, seed))
+    model = models.load(run, device=device)
+    given = asked(condition, models.RunFolder(run).settings().get("condition"))
+    samples = np.asarray(model.sample(number, given, seed))
     written = []
     if out is not None:
-        arrays = {"samples": samples}
-        if given is not None:
-            arrays["condition"] = np.full(number, given) if given.ndim == 0 else given
         with replacing(out) as handle:
-            np.savez(handle, allow_pickle=False, **arrays)
+            np.savez(handle, allow_pickle=False, samples=samples, **as_arrays(given, number))
         written.append(out)
     if grid is not None and (drawn := _draw(grid, samples)) is not None:
         written.append(drawn)
     print(f"{number} samples; written: {', '.join(map(str, written))}")
-
-
-def _condition(text: str) -> Array:
-    """A label, or the array in a file; whole numbers in files of real ones are labels."""
-    if text.isdecimal():
-        return np.asarray(int(text))
-    array = load_array(text)
-    whole = array.ndim <= 1 and bool(np.all(array == np.rint(array)))
-    return array.astype(np.int64) if whole else array.astype(np.float32)
 
 
 def _draw(path: Path, samples: Array) -> Path | None:

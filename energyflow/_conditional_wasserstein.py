@@ -97,6 +97,11 @@ def conditional_wasserstein_distance(
     the exact W wherever the best plan is unique; pairs of coincident points add nothing to it,
     and at W = 0 it is 0. Values must be known: `jax.grad` works, `jax.jit` does not.
 
+    Between samples whose conditions are continuous, W is biased upwards, the more so the larger
+    beta and the dimensions are: two sets of 1000 points of N(0, I) in R^5, with conditions in R^5,
+    have W_1 = 2.5 at beta = 1 where 0 is true. Put beside it what two sets of one distribution
+    give.
+
     The distance of joint distributions, beta = 1 or any other number, may be small where those of
     conditional distributions are large; as beta grows W grows to the exact distance. The sliced
     counterpart of the relaxed distance is `sliced_energy_distance` of the points (x, beta y).

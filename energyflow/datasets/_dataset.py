@@ -28,6 +28,8 @@ class Dataset:
         Names of the classes in the order of their labels; empty where they have none.
     stratified : bool
         Whether both parts were given the same share of each class.
+    train_condition, test_condition : float32 arrays (n, m), or None for both
+        A continuous condition of each element, in the units of the source.
 
     Raises
     ------
@@ -44,6 +46,8 @@ class Dataset:
     high: float = 1.0
     class_names: tuple[str, ...] = ()
     stratified: bool = False
+    train_condition: Array | None = None
+    test_condition: Array | None = None
 
     def __post_init__(self) -> None:
         for part in ("train", "test"):
@@ -59,6 +63,7 @@ class Dataset:
             _check_labels(
                 f"{self.name}: {part}_labels", getattr(self, f"{part}_labels"), getattr(self, part)
             )
+        _check_conditions(self)
         if self.class_names and len(self.class_names) != self.n_classes:
             raise ValueError(
                 f"{self.name}: expected names of {self.n_classes} classes, "
@@ -100,3 +105,20 @@ def _check_labels(name: str, labels: Array | None, values: Array) -> None:
         raise ValueError(f"{name}: expected {len(values)} labels, one each, got {labels.shape}")
     if labels.min() < 0:
         raise ValueError(f"{name} must not be negative, got {labels.min()}")
+
+
+def _check_conditions(data: Dataset) -> None:
+    parts = {"train": data.train_condition, "test": data.test_condition}
+    if (parts["train"] is None) != (parts["test"] is None):
+        raise ValueError(f"{data.name}: conditions must be given for both train and test, or none")
+    for part, condition in parts.items():
+        if condition is None:
+            continue
+        name, count = f"{data.name}: {part}_condition", len(getattr(data, part))
+        if not isinstance(condition, np.ndarray) or condition.dtype != np.float32:
+            kind = getattr(condition, "dtype", type(condition).__name__)
+            raise TypeError(f"{name} must be a float32 NumPy array, got {kind}")
+        if condition.ndim != 2 or len(condition) != count or condition.shape[1] < 1:
+            raise ValueError(f"{name} must have shape ({count}, m), got {condition.shape}")
+        if not np.isfinite(condition).all():
+            raise ValueError(f"{name} must be finite, got NaN or infinity")

@@ -49,7 +49,8 @@ def load(
         - ``file.npy``: one array, vectors (n, d) or images (n, H, W), (n, C, H, W), (n, H, W, C);
         - ``file.npz``: arrays `train` and `test` (or `x_train`, ...) with `train_labels` and
           `test_labels` (or `y_train`, ...); or one of `x`, `data`, `images`, `samples`,
-          `particles`, with `y` or `labels` or without; or ``file.npz:key``.
+          `particles`, with `y` or `labels` or without; or ``file.npz:key``. Beside them
+          `condition`, or `train_condition` and `test_condition`, are continuous conditions.
 
         Files are told by their content, whatever their names.
     split : float

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from .._reading import Archive, opened, opened_archive, read_array
 from ._dataset import Array, Dataset
-from ._split import from_arrays, from_parts
+from ._split import as_condition, from_arrays, from_parts
 
 TRAIN, TEST = ("train", "x_train"), ("test", "x_test")
 TRAIN_LABELS, TEST_LABELS = ("train_labels", "y_train"), ("test_labels", "y_test")
 VALUES = ("x", "data", "images", "samples", "particles")
-LABELS = ("y", "labels", "condition")
+LABELS = ("y", "labels")
+CONDITION = ("condition",)
+TRAIN_CONDITION, TEST_CONDITION = ("train_condition",), ("test_condition",)
 
 
 def load_npy(path: Path, name: str, split: float, seed: int) -> Dataset:
@@ -42,12 +46,24 @@ def _from_archive(
         return from_arrays(values, name=name, split=split, seed=seed)
     train, test = read(TRAIN), read(TEST)
     if train is not None and test is not None:
-        return from_parts((train, read(TRAIN_LABELS)), (test, read(TEST_LABELS)), name=name)
+        data = from_parts((train, read(TRAIN_LABELS)), (test, read(TEST_LABELS)), name=name)
+        conditions: dict[str, Any] = {}
+        for part, names in (("train", TRAIN_CONDITION), ("test", TEST_CONDITION)):
+            if (given := read(names)) is not None:
+                count = len(getattr(data, part))
+                conditions[f"{part}_condition"] = as_condition(f"{path}: {names[0]}", given, count)
+        return replace(data, **conditions)
     values = read(VALUES) if train is None else train
     if values is None:
         raise ValueError(
             f"{path}: expected arrays train and test, or one of {', '.join(VALUES)}, with or "
             f"without labels; it holds {held or 'none'}: choose one as {path}:KEY"
         )
-    labels = read(LABELS) if train is None else read(TRAIN_LABELS)
-    return from_arrays(values, labels, name=name, split=split, seed=seed)
+    labels, condition = (
+        (read(LABELS), read(CONDITION))
+        if train is None
+        else (read(TRAIN_LABELS), read(TRAIN_CONDITION))
+    )
+    if labels is None and condition is not None and condition.dtype.kind in "iu":
+        labels, condition = condition, None
+    return from_arrays(values, labels, condition=condition, name=name, split=split, seed=seed)

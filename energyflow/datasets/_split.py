@@ -17,6 +17,7 @@ def from_arrays(
     values: Array,
     labels: Array | None = None,
     *,
+    condition: Array | None = None,
     name: str = "arrays",
     split: float = 0.2,
     seed: int = 0,
@@ -33,6 +34,8 @@ def from_arrays(
         by one affine function for all coordinates, from their least and greatest value.
     labels : integer array (n,), optional
         Classes 0, 1, ...
+    condition : array (n,) or (n, m), optional
+        Continuous conditions: real floating numbers.
     name : str
         What the data are.
     split : float
@@ -69,7 +72,11 @@ def from_arrays(
         (values[rows], None if labels is None else labels[rows]) for rows in (train, test)
     ]
     data = from_parts(*parts, name=name, class_names=class_names, low_high=low_high)
-    return replace(data, stratified=labels is not None)
+    data = replace(data, stratified=labels is not None)
+    if condition is None:
+        return data
+    given = as_condition(f"{name}: condition", condition, len(values))
+    return replace(data, train_condition=given[train], test_condition=given[test])
 
 
 def from_parts(
@@ -131,6 +138,15 @@ def _as_labels(name: str, labels: Any, n: int) -> Array | None:
     if n and not 0 <= int(labels.max()) < 2**31:
         raise ValueError(f"{name} must be classes 0, 1, ..., got {labels.max()}")
     return labels.astype(np.int64)
+
+
+def as_condition(name: str, condition: Array, n: int) -> Array:
+    """Real numbers (n,) or (n, m) as float32 (n, m)."""
+    if condition.dtype.kind != "f":
+        raise TypeError(f"{name} must hold real floating numbers, got {condition.dtype}")
+    if condition.ndim not in (1, 2) or len(condition) != n:
+        raise ValueError(f"{name} must have shape ({n},) or ({n}, m), got {condition.shape}")
+    return condition.reshape(n, -1).astype(np.float32)
 
 
 def _range(name: str, parts: list[Array]) -> tuple[float, float]:

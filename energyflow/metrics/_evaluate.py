@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from energyflow_backends import to_host
@@ -29,6 +29,7 @@ def evaluate(
     dataset: Dataset,
     *,
     labels: Any = None,
+    condition: Literal["data"] | None = None,
     n: int | None = None,
     features: Features | str = "auto",
     k: int = 3,
@@ -47,6 +48,9 @@ def evaluate(
     labels : integer array (n,) or "data", optional
         Classes of a class-conditional model: those that samples were asked to belong to, or that a
         generator is asked for here; "data" asks a generator for classes as often as they occur.
+    condition : "data", optional
+        Asks a generator for the continuous conditions of training data; with labels="data" for
+        both, under the names "labels" and "condition".
     n : int, optional
         Samples drawn of a generator: as many as training data, at most 10,000, when not given.
     features : "auto", "data" or callable
@@ -82,8 +86,10 @@ def evaluate(
     """
     rng = check_count("rng", rng, 0)
     if hasattr(source, "sample"):
-        samples, asked = _drawn(source, dataset, labels, n, rng)
+        samples, asked = _drawn(source, dataset, labels, condition, n, rng)
     else:
+        if condition is not None:
+            raise ValueError("condition is for generators; samples have been asked for")
         samples, asked = _given(source, labels, n)
     points_together(samples=samples, train=dataset.train)
     if samples.shape[1:] != dataset.shape:
@@ -134,7 +140,7 @@ def _given(samples: Any, labels: Any, n: int | None) -> tuple[Floats, Floats | N
 
 
 def _drawn(
-    generator: Any, dataset: Dataset, labels: Any, n: int | None, rng: int
+    generator: Any, dataset: Dataset, labels: Any, condition: Any, n: int | None, rng: int
 ) -> tuple[Floats, Floats | None]:
     """Samples of a model, and the labels that it was asked for."""
     asked = None if labels is None or isinstance(labels, str) else to_host(labels)
@@ -144,6 +150,9 @@ def _drawn(
         n = len(asked)
     else:
         n = min(len(dataset.train), MOST_SAMPLES)
+    if condition is not None:
+        given, asked = _conditions_of_the_data(dataset, labels, condition, n, rng)
+        return to_host(generator.sample(n, condition=given, rng=rng)), asked
     if isinstance(labels, str):
         asked = _as_in_the_data(dataset, labels, n, rng)
     return to_host(generator.sample(n, condition=asked, rng=rng)), asked
@@ -158,6 +167,25 @@ def _as_in_the_data(dataset: Dataset, labels: str, n: int, rng: int) -> Floats:
     places = ((np.arange(n) + 0.5) * (len(dataset.train_labels) / n)).astype(np.int64)
     in_order = np.sort(dataset.train_labels)[places]
     return np.asarray(np.random.default_rng(rng).permutation(in_order))
+
+
+def _conditions_of_the_data(
+    dataset: Dataset, labels: Any, condition: Any, n: int, rng: int
+) -> tuple[Any, Floats | None]:
+    """Conditions of n training points, each as often up to one, with their labels if asked for."""
+    if condition != "data" or labels not in (None, "data"):
+        raise ValueError('condition must be "data", and labels "data" or left out beside it')
+    if dataset.train_condition is None:
+        raise ValueError(f"{dataset.name} has no conditions to ask for")
+    every = ((np.arange(n) + 0.5) * (len(dataset.train) / n)).astype(np.int64)
+    rows = np.random.default_rng(rng).permutation(every)
+    given = dataset.train_condition[rows]
+    if labels is None:
+        return given, None
+    if dataset.train_labels is None:
+        raise ValueError(f"{dataset.name} has no labels to ask for")
+    asked = dataset.train_labels[rows]
+    return {"labels": asked, "condition": given}, asked
 
 
 def _classifier(

@@ -173,20 +173,19 @@ class Conditions:
     def encode(self, condition: Any, count: int, name: str = "condition") -> Tensor:
         """Conditions of `count` points as networks see them; a single one is repeated."""
         tensor = _tensor(name, condition)
+        given = tuple(tensor.shape)
         single = 0 if self.kind == "labels" else len(self.shape)
         if tensor.ndim == single:
             tensor = tensor.expand(count, *tensor.shape)
         if self.kind == "labels":
             if tensor.is_floating_point() or tuple(tensor.shape) != (count,):
                 raise ValueError(
-                    f"{name} must be a label or {count} labels, "
-                    f"got {tensor.dtype} of shape {tuple(tensor.shape)}"
+                    f"{name} must be a label or {count} labels, got {tensor.dtype} of shape {given}"
                 )
             return functional.one_hot(self._places(tensor, name), self.shape[0]).float()
         if tuple(tensor.shape) != (count, *self.shape):
             raise ValueError(
-                f"{name} must have shape {self.shape} or {(count, *self.shape)}, "
-                f"got {tuple(tensor.shape)}"
+                f"{name} must have shape {self.shape} or {(count, *self.shape)}, got {given}"
             )
         return ((_wide(_finite(name, tensor)) - self.mean) / self.scale).float()
 

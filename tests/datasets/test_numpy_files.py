@@ -44,6 +44,28 @@ def test_npz_names(tmp_path, arrays, key, labelled):
         assert (data.train_labels is not None) == labelled
 
 
+def test_continuous_conditions_stay_with_their_rows(tmp_path):
+    level = X.sum(1)
+    np.savez(tmp_path / "a.npz", x=X, y=Y, condition=level)
+    data = datasets.load(tmp_path / "a.npz")
+    np.testing.assert_allclose(data.train_condition[:, 0], data.train.sum(1), rtol=1e-5)
+    np.testing.assert_allclose(data.test_condition[:, 0], data.test.sum(1), rtol=1e-5)
+    assert data.train_labels is not None
+    parts = {"train": X, "test": X[:3], "train_condition": level[:, None]}
+    np.savez(tmp_path / "b.npz", **parts, test_condition=level[:3])
+    both = datasets.load(tmp_path / "b.npz")
+    np.testing.assert_allclose(both.test_condition, both.train_condition[:3])
+    for change, error, message in (
+        ({}, ValueError, "for both train and test, or none"),
+        ({"test_condition": level}, ValueError, r"test_condition must have shape \(3,\) or"),
+        ({"test_condition": np.full(3, np.nan)}, ValueError, "test_condition must be finite"),
+        ({"test_condition": np.arange(3)}, TypeError, "test_condition must hold real floating"),
+    ):
+        np.savez(tmp_path / "c.npz", **parts, **change)
+        with pytest.raises(error, match=message):
+            datasets.load(tmp_path / "c.npz")
+
+
 @pytest.mark.parametrize("style", ["{part}|{part}_labels", "x_{part}|y_{part}"])
 def test_npz_with_both_parts_keeps_them(tmp_path, style):
     names = [style.format(part=part).split("|") for part in ("train", "test")]

@@ -237,7 +237,11 @@ def test_the_command_with_other_data_and_format(folder, run):
         ({"data": "moons"}, ("--out", "report.xls"), "report.xls"),
         ({"data": "moons"}, ("--out", "nowhere/report.md"), "no folder nowhere"),
         ({"data": "no-such-data"}, (), "no-such-data: no such file"),
-        ({"data": "moons", "condition": {"kind": "maps"}}, (), "without conditions or of labels"),
+        (
+            {"data": "moons", "condition": {"kind": "maps"}},
+            (),
+            "without conditions, of labels, of vectors",
+        ),
     ],
 )
 def test_the_command_says_what_is_wrong(folder, run, settings, options, told):

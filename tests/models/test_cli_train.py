@@ -68,6 +68,64 @@ def test_dmmd(run) -> None:
     assert (status, "holds a run with kernel = 'energy'" in err) == (1, True)
 
 
+MATCHING = ("--steps", 30, "--batch", 16, "--quiet")
+
+
+@pytest.fixture
+def levels(run):
+    """Points near their level, plus 10 in class 1; in a file of data in the unit box."""
+    rng = np.random.default_rng(0)
+    level, y = rng.random((80, 1)), np.arange(80) % 2
+    x = np.clip(level / 2 + y[:, None] / 2 + 0.01 * rng.normal(size=(80, 2)), 0, 1)
+    np.savez("levels.npz", x=x, y=y, condition=level)
+    return run
+
+
+def test_continuous_conditions(levels) -> None:
+    train = ("train", "flow-matching", "--data", "levels.npz", "--out", "run", *MATCHING)
+    status, _, err = levels(*train, "--condition", "continuous", "--patience", 2)
+    assert (status, err) == (0, "")
+    assert levels("sample", "run", "-n", 3, "--condition", "0.5", "--out", "s.npz")[0] == 0
+    with np.load("s.npz") as file:
+        assert file["condition"].tolist() == [0.5]
+        assert file["samples"].shape == (3, 2)
+    np.save("each.npy", np.zeros((3, 1)))
+    assert levels("sample", "run", "-n", 3, "--condition", "each.npy", "--out", "t.npz")[0] == 0
+    status, _, err = levels("sample", "run", "--condition", "1,2", "--out", "u.npz")
+    assert (status, "condition must have shape (1,) or (100, 1), got (2,)" in err) == (1, True)
+    status, out, err = levels("evaluate", "run")
+    assert (status, err) == (0, "")
+    assert "samples of the class asked for" not in out
+
+
+def test_labels_beside_continuous_conditions(levels) -> None:
+    train = ("train", "flow-matching", "--data", "levels.npz", "--out", "run", *MATCHING)
+    status, _, err = levels(*train, "--condition", "both", "--patience", 2)
+    assert (status, err) == (0, "")
+    how = ("sample", "run", "-n", 2, "--out", "s.npz")
+    assert levels(*how, "--condition", "labels=1", "--condition", "condition=0.25")[0] == 0
+    with np.load("s.npz") as file:
+        assert (file["labels"].tolist(), file["condition"].tolist()) == ([1, 1], [0.25])
+    status, out, err = levels("evaluate", "run")
+    assert (status, err) == (0, "")
+    assert "samples of the class asked for" in out
+    for condition, told in (
+        ("1", "expected NAME=VALUE for each of labels, condition, got '1'"),
+        ("labels=1", "condition must have the entries labels, condition, got labels"),
+    ):
+        status, _, err = levels(*how, "--condition", condition)
+        assert (status, told in err) == (1, True), err
+
+
+def test_conditions_that_are_not_there(levels) -> None:
+    train = ("train", "flow-matching", "--data", "data.npz", "--out", "run", *MATCHING)
+    status, _, err = levels(*train, "--condition", "continuous")
+    assert (status, "data.npz has no array `condition`" in err) == (1, True)
+    assert levels(*train)[0] == 0
+    status, _, err = levels("sample", "run", "--condition", "1", "--out", "s.npz")
+    assert (status, "--condition must be left out" in err) == (1, True)
+
+
 def test_labels_as_conditions(run) -> None:
     how = ("--data", "data.npz", "--out", "run", "--condition", "labels", *FAST)
     assert run("train", "flow", *how, "--patience", 5)[0] == 0
