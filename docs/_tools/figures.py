@@ -10,6 +10,7 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 _SCRIPTS = TOP / "docs" / "figures"
+_SHARED = (_SCRIPTS / "_canvas.py", TOP / "docs" / "_tools" / "matplotlibrc")
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
@@ -22,7 +23,7 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 
 def _drawn(script: Path) -> str:
     """The figure of a script: the kept one, or by running it."""
-    kept = CACHE / "figures" / f"{script.stem}-{digest(script, _SCRIPTS / '_canvas.py')[:16]}.svg"
+    kept = CACHE / "figures" / f"{script.stem}-{digest(script, *_SHARED)[:16]}.svg"
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
         for old in kept.parent.glob(f"{script.stem}-*"):

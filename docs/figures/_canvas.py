@@ -1,4 +1,4 @@
-"""What the figures share: colours that read on white and on dark paper, and how they are saved."""
+"""What the figures share: colours that can be read on light and dark pages, and how to save."""
 
 import sys
 from collections.abc import Callable
@@ -9,23 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-BLUE, ORANGE, GREEN, GREY = "#3d8fd6", "#d97a24", "#3f9a63", "#808080"
-
-matplotlib.rcParams |= {
-    "axes.edgecolor": GREY,
-    "axes.labelcolor": GREY,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlecolor": GREY,
-    "axes.titlesize": "medium",
-    "font.size": 10,
-    "legend.frameon": False,
-    "legend.labelcolor": GREY,
-    "svg.hashsalt": "energyflow",
-    "text.color": GREY,
-    "xtick.color": GREY,
-    "ytick.color": GREY,
-}
+matplotlib.rc_file(Path(__file__).parents[1] / "_tools" / "matplotlibrc")
+matplotlib.rcParams |= {"font.size": 10, "svg.hashsalt": "energyflow"}
+BLUE, ORANGE, GREEN, *_, GREY = matplotlib.rcParams["axes.prop_cycle"].by_key()["color"]
 
 
 def canvas(width: float, height: float) -> Figure:
