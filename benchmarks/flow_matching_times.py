@@ -16,7 +16,6 @@ from energyflow.models import MLP, FlowMatching
 from energyflow.models._batches import Batch, Batches
 from energyflow.models._velocity import Velocity, error
 
-from .machine import n_threads
 from .posterior_known import Mixture
 from .rows import Row
 
@@ -30,8 +29,9 @@ ROUNDS = 5
 def times(seed: int, quick: bool, out: Path) -> Iterator[Row]:
     """CPU ms of a coupling over those of the network's step, and a training step over that without.
 
-    Of the mixture, the network of the preset "toy". The first is for one thread, so that below 1
-    one thread in the background keeps up; the second is by the clock, with all threads.
+    Of the mixture, the network of the preset "toy" on one thread. The first is for one thread too,
+    so that below 1 one thread in the background keeps up; the second is by the clock, with as many
+    threads in the background as there are by default.
     """
     data, y = _pairs(seed)
     default = int(FlowMatching.presets["toy"].settings.coupling_size)
@@ -55,9 +55,7 @@ def times(seed: int, quick: bool, out: Path) -> Iterator[Row]:
                 took = _least(partial(source._draw, 0), steps) - drawing
                 name = f"{coupling}, {'whole' if size == n else f'{size} at once'}"
                 yield Row("coupling beside network", name, seed, f"ratio at {n}", took / alone)
-        torch.set_num_threads(n_threads())
         found = _training({c: batches(c, default) for c in COUPLINGS}, steps)
-        torch.set_num_threads(1)
         for coupling in COUPLINGS[1:]:
             ratio = found[coupling] / found["none"]
             yield Row("training step over that without", coupling, seed, f"at {n}", ratio)

@@ -31,3 +31,4 @@ from ._registry import BackendTable as BackendTable
 from ._registry import show_backends as show_backends
 from ._registry import use_backend as use_backend
 from ._sums_autodiff import differentiable_sums as differentiable_sums
+from ._threads import usable_threads as usable_threads

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from energyflow_backends import usable_threads
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -73,7 +74,7 @@ class Batches:
         self._device = device
         couples = options.coupling != "none"
         self._together = max(1, options.coupling_size // options.batch_size) if couples else 1
-        self._ahead = Ahead(self._draw, min(torch.get_num_threads() // 2, _MOST_THREADS))
+        self._ahead = Ahead(self._draw, min(usable_threads() // 2, _MOST_THREADS))
         self._last: tuple[int, _Drawn] | None = None
 
     def until(self, last: int) -> AbstractContextManager[None]:

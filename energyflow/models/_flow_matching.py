@@ -67,8 +67,10 @@ class FlowMatching(Model[FlowMatchingSettings]):
 
     Notes
     -----
-    Couplings are found on the host; times are stratified over a batch. A smaller beta straightens
-    ways more and blurs conditions more, by about the distance between conditions in a batch.
+    Couplings are found on the host, by up to four threads in the background (half of those of
+    ENERGYFLOW_NUM_THREADS, else of the CPUs; none for one); times are stratified over a batch. A
+    smaller beta straightens ways more and blurs conditions more, by about the distance between
+    conditions in a batch.
 
     References
     ----------
