@@ -101,7 +101,7 @@ def sample_projections(
         An int or a `numpy.random.Generator` draws on the host, the same numbers for every
         library; a `torch.Generator`, `jax.random.key` or `cupy.random.Generator` draws on its
         device. None draws fresh entropy.
-    like : array, optional
+    like : array (...), optional
         The result has its library, device and dtype; float64 NumPy (or the device's numbers)
         when not given.
 

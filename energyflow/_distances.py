@@ -288,6 +288,10 @@ def sliced_energy_value_and_gradient(
     Notes
     -----
     Costs what the gradient costs alone.
+
+    References
+    ----------
+    As `sliced_energy_gradient`.
     """
     task = problem(x, y, a, b, exponent=exponent, estimator=estimator, chunk_size=chunk_size)
     sliced = _sliced(task, n_projections, projections, slicing, rng)

@@ -35,7 +35,7 @@ class EnergyTestResult:
         Slices; 0 where the method is exact.
     exponent : float
         The power r.
-    samples : tuple of arrays
+    samples : tuple of arrays (n_g, d)
         What was compared.
     """
 

@@ -39,6 +39,11 @@ class HadamardSlicing(Slicing):
         The number k of signs and transforms; three below D = 128 and two from there on when not
         given.
 
+    Raises
+    ------
+    TypeError, ValueError
+        rounds is no whole number, or not positive.
+
     Notes
     -----
     Projecting N points on P directions costs O(N P k log D) and stores no matrix; in chunks of

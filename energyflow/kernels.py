@@ -26,7 +26,7 @@ class Kernel:
 
 
 class RadialKernel(Kernel):
-    """K(x, y) = F(|x - y|)."""
+    """K(x, y) = F(|x - y|), a function of the distance alone."""
 
     def value(self, s: Array) -> Array:
         """F(s) at distances s >= 0, element by element, in any array library."""
@@ -56,7 +56,20 @@ class SmoothKernel(RadialKernel):
 class Riesz(RadialKernel):
     """K(x, y) = -|x - y|^r, in the papers' sign: conditionally positive definite.
 
-    `exponent` is r, 0 < r < 2.
+    Parameters
+    ----------
+    exponent : float
+        The power r, 0 < r < 2.
+
+    Raises
+    ------
+    TypeError, ValueError
+        r is no number, or out of range.
+
+    References
+    ----------
+    Hertrich, Wald, Altekrüger, Hagemann, "Generative Sliced MMD Flows with Riesz Kernels",
+    ICLR 2024.
     """
 
     exponent: float = 1.0
@@ -75,14 +88,35 @@ class Riesz(RadialKernel):
 
 @dataclass(frozen=True)
 class Energy(Riesz):
-    """K(x, y) = -|x - y|, the kernel of the energy distance."""
+    """K(x, y) = -|x - y|, the kernel of the energy distance.
+
+    References
+    ----------
+    Székely, Rizzo, "Energy statistics: A class of statistics based on distances", 2013.
+    """
 
     exponent: float = field(default=1.0, init=False)
 
 
 @dataclass(frozen=True)
 class Gauss(SmoothKernel):
-    """K(x, y) = exp(-|x - y|^2 / (2 sigma^2)); `sigma` is a length."""
+    """K(x, y) = exp(-|x - y|^2 / (2 sigma^2)).
+
+    Parameters
+    ----------
+    sigma : float
+        The bandwidth, a length, positive.
+
+    Raises
+    ------
+    TypeError, ValueError
+        sigma is no number, or not positive.
+
+    References
+    ----------
+    Hertrich, "Fast Kernel Summation in High Dimensions via Slicing and Fourier Transforms",
+    SIAM J. Math. Data Sci. 2024.
+    """
 
     sigma: float = 1.0
 
@@ -112,9 +146,26 @@ class Gauss(SmoothKernel):
 class Matern(SmoothKernel):
     r"""K(x, y) = 2^(1-nu) / gamma(nu) t^nu K_nu(t) with t = sqrt(2 nu) |x - y| / beta.
 
-    `nu` is the smoothness, `beta` a length; K_nu is the modified Bessel function. nu = 1/2 is
-    the Laplace kernel, and large nu approach the Gauss kernel with sigma = beta. Sums over all
-    pairs need nu = 1/2, 3/2, 5/2, ...; sliced sums take any nu that their tolerance allows.
+    K_nu is the modified Bessel function. nu = 1/2 is the Laplace kernel, and large nu approach the
+    Gauss kernel with sigma = beta.
+
+    Parameters
+    ----------
+    nu : float
+        The smoothness, positive. Sums over all pairs need nu = 1/2, 3/2, 5/2, ...; sliced sums
+        take any nu that their tolerance allows.
+    beta : float
+        A length, positive.
+
+    Raises
+    ------
+    TypeError, ValueError
+        nu or beta is no number, or not positive.
+
+    References
+    ----------
+    Hertrich, "Fast Kernel Summation in High Dimensions via Slicing and Fourier Transforms",
+    SIAM J. Math. Data Sci. 2024.
     """
 
     nu: float = 1.5
@@ -154,7 +205,23 @@ class Matern(SmoothKernel):
 
 @dataclass(frozen=True)
 class Laplace(SmoothKernel):
-    """K(x, y) = exp(-alpha |x - y|); `alpha` is one over a length."""
+    """K(x, y) = exp(-alpha |x - y|).
+
+    Parameters
+    ----------
+    alpha : float
+        One over a length, positive.
+
+    Raises
+    ------
+    TypeError, ValueError
+        alpha is no number, or not positive.
+
+    References
+    ----------
+    Hertrich, "Fast Kernel Summation in High Dimensions via Slicing and Fourier Transforms",
+    SIAM J. Math. Data Sci. 2024.
+    """
 
     alpha: float = 1.0
 

@@ -113,7 +113,7 @@ class BlurDownsample(Operator):
         }  # fmt: skip
 
     def adjoint(self, observations: Array) -> Array:
-        """A^T y."""
+        """A^T y, images (n, ..., H, W) of observations (n, ..., h, w)."""
         self._check("observations", observations, self.check_observation)
         return self._both(lambda count: self._matrix(self._side(count)).T, observations)
 

@@ -19,11 +19,11 @@ class Noise(ABC):
 
     @abstractmethod
     def add(self, clean: Floats, rng: np.random.Generator) -> Floats:
-        """Noisy observations, in the dtype of the clean ones."""
+        """Noisy observations (n, *observation), in the dtype of the clean ones."""
 
     @abstractmethod
     def std(self, clean: Floats) -> Floats:
-        """The standard deviation of the noise at clean observations, of their shape."""
+        """The standard deviation of the noise at clean observations, (n, *observation)."""
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class Operator(ABC):
         return Problem(self, noise)
 
     def restricted(self, observations: Array) -> Array:
-        """Observations of their shape with zeros where nothing is ever seen."""
+        """Observations (n, *observation) with zeros where nothing is ever seen."""
         return observations
 
     def check_image(self, found: tuple[int, ...]) -> str | None:
@@ -120,7 +120,7 @@ class Linear(Operator):
         return {"matrix": self.matrix.tolist()}
 
     def adjoint(self, observations: Array) -> Array:
-        """A^T y."""
+        """A^T y for each of the observations (n, m): vectors (n, d)."""
         self._check("observations", observations, self.check_observation)
         return _product(self.matrix.T, observations)
 
@@ -176,7 +176,7 @@ class Mask(Operator):
         return {"seen": self.seen.astype(int).tolist()}
 
     def adjoint(self, observations: Array) -> Array:
-        """The operator itself."""
+        """The operator itself, on observations (n, *image)."""
         return self(observations)
 
     def restricted(self, observations: Array) -> Array:

@@ -103,7 +103,7 @@ class PosteriorFlow:
             In the units of the problem.
         observations : array (n, *observation), optional
             Of the images; simulated when not given.
-        held_out : array, optional
+        held_out : array (m, *image), optional
             Images that samples are compared with after each stage.
         rng : int
             Seed of the simulated noise.

@@ -33,6 +33,11 @@ class Problem:
     noise : Noise
         What is added to A p, or done to it.
 
+    Raises
+    ------
+    TypeError
+        They are of other types.
+
     Examples
     --------
     >>> from energyflow import inverse
@@ -78,7 +83,7 @@ class Problem:
         return self.operator.restricted(noisy)
 
     def lift(self, observations: Array) -> Array:
-        """Observations on the image grid, see the operator."""
+        """Observations (n, *observation) on the image grid, see the operator."""
         return self.operator.lift(observations)
 
     def residuals(self, images: Array, observation: Array) -> NDArray[np.float64]:

@@ -31,9 +31,14 @@ class Classifier(Protocol):
 class ClassifierReport:
     """Accuracies: fractions between 0 and 1.
 
-    asked: samples that a classifier trained on real data gives the class that was asked for;
-    trained_on_samples: of a classifier trained on samples alone, on held-out data;
-    trained_on_real: of the classifier trained on real data, on held-out data, beside both.
+    Attributes
+    ----------
+    asked : float
+        Samples that a classifier trained on real data gives the class that was asked for.
+    trained_on_samples : float
+        Of a classifier trained on samples alone, on held-out data.
+    trained_on_real : float
+        Of the classifier trained on real data, on held-out data, beside both.
     """
 
     asked: float

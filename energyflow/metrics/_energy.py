@@ -21,9 +21,16 @@ MOST_PAIRS = 16_000_000
 class EnergyReport:
     """Energy distances E (V estimate) to held-out data, means over random draws.
 
-    distance: of samples; floor: of real data in their place, as many; floor_std: the standard
-    deviation of the floor over the draws; n_samples, n_held_out: points on the two sides;
-    method: "exact" or "sliced".
+    Attributes
+    ----------
+    distance : float
+        Of samples.
+    floor, floor_std : float
+        Of real data in their place, as many; and its standard deviation over the draws.
+    n_samples, n_held_out : int
+        Points on the two sides.
+    method : "exact" or "sliced"
+        How distances were summed.
     """
 
     distance: float
@@ -65,11 +72,11 @@ def energy_distance_report(
         Samples of a model, and data that it has not seen.
     rng : int or numpy.random.Generator
         Draws subsets, and directions where sums are sliced: the same for both distances.
-    real : array, optional
+    real : array (m, ...), optional
         More real data, such as those of the training: A and A' are drawn from these and the
         held-out data together. When not given, they are random halves of the held-out data, and B
         is one half too.
-    strata : integer array, optional
+    strata : integer array (k,), optional
         Classes of the held-out data and then of `real`, where the split between the two gave each
         the same share of each class: A' then takes its share too, for such parts are nearer to
         each other than random ones.

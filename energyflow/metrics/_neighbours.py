@@ -18,8 +18,14 @@ CANDIDATES = 5
 class NeighbourReport:
     """Distances to the nearest training points, of samples and of held-out data.
 
-    distances (n,), held_out_distances (m,); nearest (n,): the row of the training point nearest to
-    each sample; copies, held_out_copies: fractions that count as copies.
+    Attributes
+    ----------
+    distances, held_out_distances : arrays (n,) and (m,)
+        Of each sample, and of each held-out point.
+    nearest : integer array (n,)
+        The row of the training point that is nearest to each sample.
+    copies, held_out_copies : float
+        Fractions that count as copies.
     """
 
     distances: Floats

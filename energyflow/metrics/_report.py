@@ -20,7 +20,17 @@ COLUMNS = ("measure", "samples", "real data", "better")
 
 @dataclass(frozen=True)
 class Row:
-    """One measure of the samples, the same measure of real data, and which way is better."""
+    """One measure of the samples, the same measure of real data, and which way is better.
+
+    Attributes
+    ----------
+    measure : str
+        Its name.
+    samples, real : float
+        Of the samples, and of real data in their place.
+    better : str
+        Which way is better.
+    """
 
     measure: str
     samples: float
@@ -36,9 +46,20 @@ class Row:
 class Report:
     """What `evaluate` found out.
 
-    rows: the table; dataset: name of the data; n_samples: how many were looked at; features: the
-    space of the Fréchet distance, precision and recall; samples, labels, neighbours: what the
-    table was made from.
+    Attributes
+    ----------
+    rows : tuple of Row
+        The table.
+    dataset : str
+        Name of the data.
+    n_samples : int
+        How many were looked at.
+    features : str
+        The space of the Fréchet distance, precision and recall.
+    samples, labels : arrays (n, ...) and (n,)
+        What the table was made from; labels are None where there are none.
+    neighbours : NeighbourReport
+        The nearest training points.
     """
 
     rows: tuple[Row, ...]

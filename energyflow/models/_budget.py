@@ -15,7 +15,13 @@ _MARGIN = 1.1  # a block may take a little longer than the one before
 
 @dataclass(frozen=True)
 class Budget:
-    """Seconds and network steps that a whole run may take, earlier calls included."""
+    """Seconds and network steps that a whole run may take, earlier calls included.
+
+    Attributes
+    ----------
+    seconds, steps : float
+        Infinite where they do not matter.
+    """
 
     seconds: float = math.inf
     steps: float = math.inf

@@ -54,6 +54,11 @@ class DMMDSettings(ModelSettings):
         not given.
     seed : int
         Of everything random.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Of the wrong type, or out of range.
     """
 
     n_steps: int = 1000

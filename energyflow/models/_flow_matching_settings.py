@@ -52,6 +52,11 @@ class FlowMatchingSettings(ModelSettings):
         Chosen by the data's shape when not given.
     seed : int
         Of everything random.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Of the wrong type, or out of range.
     """
 
     batch_size: int = 256

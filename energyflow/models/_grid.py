@@ -17,7 +17,27 @@ _SMALLEST = 480  # pixels along a side: small images are drawn with larger pixel
 
 
 def save_grid(path: Path, images: NDArray[Any], columns: int | None = None) -> Path:
-    """Draw images (n, C, H, W), C = 1 or 3, values 0 to 1, row by row with lines between."""
+    """Draw images row by row, with lines between, into a PNG file.
+
+    Parameters
+    ----------
+    path : path
+        Of the file.
+    images : NumPy array (n, C, H, W)
+        C = 1 or 3, values 0 to 1.
+    columns : int, optional
+        Images in a row; about as many as rows when not given.
+
+    Returns
+    -------
+    path
+        The one that was given.
+
+    Raises
+    ------
+    OSError
+        It cannot be written.
+    """
     count, channels, height, width = images.shape
     columns = columns or math.ceil(math.sqrt(count))
     missing = -count % columns

@@ -133,7 +133,7 @@ class Model(ABC, Generic[S]):
         condition : array or dict of arrays, optional
             Integer labels (n,), vectors (n, m) or images (n, C', H', W'); or several by their
             names, labels and vectors: ``{"class": labels, "age": ages[:, None]}``.
-        held_out, held_out_condition : arrays, optional
+        held_out, held_out_condition : arrays (m, ...), optional
             What samples are compared with after each stage; the data themselves when not given.
         out : path, optional
             The run's folder: settings, log, checkpoints, sample pictures, weights.

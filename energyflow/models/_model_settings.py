@@ -17,7 +17,31 @@ _ARCHITECTURES = {"MLP": MLP, "UNet": UNet}
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """How networks are built and trained; each model has its own defaults."""
+    """How networks are built and trained; each model has its own defaults.
+
+    Attributes
+    ----------
+    batch_size : int
+        Points in a step.
+    learning_rate : float
+        Of Adam, at the first step.
+    learning_rate_decay : "cosine" or "constant"
+        How it falls to the last step.
+    ema : float
+        Decay of the moving average of the weights, which is what is kept; 0 for none. See
+        `Trainer`.
+    clip : float, optional
+        Largest norm of the gradient of all weights.
+    architecture : MLP or UNet, optional
+        Chosen by the data's shape when not given.
+    seed : int
+        Of everything random.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Of the wrong type, or out of range.
+    """
 
     batch_size: int = 200
     learning_rate: float = 1e-3

@@ -22,8 +22,18 @@ _PART = 4096  # points that are pushed through a network at once
 class MLP:
     """Residual multilayer perceptron: `depth` blocks of two layers with `width` units, SiLU.
 
-    It sees each number x of a point and, for k < `frequencies`, sin(pi 2^k x) and cos(pi 2^k x):
-    with them a network follows maps that change within a small part of the unit box.
+    Parameters
+    ----------
+    width, depth : int
+        Units of a layer, and blocks.
+    frequencies : int
+        The network sees each number x of a point and, for k below this, sin(pi 2^k x) and
+        cos(pi 2^k x): with them it follows maps that change within a small part of the unit box.
+
+    Raises
+    ------
+    TypeError, ValueError
+        They are no whole numbers, or negative.
     """
 
     width: int = 256
@@ -50,7 +60,17 @@ class MLP:
 class UNet:
     """diffusers' UNet without time: residual blocks at each resolution, attention in the middle.
 
-    `multipliers` times `channels` are the channels at each resolution, each half of the last.
+    Parameters
+    ----------
+    channels, multipliers : int, tuple of int
+        Their products are the channels at each resolution, each half of the last.
+    residual_blocks : int
+        At each resolution.
+
+    Raises
+    ------
+    TypeError, ValueError
+        They are no whole numbers, not positive, or none.
     """
 
     channels: int = 32
@@ -86,7 +106,17 @@ def is_small(shape: Sequence[int]) -> bool:
 
 
 def count_parameters(network: nn.Module) -> int:
-    """How many numbers training may change."""
+    """How many numbers training may change.
+
+    Parameters
+    ----------
+    network : Module
+        Any of torch's.
+
+    Returns
+    -------
+    int
+    """
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
 
 

@@ -12,7 +12,17 @@ from ._settings import FlowSettings, Pyramid
 
 @dataclass(frozen=True)
 class Preset:
-    """Settings for a data set; `tested` tells whether they have been run on it here."""
+    """Settings for a data set.
+
+    Attributes
+    ----------
+    settings : ModelSettings
+        What to build and how to train it.
+    tested : bool
+        Whether they have been run on it here.
+    note : str
+        What they are for, and where they come from.
+    """
 
     settings: ModelSettings
     tested: bool

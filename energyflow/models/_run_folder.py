@@ -35,8 +35,16 @@ _NOT_COMPARED = ("n_blocks", "data")  # the data themselves are compared, by the
 class Record:
     """Where a run stood at a checkpoint.
 
-    step counts the steps of all networks, seconds are those of the run; `inside` is the number of
-    steps of an unfinished stage, None once it is finished; numbers are those of the log.
+    Attributes
+    ----------
+    stage, step : int
+        The stage, and the steps of all networks.
+    seconds : float
+        Of the run.
+    inside : int or None
+        Steps of an unfinished stage, None once it is finished.
+    numbers : dict
+        Those of the log.
     """
 
     stage: int
@@ -53,6 +61,11 @@ class RunFolder:
     the state that the next stage starts from, with the training state where that is carried on.
     Inside a stage `checkpoints/<stage>-<step>` holds the training state; it goes once a later one
     is there.
+
+    Parameters
+    ----------
+    path : path
+        The folder, which need not be there yet.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

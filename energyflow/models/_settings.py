@@ -40,6 +40,11 @@ class Pyramid:
         Directions at the last resolution see patches of so many cells a side, see `PatchSlicing`.
     patch_scales : tuple of int
         Their scales.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Resolutions do not divide one another, tuples differ in length, or numbers are out of range.
     """
 
     resolutions: tuple[int, ...] = (4, 8, 16, 32)
@@ -128,6 +133,11 @@ class FlowSettings(ModelSettings):
         Chosen by the data's shape when not given.
     seed : int
         Of everything random.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Of the wrong type, or out of range.
     """
 
     n_particles: int = 5000

@@ -75,6 +75,11 @@ class Trainer:
     progress : bool
         Show a bar on standard error.
 
+    Raises
+    ------
+    TypeError, ValueError
+        A budget that cannot be read, counts that are not positive.
+
     Notes
     -----
     A run that was interrupted and goes on gives the weights of one that was not, to the last bit,
