@@ -26,7 +26,7 @@ from .rows import Row, command, read, shown, write
 
 METHODS: dict[str, dict[str, Any]] = {
     "none": {"coupling": "none"},
-    "ot": {"coupling": "ot"},
+    "ot": {"coupling": "ot", "coupling_size": 256},
     "conditional-ot": {"coupling": "conditional-ot"},
 }
 COLOURS = (_pictures.ASIDE, "#777777", _pictures.REACHED)

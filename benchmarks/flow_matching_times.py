@@ -20,25 +20,26 @@ from .posterior_known import Mixture
 from .rows import Row
 
 SIZES = (64, 128, 256, 512, 1024, 2048, 4096)
-PARTS = (128, 256)  # how many are coupled at once; beside the whole batch
+AT_ONCE = (128, 256)  # how many are coupled; beside the whole batch
 WHOLE = {"ot": 1024, "conditional-ot": 4096}  # up to which batch
 COUPLINGS = ("none", "ot", "conditional-ot")
 ROUNDS = 5
+ALONE, TRAINING = "CPU time over that of a network step", "training step over that without coupling"
+SMALL = MLP(width=128, depth=2)  # the network used for the mixtures
 
 
 def times(seed: int, quick: bool, out: Path) -> Iterator[Row]:
     """CPU ms of a coupling over those of the network's step, and a training step over that without.
 
-    Of the mixture, the network of the preset "toy" on one thread. The first is for one thread too,
+    Of the mixture, the network of the preset "toy", on one thread. The first is for one thread too,
     so that below 1 one thread in the background keeps up; the second is by the clock, with as many
     threads in the background as there are by default.
     """
     data, y = _pairs(seed)
-    default = int(FlowMatching.presets["toy"].settings.coupling_size)
     for n in SIZES[:2] if quick else SIZES:
         steps = 10
 
-        def batches(coupling: str, size: int, n: int = n) -> Batches:
+        def batches(coupling: str, size: int | None, n: int = n) -> Batches:
             settings = FlowMatching.presets["toy"].settings
             chosen = replace(settings, batch_size=n, coupling=coupling, coupling_size=size)
             return Batches(data, y, chosen, kept=y, device=torch.device("cpu"))
@@ -46,19 +47,22 @@ def times(seed: int, quick: bool, out: Path) -> Iterator[Row]:
         plain = batches("none", n)
         alone = _least(partial(_network(), plain(0)), steps)
         drawing = _least(partial(plain._draw, 0), steps)
-        yield Row("coupling beside network", "network step", seed, f"CPU ms at {n}", 1e3 * alone)
+        yield Row(ALONE, "network step, CPU ms", seed, f"at {n}", 1e3 * alone)
+        larger = _least(partial(_network(MLP()), plain(0)), steps)
+        yield Row(ALONE, "step of the default network", seed, f"at {n}", larger / alone)
         for coupling in COUPLINGS[1:]:
-            for size in sorted({*(p for p in PARTS if p < n), n}):
+            for size in sorted({*AT_ONCE, n}):
                 if size > WHOLE[coupling]:
                     continue
                 source = batches(coupling, size)
-                took = _least(partial(source._draw, 0), steps) - drawing
+                shared = max(1, size // n)
+                took = _least(partial(source._draw, 0), steps) / shared - drawing
                 name = f"{coupling}, {'whole' if size == n else f'{size} at once'}"
-                yield Row("coupling beside network", name, seed, f"ratio at {n}", took / alone)
-        found = _training({c: batches(c, default) for c in COUPLINGS}, steps)
+                yield Row(ALONE, name, seed, f"at {n}", took / alone)
+        found = _training({c: batches(c, None) for c in COUPLINGS}, steps)
         for coupling in COUPLINGS[1:]:
             ratio = found[coupling] / found["none"]
-            yield Row("training step over that without", coupling, seed, f"at {n}", ratio)
+            yield Row(TRAINING, coupling, seed, f"at {n}", ratio)
 
 
 def _pairs(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -71,9 +75,9 @@ def _pairs(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     )
 
 
-def _network() -> Callable[[Batch], None]:
-    """Forward, backward and Adam of the network used for the mixtures."""
-    network = MLP(width=128, depth=2).build((5,), [(5,), (1,)])
+def _network(form: MLP = SMALL) -> Callable[[Batch], None]:
+    """Forward, backward and Adam."""
+    network = form.build((5,), [(5,), (1,)])
     optimizer = torch.optim.Adam(network.parameters(), fused=True)
 
     def step(batch: Batch) -> None:

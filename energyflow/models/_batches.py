@@ -49,7 +49,8 @@ class Batches:
     data : points (N, *shape) on the host.
     condition : of each (N, *), as networks see it.
     groups : whole numbers (N,), the classes that couplings must keep exactly.
-    kept : the continuous conditions (N, m), which couplings weigh by beta.
+    kept : the continuous conditions (N, m), which couplings weigh by beta; with a condition there
+    are groups or these, or both.
 
     A coupling larger than a batch is of as many whole batches as it holds, and serves that many
     steps. Couplings are found by threads in the background while networks are trained.
@@ -72,8 +73,10 @@ class Batches:
         self._condition = None if condition is None else condition.to(device)
         self._options = options
         self._device = device
+        self._minds = options.coupling == "conditional-ot" and condition is not None
+        self._size = options.coupling_size or (256 if self._minds else 128)
         couples = options.coupling != "none"
-        self._together = max(1, options.coupling_size // options.batch_size) if couples else 1
+        self._together = max(1, self._size // options.batch_size) if couples else 1
         self._ahead = Ahead(self._draw, min(usable_threads() // 2, _MOST_THREADS))
         self._last: tuple[int, _Drawn] | None = None
 
@@ -111,7 +114,7 @@ class Batches:
         given = places
         if options.coupling != "none":
             # noise keeps its order, and so what is random in the order of the data stays so
-            size = min(options.coupling_size, n)
+            size = self._size
             parts = [slice(first, first + size) for first in range(0, n, size)]
             places = np.concatenate([self._coupled(noise[p], places[p]) for p in parts])
             given = places if options.coupling == "ot" else given
@@ -123,7 +126,7 @@ class Batches:
     def _coupled(self, noise: NDArray[np.float32], places: Places) -> Places:
         """The places of the data, in the order of the noise that each is coupled with."""
         x, z = noise.reshape(len(noise), -1), self._flat[places]
-        if self._options.coupling == "ot" or (self._groups is None and self._kept is None):
+        if not self._minds:
             coupling = conditional_coupling(x, None, z, None, beta=0)
         else:
             y = None if self._kept is None else self._kept[places]

@@ -70,7 +70,14 @@ class FlowMatching(Model[FlowMatchingSettings]):
     Couplings are found on the host, by up to four threads in the background (half of those of
     ENERGYFLOW_NUM_THREADS, else of the CPUs; none for one); times are stratified over a batch. A
     smaller beta straightens ways more and blurs conditions more, by about the distance between
-    conditions in a batch.
+    conditions in a coupling.
+
+    On one thread, plain transport in parts of 128 takes 1 to 1.5 times as long as the step of a
+    small network (two blocks of 128 units) and a third of the step of the default one;
+    conditional transport in parts of 256 takes half and a tenth. In the background neither holds
+    up a network of the default size. The time of a coupling grows with up to the cube of its
+    size: of 1024 at once, plain transport takes forty steps of that small network, and
+    conditional transport three and a half.
 
     References
     ----------

@@ -29,10 +29,11 @@ class FlowMatchingSettings(ModelSettings):
         Factor of the conditions in "conditional-ot", in units of standardised data over those of
         standardised conditions. Less makes ways straighter, for samples in two or three steps,
         and blurs conditions. Labels are always kept exactly.
-    coupling_size : int
+    coupling_size : int, optional
         How many are coupled at once. A larger batch is coupled in parts; of smaller batches as
-        many as fit are coupled together. Larger couplings make ways straighter, and cost more
-        than in proportion: see the Notes of `FlowMatching`.
+        many as fit are coupled together. 256 when not given, and 128 where conditions are not
+        minded. Larger couplings make ways straighter, and cost more than in proportion: see the
+        Notes of `FlowMatching`.
     n_steps : int
         Steps of the optimiser.
     n_rounds : int
@@ -64,7 +65,7 @@ class FlowMatchingSettings(ModelSettings):
     ema: float = 0.999
     coupling: Literal["none", "ot", "conditional-ot"] = "conditional-ot"
     beta: float = 4.0
-    coupling_size: int = 256
+    coupling_size: int | None = None
     n_steps: int = 10_000
     n_rounds: int = 10
     condition_dropout: float = 0.0
@@ -75,7 +76,9 @@ class FlowMatchingSettings(ModelSettings):
         super().__post_init__()
         check_choice("coupling", self.coupling, COUPLINGS)
         check_choice("solver", self.solver, SOLVERS)
-        for name in ("coupling_size", "n_steps", "n_rounds", "sampling_steps"):
+        if self.coupling_size is not None:
+            check_count("coupling_size", self.coupling_size)
+        for name in ("n_steps", "n_rounds", "sampling_steps"):
             check_count(name, getattr(self, name))
         if not 0 < self.beta < math.inf:
             raise ValueError(f"beta must be positive and finite, got {self.beta}")

@@ -78,8 +78,8 @@ def uninterrupted(tmp_path_factory) -> dict[str, dict[str, torch.Tensor]]:
         ("flow", "_run_folder", "write_json", 4, "pass", 2),
         # the final weights
         ("flow", "_run_folder", "write_tensors", 7, HALF_A_FILE, 3),
-        # a coupling serves 8 batches of 32, so the fourth lies in the second round of 20
-        ("flow-matching", "_batches", "generator", 4, "pass", 1),
+        # a coupling serves 4 batches of 32, so the seventh lies in the second round of 20
+        ("flow-matching", "_batches", "generator", 7, "pass", 1),
         # the training that the third round goes on with
         ("flow-matching", "_run_folder", "write_tensors", 6, HALF_A_FILE, 1),
         ("dmmd", "_dmmd_loss", "generator", 31, "pass", 1),
