@@ -16,9 +16,7 @@ from ._files import load_array, replacing
 
 @train.command("posterior")
 def train_posterior(
-    problem: Annotated[
-        Path, typer.Option(help="A .toml file with the tables [operator] and [noise].")
-    ],
+    problem: Annotated[Path, typer.Option(help="A .toml file with the tables operator and noise.")],
     data: Annotated[str, typer.Option(help="Images or vectors, as for `energyflow train flow`.")],
     out: Annotated[Path, typer.Option(help="The run's folder.")],
     budget: Annotated[
