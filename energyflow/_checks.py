@@ -69,6 +69,10 @@ def check_array(name: str, array: Any) -> None:
             f"{name} must have a real floating dtype ({', '.join(_FLOATS)}), "
             f"got {dtype_name(array)}"
         )
+    if any(size != size for size in array.shape):
+        raise ValueError(
+            f"{name} must have chunks of known sizes: call compute_chunk_sizes(); got {array.shape}"
+        )
 
 
 def check_points(name: str, array: Any) -> None:

@@ -243,10 +243,12 @@ def flow(
 @app.command()
 def info() -> None:
     """Print versions, backends and the machine."""
-    packages = "energyflow-mmd numpy scipy array-api-compat numba torch triton jax cupy-cuda13x"
+    packages = (
+        "energyflow-mmd numpy scipy array-api-compat numba torch triton jax cupy-cuda13x dask"
+    )
     table = Table("package", "version", title="Versions")
     table.add_row("python", platform.python_version())
-    for name in (*packages.split(), "typer", "rich", "matplotlib", "scikit-learn"):
+    for name in (*packages.split(), "dask", "typer", "rich", "matplotlib", "scikit-learn"):
         table.add_row(name, _version(name))
     console = Console()
     console.print(table)

@@ -249,6 +249,8 @@ def check_cloud(name: str, points: Any, count: str) -> None:
     check_points(name, points)
     if points.ndim != 2:
         raise ValueError(f"{name} must have shape ({count}, d), got {shape(points)}")
+    if backends.library_of(points) == "dask":
+        raise TypeError(f"{name} must lie in memory or in a mapped file, got a Dask array")
     if backends.known_values(points):
         check_finite(name, points)
 

@@ -45,6 +45,10 @@ class Backend:
             return "Dask has no take_along_axis; compute() the arrays first"
         return None
 
+    def lacks_pairs(self) -> str | None:
+        """Why it has sliced energy distances only, or None where it has all sums."""
+        return None
+
     def adopt(self, array: Array) -> Array:
         """The array as this backend computes with it, without a copy."""
         return array
@@ -64,6 +68,14 @@ class Backend:
     def distances(self, tile: Array, z: Array) -> Array:
         """Euclidean distances (B, T, L) between (B, T, d) and (B, L, d)."""
         return euclidean_distances(tile, z)
+
+    def project(self, projector: Projector, x: Array) -> Array:
+        """Points (B, N, d) to rows (B, P, N)."""
+        return projector.project(x)
+
+    def project_back(self, projector: Projector, g: Array) -> Array:
+        """Rows (B, P, N) to sums over the slices (B, N, d)."""
+        return projector.project_back(g)
 
     def extremes(self, x: Array) -> tuple[Array, Array]:
         """Least and greatest number of each coordinate, (B, 1, d) both."""
@@ -143,7 +155,7 @@ class Backend:
     ) -> Result:
         """Sums over the slices of one projector, times `scale`: values (B,) and gradients."""
         xp = namespace(x)
-        xs, ys = projector.project(x), projector.project(y)  # (B, P, N), (B, P, M)
+        xs, ys = self.project(projector, x), self.project(projector, y)  # (B, P, N), (B, P, M)
         shape = xs.shape[:2]
 
         def rows(array: Array) -> Array:
@@ -162,7 +174,7 @@ class Backend:
         def back(g: Array | None) -> Array | None:
             if g is None:
                 return None
-            return projector.project_back(xp.reshape(g, (*shape, g.shape[1]))) * scale
+            return self.project_back(projector, xp.reshape(g, (*shape, g.shape[1]))) * scale
 
         return xp.sum(xp.reshape(value, shape), axis=1) * scale, back(gx), back(gy)
 

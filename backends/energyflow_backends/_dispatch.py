@@ -9,7 +9,7 @@ import numpy as np
 from ._arrays import Array, detached, known_values, library_of, namespace
 from ._base import Backend, Result
 from ._projector import Projector
-from ._registry import select
+from ._registry import select, select_for_pairs
 
 
 class NonFiniteValue(ArithmeticError):
@@ -52,7 +52,7 @@ def exact_value_and_gradient(
     chunk_size: int | None = None,
 ) -> Result:
     """Energy distances (B,) and gradients by sums over all pairs, by the backend in charge."""
-    backend = select(x)
+    backend = select_for_pairs(x)
 
     def run(x: Array, y: Array, a: Array | None, b: Array | None) -> Result:
         return backend.exact_value_and_gradient(

@@ -13,7 +13,7 @@ from ._dispatch import NonFiniteValue
 from ._kernel_pairs import pair_kernel_sums
 from ._line_kernel import LineKernel
 from ._projector import Projector
-from ._registry import select
+from ._registry import select_for_pairs
 
 
 def sliced_kernel_sums(
@@ -127,7 +127,7 @@ def _extent(xs: Array, ys: Array) -> float:
 
 def _by_backend(run: Callable[..., Array], x: Array, *others: Array) -> Array:
     """Run in the backend's own arrays and the widest precision; all numbers must be finite."""
-    backend = select(x)
+    backend = select_for_pairs(x)
     adopted = (backend.adopt(detached(v)) for v in (x, *others))
     with np.errstate(all="ignore"):  # what is not finite is reported below, by name
         arrays = [namespace(v).astype(v, widest_dtypes(v)[0], copy=False) for v in adopted]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
+
 from ._arrays import Array
 from ._base import Result
 from ._fused import FusedBackend
 from ._numpy import NumpyBackend
-from ._projector import Projector
+from ._projector import HadamardProjector, Projector
 
 _SMALL = 1 << 14  # numbers below which NumPy has seen them all before a kernel is called
 
@@ -28,12 +30,29 @@ class NumbaBackend(FusedBackend, NumpyBackend):
 
     def slices(self, projector: Projector, like: Array) -> Any:
         """A matrix, or a Hadamard projector's signs."""
-        signs, picked = (getattr(projector, name, None) for name in ("signs", "picked"))
-        if signs is None or picked is None:
+        if not isinstance(projector, HadamardProjector):
             return super().slices(projector, like)
         from energyflow_kernels.numba_slices import HadamardSlices
 
-        return HadamardSlices(signs(like), picked, like.shape[-1])
+        return HadamardSlices(projector.signs(like), projector.picked, projector.d)
+
+    def project(self, projector: Projector, x: Array) -> Array:
+        """In one order of terms, whatever other points there are: equal points stay equal."""
+        slices = self.slices(projector, x)
+        if slices is None:
+            return super().project(projector, x)
+        from energyflow_kernels.numba_slices import project_points
+
+        return np.stack([project_points(points, slices) for points in x])
+
+    def project_back(self, projector: Projector, g: Array) -> Array:
+        """Likewise."""
+        slices = self.slices(projector, g)
+        if slices is None:
+            return super().project_back(projector, g)
+        from energyflow_kernels.numba_slices import project_rows_back
+
+        return np.stack([project_rows_back(rows, slices) for rows in g])
 
     def extremes(self, x: Array) -> tuple[Array, Array]:
         """One pass over the points, shared among threads."""

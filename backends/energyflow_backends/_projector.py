@@ -50,6 +50,10 @@ class HadamardProjector(Projector, Protocol):
     """
 
     @property
+    def d(self) -> int:
+        """Dimension of the points."""
+
+    @property
     def picked(self) -> tuple[Array, ...]:
         """The distinct rows (K,) that each product gives, K <= D; all in order where K = D."""
 

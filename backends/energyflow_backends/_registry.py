@@ -20,6 +20,7 @@ import numpy as np
 from ._arrays import Array, ArrayInfo, describe
 from ._base import Backend
 from ._cupy import CupyBackend
+from ._dask import DaskBackend
 from ._errors import BackendUnavailable
 from ._jax import JaxBackend
 from ._numba import NumbaBackend
@@ -39,6 +40,7 @@ _BACKENDS: dict[str, Backend] = {
         TorchBackend(),
         JaxBackend(),
         CupyBackend(),
+        DaskBackend(),
         Backend(),
     )
 }
@@ -75,7 +77,7 @@ def use_backend(name: str) -> Iterator[None]:
     Parameters
     ----------
     name : str
-        "triton", "torch", "numba", "numpy", "cupy", "jax" or "array-api".
+        "triton", "torch", "numba", "numpy", "cupy", "jax", "dask" or "array-api".
 
     Raises
     ------
@@ -84,7 +86,7 @@ def use_backend(name: str) -> Iterator[None]:
     BackendUnavailable
         What it needs is not installed. Inside the block: it cannot take the arrays at hand.
     """
-    reason = _backend(name).unusable()
+    reason = named(name).unusable()
     if reason:
         raise BackendUnavailable(name, reason)
     token = _chosen.set(name)
@@ -119,19 +121,28 @@ def select(array: Array) -> Backend:
     return _explicit(name, info) if name else _automatic(info)
 
 
+def select_for_pairs(array: Array) -> Backend:
+    """The backend for sums other than sliced energy distances."""
+    backend = select(array)
+    reason = backend.lacks_pairs()
+    if reason:
+        raise BackendUnavailable(backend.name, reason)
+    return backend
+
+
 def select_on_host() -> Backend:
     """The backend for work that is done in NumPy arrays, whatever the library of the user's: the
     one that was named, if it takes them.
     """
     info = describe(np.empty(0))
     name = _chosen.get() or os.environ.get("ENERGYFLOW_BACKEND") or None
-    if name and not (_backend(name).missing() or _backend(name).refuses(info)):
-        return _backend(name)
+    if name and not (named(name).missing() or named(name).refuses(info)):
+        return named(name)
     return _automatic(info)
 
 
 def _explicit(name: str, info: ArrayInfo) -> Backend:
-    backend = _backend(name)
+    backend = named(name)
     reason = backend.missing() or backend.refuses(info)
     if reason is None:
         return backend
@@ -153,7 +164,8 @@ def _automatic(info: ArrayInfo) -> Backend:
     raise BackendUnavailable("auto", "; ".join(passed_over))
 
 
-def _backend(name: str) -> Backend:
+def named(name: str) -> Backend:
+    """The backend of that name."""
     try:
         return _BACKENDS[name]
     except KeyError:

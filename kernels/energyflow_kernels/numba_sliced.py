@@ -20,7 +20,7 @@ from .numba_rows import (
     solve,
     solving_threads,
 )
-from .numba_slices import DenseSlices, Slices
+from .numba_slices import Slices, as_slices
 from .numba_threads import share, usable_threads
 
 _CHUNK = 24 << 20
@@ -81,7 +81,7 @@ def sliced_energy(
     check(x, y, len(x), len(y), unbiased, wrt)
     x, y = (np.require(points, None, ("C", "A")) for points in (x, y))
     n_x, n_y = len(x), len(y)
-    rays = DenseSlices(slices) if isinstance(slices, np.ndarray) else slices
+    rays = as_slices(slices)
     weights = flat_weights(a, (1, n_x)), flat_weights(b, (1, n_y))
     values = np.empty(rays.n)
     gx = np.zeros(x.shape, x.dtype) if "x" in wrt else None

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from .numba_hadamard import hadamard_back, hadamard_rows
 from .numba_products import TILE_ROWS, pack_directions, project, project_back
 from .numba_rows import Floats, flat, locked
-from .numba_threads import share
+from .numba_threads import share, usable_threads
 
 # Points a block, and terms of a product from which waking a second thread pays.
 _BLOCK_POINTS = 1 << 9
@@ -117,6 +117,37 @@ class HadamardSlices:
         """Butterflies: N k D log D operations."""
         signs, picked = self._rows(start, len(slopes))
         hadamard_back(slopes, signs, picked, out, scale=scale, n_threads=n_threads)
+
+
+def project_points(points: Floats, slices: Floats | Slices, n_threads: int | None = None) -> Floats:
+    """The rows (P, N) of all slices for points (N, d).
+
+    Notes:
+        Every number is summed in one order, whatever other points there are.
+    """
+    points = np.require(points, None, ("C", "A"))
+    rays = as_slices(slices)
+    rows = np.empty((rays.n, len(points)), points.dtype)
+    for start, stop in rays.parts(rays.n):
+        rays.project(points, start, rows[start:stop], n_threads or usable_threads())
+    return rows
+
+
+def project_rows_back(
+    rows: Floats, slices: Floats | Slices, n_threads: int | None = None
+) -> Floats:
+    """The sums (N, d) over slices of rows (P, N): the transposed map of `project_points`."""
+    rows = np.require(rows, None, ("C", "A"))
+    rays = as_slices(slices)
+    sums = np.zeros((rows.shape[1], rays.d), rows.dtype)
+    for start, stop in rays.parts(rays.n):
+        rays.add_back(rows[start:stop], start, 1.0, sums, n_threads or usable_threads())
+    return sums
+
+
+def as_slices(slices: Floats | Slices) -> Slices:
+    """A matrix of directions (P, d), or what is made already."""
+    return DenseSlices(slices) if isinstance(slices, np.ndarray) else slices
 
 
 def _share_points(work: Any, n: int, terms: int, n_threads: int) -> None:
