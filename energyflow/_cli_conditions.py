@@ -68,6 +68,8 @@ def asked(texts: Sequence[str] | None, learned: Mapping[str, Any] | None) -> Any
             raise ValueError(
                 f"--condition: expected NAME=VALUE for each of {', '.join(parts)}, got {text!r}"
             )
+        if name in given:
+            raise ValueError(f"--condition: {name} is given twice")
         given[name] = _value(value, parts[name]["kind"])
     return given
 

@@ -104,7 +104,8 @@ def flow_matching(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="Settings: default, toy.", show_default="toy for vectors, default for images"
+            help="Settings: default, toy, cifar10.",
+            show_default="toy for vectors, default for images",
         ),
     ] = None,
     condition: Learned = None,

@@ -109,6 +109,9 @@ def test_labels_beside_continuous_conditions(levels) -> None:
     status, out, err = levels("evaluate", "run")
     assert (status, err) == (0, "")
     assert "samples of the class asked for" in out
+    twice = ("--condition", "labels=1", "--condition", "labels=0")
+    status, _, err = levels(*how, *twice)
+    assert (status, "labels is given twice" in err) == (1, True)
     for condition, told in (
         ("1", "expected NAME=VALUE for each of labels, condition, got '1'"),
         ("labels=1", "condition must have the entries labels, condition, got labels"),
