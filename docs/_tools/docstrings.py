@@ -21,6 +21,8 @@ class Docstrings(griffe.Extension):
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         """Formulas between dollars, entries as they are written."""
+        if isinstance(obj, griffe.Function):
+            _show_defaults(obj)
         if not obj.docstring:
             return
         text = _INLINE.sub(lambda found: f"${_joined(found['body'])}$", obj.docstring.value)
@@ -29,6 +31,15 @@ class Docstrings(griffe.Extension):
         for section in obj.docstring.parsed:
             if section.kind.value in ("parameters", "attributes", "returns", "raises"):
                 section.value = _entries(section.value, written)
+
+
+def _show_defaults(function: griffe.Function) -> None:
+    """Private names of defaults, `_N_PROJECTIONS = _Default(128)`, as what they stand for."""
+    for parameter in function.parameters:
+        name = str(parameter.default)
+        if name.startswith("_") and name in function.module.members:
+            value = str(function.module[name].value)
+            parameter.default = re.sub(r"^_\w+\((.*)\)$", r"\1", value)
 
 
 def _entries(items: list[Any], written: dict[str, str]) -> list[Any]:
