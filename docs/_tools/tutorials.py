@@ -19,10 +19,14 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.plugins import get_plugin_logger
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 _CACHE = CACHE / "tutorials"
 _STYLE = Path(__file__).with_name("matplotlibrc")
 _PICTURES = {"image/png": "png", "image/gif": "gif", "image/svg+xml": "svg"}
+_BEGINNING = re.compile(
+    r"# (?P<title>.+)\n\n.+\n\n(?P<about>(?:.|\n)+?[.:?!])(?=\s)"  # the download link in between
+)
 _log = get_plugin_logger("tutorials")
 
 
@@ -33,6 +37,19 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
         for name, content in _made(Path(str(script.abs_src_path))).items():
             files.append(File.generated(config, f"tutorials/{name}", content=content))
     return files
+
+
+def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """List the tutorials, each with its first sentence, where `<!-- tutorials -->` stands."""
+    listed = []
+    for file in files.documentation_pages():
+        text = file.content_string
+        if re.fullmatch(r"tutorials/\d+_\w+\.md", file.src_uri) and (
+            found := _BEGINNING.match(text)
+        ):
+            about = " ".join(found["about"].split())
+            listed.append(f"- [{found['title']}]({file.name}.md): {about}")
+    return markdown.replace("<!-- tutorials -->", "\n".join(sorted(listed)))
 
 
 def _made(script: Path) -> dict[str, bytes]:

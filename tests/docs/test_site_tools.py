@@ -1,0 +1,125 @@
+"""What builds the site says clearly what is wrong."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from _documentation import TOP
+
+pytestmark = pytest.mark.site
+
+for module in ("griffe", "jupytext", "math_core", "mkdocs", "nbclient"):
+    pytest.importorskip(module)
+
+TUTORIAL = """# %% [markdown]
+# # A trial
+#
+# What it does. And more.
+
+# %%
+print(1 + 1)
+{cell}
+"""
+
+
+@pytest.fixture
+def tools(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    monkeypatch.syspath_prepend(TOP / "docs" / "_tools")
+    import docstrings
+    import formulas
+    import pages
+    import tutorials
+
+    monkeypatch.setattr(tutorials, "_CACHE", tmp_path / "kept")
+    yield SimpleNamespace(
+        docstrings=docstrings, formulas=formulas, pages=pages, tutorials=tutorials
+    )
+    for name in ("docstrings", "formulas", "kept", "pages", "tutorials"):
+        sys.modules.pop(name, None)
+
+
+def page_of(tools: Any, content: str) -> str:
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="page.md"))
+    return tools.formulas.on_page_content(content, page=page, config=None, files=None)
+
+
+def test_a_formula_that_cannot_be_read_ends_the_build(tools: Any) -> None:
+    from mkdocs.exceptions import PluginError
+
+    with pytest.raises(PluginError, match=r"page\.md: the formula .*\\nosuch"):
+        page_of(tools, r'<span class="arithmatex">\(\nosuch{x}\)</span>')
+
+
+def test_formulas_become_mathml(tools: Any) -> None:
+    inline = page_of(tools, r'<span class="arithmatex">\(a = b &lt; c\)</span>')
+    assert inline.count("<math") == 3  # the line may break after each relation
+    assert inline.count("<wbr>") == 2
+    assert "<math" in page_of(tools, r'<div class="arithmatex">\[\int f&#39;\]</div>')
+    assert "arithmatex" not in inline
+
+
+def test_a_tutorial_is_a_page_and_is_kept(
+    tools: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "01_trial.py"
+    script.write_text(TUTORIAL.format(cell=""))
+    made = tools.tutorials._made(script)
+    assert "\n2\n" in made["01_trial.md"].decode()
+    monkeypatch.setattr(tools.tutorials, "_execute", None)  # must not be called again
+    assert tools.tutorials._made(script) == made
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("1 / 0", r"01_trial\.py: cell 2, which begins 'print\(1 \+ 1\)', raised Zero"),
+        (
+            "from IPython.display import SVG\nSVG('<svg></svg>')",
+            r'01_trial\.py: cell 2 draws a picture and needs # %% alt="\.\.\."',
+        ),
+    ],
+)
+def test_what_is_wrong_in_a_tutorial_is_named(
+    tools: Any, tmp_path: Path, cell: str, message: str
+) -> None:
+    from mkdocs.exceptions import PluginError
+
+    script = tmp_path / "01_trial.py"
+    script.write_text(TUTORIAL.format(cell=cell))
+    with pytest.raises(PluginError, match=message):
+        tools.tutorials._made(script)
+
+
+def test_folders_in_the_navigation_stand_for_their_pages(tools: Any) -> None:
+    pages = ["a/index.md", "a/one.md", "a/two.md", "b.md"]
+    found = tools.pages._expanded(["b.md", {"A": "a/"}, {"B": ["b.md", "a/"]}], pages)
+    assert found == ["b.md", {"A": pages[:3]}, {"B": ["b.md", *pages[:3]]}]
+
+
+def test_docstrings_are_shown_as_they_are_written(tools: Any) -> None:
+    import griffe
+
+    text = """A sum :math:`x + y`.
+
+.. math:: x
+          + y
+
+>>> 1 + 1  # doctest: +SKIP
+2
+
+Parameters
+----------
+x, y : arrays (N, d) and (M, d)
+    Points.
+"""
+    function = griffe.Function("f", docstring=griffe.Docstring(text, parser="numpy"))
+    function.docstring.parent = function
+    tools.docstrings.Docstrings().on_object(obj=function)
+    said, parameters = function.docstring.parsed
+    assert said.value == "A sum $x + y$.\n\n$$\nx + y\n$$\n\n```pycon\n>>> 1 + 1\n2\n```"
+    (both,) = parameters.value
+    assert (both.name, both.annotation) == ("x, y", "arrays (N, d) and (M, d)")
