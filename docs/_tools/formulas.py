@@ -20,7 +20,7 @@ from mkdocs.structure.pages import Page
 
 _FORMULA = re.compile(
     r'<(?P<tag>span|div) class="arithmatex">'
-    r"(?:\\\((?P<inline>.*?)\\\)|\\\[(?P<block>.*?)\\\])</(?P=tag)>",
+    r"(?:\\\((?P<inline>.*?)\\\)|\\\[(?P<block>.*?)\\\])</(?P=tag)>(?P<after>[,.;:!?)]*)",
     re.DOTALL,
 )
 _RELATIONS = set("=<>≤≥≈≠→←∈\u223c")
@@ -44,11 +44,16 @@ def on_page_content(content: str, *, page: Page, config: MkDocsConfig, files: Fi
         formula = ElementTree.fromstring(_ENTITY.sub(lambda named: html.unescape(named[0]), made))
         for element in list(formula.iter()):
             _set_prime(element)
-        parts = [formula] if block else _broken(formula)
-        made = "<wbr>".join(ElementTree.tostring(part, "unicode") for part in parts)
-        return f'<{found["tag"]} class="formula">{made}</{found["tag"]}>'
+        if block:
+            return f'<div class="formula">{_markup(formula)}</div>{found["after"]}'
+        *first, last = map(_markup, _broken(formula))
+        return "<wbr>".join([*first, f'<span class="formula">{last}{found["after"]}</span>'])
 
     return _FORMULA.sub(mathml, content)
+
+
+def _markup(formula: ElementTree.Element) -> str:
+    return ElementTree.tostring(formula, "unicode")
 
 
 def _set_prime(element: ElementTree.Element) -> None:
