@@ -72,4 +72,4 @@ def _joined(text: str) -> str:
 
 
 def _squeezed(annotation: object) -> str:
-    return re.sub(r"[\s,()]", "", str(annotation))
+    return re.sub(r"[\s,()'\"]", "", str(annotation))
