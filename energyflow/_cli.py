@@ -178,6 +178,10 @@ def flow(
     record_every: Annotated[
         int, typer.Option(min=1, help="Steps between records of the distance.")
     ] = 10,
+    save_every: Annotated[
+        float,
+        typer.Option(min=0, help="Seconds between saves on the way; --resume goes on from them."),
+    ] = _cli_flow.SAVE_EVERY,
     resume: Annotated[
         bool,
         typer.Option(
@@ -225,8 +229,9 @@ def flow(
         start = _cli_flow.initial_particles(init or "normal", shape, seed).astype(goal.dtype)
     try:
         result, interrupted = _cli_flow.run_to(
-            planned, start, steps, record_every=record_every, progress=not quiet
-        )
+            planned, start, steps, record_every=record_every, progress=not quiet, out=out,
+            save_every=save_every,
+        )  # fmt: skip
     except ef.FlowDiverged as error:
         kept = _cli_flow.write_last_finite(out, error)
         raise ValueError(

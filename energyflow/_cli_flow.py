@@ -3,24 +3,21 @@
 import csv
 import io
 import os
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Event
-from types import FrameType
 
 import numpy as np
+from energyflow_backends import to_host
 
-from . import FlowDiverged, FlowResult, ParticleFlow, _pictures
-from ._files import Array, replacing
+from . import FlowDiverged, FlowResult, ParticleFlow, _interrupts, _pictures
+from ._files import Array, remove_parts, replacing
 
 RESULT = "flow.npz"
 PARTICLES = "particles.npy"
 HISTORY = "history.csv"
 LAST_FINITE = "last_finite.npy"
+SAVE_EVERY = 300.0  # seconds
 
 
 def check_out(out: Path, *, resume: bool, force: bool) -> None:
@@ -38,6 +35,7 @@ def check_out(out: Path, *, resume: bool, force: bool) -> None:
         raise ValueError(f"--out {out}: {nearest} is a file, expected a folder")
     if not os.access(nearest, os.W_OK):
         raise ValueError(f"--out {out}: no permission to write to {nearest}")
+    remove_parts(out)
 
 
 def initial_particles(init: str, shape: tuple[int, int], seed: int) -> Array:
@@ -53,42 +51,32 @@ def run_to(
     *,
     record_every: int,
     progress: bool,
+    out: Path | None = None,
+    save_every: float = SAVE_EVERY,
 ) -> tuple[FlowResult, bool]:
-    """Run up to step number `last_step`; give the result and whether an interrupt cut it short."""
+    """Run up to step number `last_step`; give the result and whether an interrupt cut it short.
+
+    Every so many seconds, and at the end, the result is saved in the folder `out`. A flow that has
+    arrived already gets its files, which a kill may have kept it from writing.
+    """
     done = int(start.state["step"]) if isinstance(start, FlowResult) else 0
-    if last_step <= done:
-        raise ValueError(f"--steps: the result is at step {done}; give more than that to go on")
-    with _interrupts() as asked:
+    if last_step < done:
+        raise ValueError(f"--steps: the result is at step {done} already, got {last_step}")
+    with _interrupts.deferred() as asked:
         result = flow.run(
             start,
             last_step - done,
             record_every=record_every,
             callback=lambda step, particles, distance: asked.is_set(),
             progress=progress,
+            out=None if out is None else out / RESULT,
+            save_every=save_every,
         )
     return result, bool(result.state["step"] < last_step)
 
 
-@contextmanager
-def _interrupts() -> Iterator[Event]:
-    """Set an event at the first interrupt; a second one interrupts at once."""
-    asked = Event()
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        asked.set()
-        signal.signal(signal.SIGINT, before)
-
-    before = signal.signal(signal.SIGINT, ask)
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 def write_flow(out: Path, result: FlowResult) -> list[Path]:
-    """Write `flow.npz`, `particles.npy` and `history.csv` (step, distance, seconds) to `out`."""
-    out.mkdir(parents=True, exist_ok=True)
-    result.save(out / RESULT)
+    """Write `particles.npy` and `history.csv` (step, distance, seconds) beside `flow.npz`."""
     with replacing(out / PARTICLES) as handle:
         np.save(handle, result.particles, allow_pickle=False)
     text = io.StringIO()
@@ -105,7 +93,7 @@ def write_last_finite(out: Path, error: FlowDiverged) -> Path:
     """Keep the last finite particles of a flow that diverged."""
     out.mkdir(parents=True, exist_ok=True)
     with replacing(out / LAST_FINITE) as handle:
-        np.save(handle, error.particles, allow_pickle=False)
+        np.save(handle, to_host(error.particles), allow_pickle=False)
     return out / LAST_FINITE
 
 

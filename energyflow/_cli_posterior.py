@@ -10,7 +10,7 @@ import typer
 
 from ._cli import Seed, app
 from ._cli_flow import can_draw
-from ._cli_train import Device, train
+from ._cli_train import Device, telling, train
 from ._files import load_array, replacing
 
 
@@ -63,7 +63,10 @@ def train_posterior(
     device: Device = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
-    """Learn to sample what may have been observed, from images and how they are observed."""
+    """Learn to sample what may have been observed, from images and how they are observed.
+
+    An interrupt (Ctrl-C) keeps what is trained; --resume goes on.
+    """
     from . import datasets, inverse, models
 
     found = inverse.Problem.from_toml(problem)
@@ -75,10 +78,12 @@ def train_posterior(
     }  # fmt: skip
     settings: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     model = models.FlowGenerator(device=device, seed=seed, **settings)
-    inverse.PosteriorFlow(found, model, guess=guess, components=components).fit(
-        dataset.train, held_out=dataset.test, rng=seed, out=out, resume=resume, budget=budget,
-        name=data, progress=not quiet,
-    )  # fmt: skip
+    sampler = inverse.PosteriorFlow(found, model, guess=guess, components=components)
+    with telling(out):
+        sampler.fit(
+            dataset.train, held_out=dataset.test, rng=seed, out=out, resume=resume, budget=budget,
+            name=data, progress=not quiet,
+        )  # fmt: skip
     print(f"{model.n_trained} blocks trained; the model is in {out}")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,7 +13,8 @@ import typer
 
 from ._cli import Seed, app
 from ._cli_conditions import Asked, Kind, Learned, as_arrays, asked, of_data, taken
-from ._cli_flow import can_draw
+from ._cli_flow import can_draw, write_last_finite
+from ._descent import FlowDiverged
 from ._files import Array, replacing
 
 if TYPE_CHECKING:
@@ -84,7 +87,7 @@ def flow(
 ) -> None:
     """Learn, block by block, how particles flow from noise to the data.
 
-    An interrupt loses the unfinished block; --resume goes on.
+    An interrupt (Ctrl-C) keeps what is trained; --resume goes on.
     """
     settings = {
         "n_blocks": blocks, "n_particles": particles, "n_projections": projections,
@@ -132,7 +135,7 @@ def flow_matching(
 ) -> None:
     """Learn the velocity of straight ways from noise to the data.
 
-    An interrupt loses the unfinished round; --resume goes on.
+    An interrupt (Ctrl-C) keeps what is trained; --resume goes on.
     """
     settings = {"coupling": coupling, "beta": beta, "n_steps": steps, "batch_size": batch}
     model = train_model(
@@ -166,7 +169,7 @@ def dmmd(
 ) -> None:
     """Learn features of noise levels, whose MMD carries particles from noise to the data.
 
-    An interrupt loses the unfinished round; --resume goes on.
+    An interrupt (Ctrl-C) keeps what is trained; --resume goes on.
     """
     settings = {"n_steps": steps, "kernel": kernel}
     model = train_model(
@@ -211,10 +214,27 @@ def train_model(
             some = some[np.isin(labels[some], labels[rest])]  # a class of one point can be held out
         held_out, held_given = points[some], taken(given, some)
         points, given = points[rest], taken(given, rest)
-    return model.fit(
-        points, given, held_out, held_out_condition=held_given, out=out, patience=patience,
-        name=data, progress=not quiet, **how,
-    )  # fmt: skip
+    with telling(out):
+        return model.fit(
+            points, given, held_out, held_out_condition=held_given, out=out, patience=patience,
+            name=data, progress=not quiet, **how,
+        )  # fmt: skip
+
+
+@contextmanager
+def telling(out: Path) -> Iterator[None]:
+    """Keep the last finite particles where training fails; tell what is kept and goes on."""
+    from .models import TrainingDiverged
+
+    try:
+        yield
+    except (FlowDiverged, TrainingDiverged) as error:
+        if isinstance(error, FlowDiverged):
+            error.add_note(f"They are kept in {write_last_finite(out, error)}.")
+        error.add_note(f"What was finished before is in {out}.")
+        raise
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"--resume goes on with the run in {out}") from None
 
 
 def _suited(maker: type[Model[Any]], data: str, dataset: Dataset) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from numbers import Real
 from typing import Any
 
@@ -122,6 +123,8 @@ class ConditionalFlow:
         record_every: int = 10,
         callback: Callback | None = None,
         progress: bool = True,
+        out: str | os.PathLike[str] | None = None,
+        save_every: float = 300.0,
     ) -> FlowResult:
         """Take steps from given particles, or go on from an earlier result.
 
@@ -133,7 +136,7 @@ class ConditionalFlow:
         condition : array (N, n)
             The condition of each particle, not yet multiplied by beta; the same again when the
             flow goes on.
-        n_steps, record_every, callback, progress
+        n_steps, record_every, callback, progress, out, save_every
             As in `ParticleFlow.run`.
 
         Returns
@@ -156,7 +159,9 @@ class ConditionalFlow:
                 f"{self.target_condition.shape[1]}, got {condition.shape[1]}"
             )
         fixed = _scaled(condition, self.condition_weight, self.target.dtype)
-        return self._flow._move(particles, fixed, n_steps, record_every, callback, progress)
+        return self._flow._move(
+            particles, fixed, n_steps, record_every, callback, progress, out, save_every
+        )
 
 
 class _JointFlow(ParticleFlow):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -90,6 +92,8 @@ class Descent(ABC):
         record_every: int = 10,
         callback: Callback | None = None,
         progress: bool = True,
+        out: str | os.PathLike[str] | None = None,
+        save_every: float = 300.0,
     ) -> FlowResult:
         """Take steps from given particles, or go on from an earlier result.
 
@@ -107,6 +111,11 @@ class Descent(ABC):
             the flow ends early when it returns something true.
         progress : bool
             Show a bar with the distance and the rate on standard error.
+        out : path, optional
+            An .npz file that the result is saved to: at the end, and on the way at the first
+            record after `save_every` seconds. `FlowResult.load` gives what to go on from.
+        save_every : float
+            Seconds, at least 0.
 
         Returns
         -------
@@ -119,7 +128,9 @@ class Descent(ABC):
         FlowDiverged
             Particles became NaN or infinite.
         """
-        return self._move(particles, None, n_steps, record_every, callback, progress)
+        return self._move(
+            particles, None, n_steps, record_every, callback, progress, out, save_every
+        )
 
     def _move(
         self,
@@ -129,10 +140,14 @@ class Descent(ABC):
         record_every: int,
         callback: Callback | None,
         progress: bool,
+        out: str | os.PathLike[str] | None,
+        save_every: float,
     ) -> FlowResult:
         """Run; `fixed` (N, n) holds the last coordinates of the particles, those that stay."""
         n_steps = check_count("n_steps", n_steps, minimum=0)
         record_every = check_count("record_every", record_every)
+        if not check_number("save_every", save_every) >= 0:
+            raise ValueError(f"save_every must be at least 0, got {save_every}")
         walk = self._resume(particles) if isinstance(particles, FlowResult) else Walk(particles)
         check_cloud("particles", walk.x, "N")
         check_together("particles", walk.x, "target", self.target)
@@ -150,6 +165,7 @@ class Descent(ABC):
         first, last = walk.step, walk.step + n_steps
         clock = perf_counter() - (walk.history[-1][2] if walk.history else 0.0)
         walk.forget_current()
+        saved = perf_counter()
         with Progress(n_steps, "flow", progress) as bar:
             while True:
                 recording = walk.step % record_every == 0 or walk.step == last
@@ -165,8 +181,14 @@ class Descent(ABC):
                         break
                 if walk.step == last:
                     break
+                if out is not None and recording and perf_counter() - saved >= save_every:
+                    _save(walk.result(self._settings(), source), out)
+                    saved = perf_counter()
                 walk.advance(gradient, self.step_size(walk.step), self.momentum(walk.step))
-        return walk.result(self._settings(), source)
+        result = walk.result(self._settings(), source)
+        if out is not None:
+            _save(result, out)
+        return result
 
     @abstractmethod
     def _look(
@@ -243,6 +265,12 @@ class Walk:
         """For the state: absent where there is nothing to carry."""
         lists = {name: backends.to_host(vector).tolist() for name, vector in self.carried.items()}
         return {"carried": lists} if lists else {}
+
+
+def _save(result: FlowResult, out: str | os.PathLike[str]) -> None:
+    """Save to a file whose folder need not be there, or not any more."""
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    result.save(Path(out))
 
 
 def check_cloud(name: str, points: Any, count: str) -> None:

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ import numpy as np
 from ._reading import Array as Array
 from ._reading import one_line, opened, opened_archive, read_array, split_key
 
+_PART = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.part(\.[^.]*)?")
 _LONGEST_TOML = 2**24
 _MAPPED_FROM = 2**24  # bytes
 # The reader of TOML takes quadratic time for them.
@@ -46,8 +48,28 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             handle.flush()
             os.fsync(handle.fileno())
         part.replace(target)
+    except OSError as error:
+        if error.errno is not None and error.filename is None:  # a full disk tells no name
+            raise OSError(error.errno, error.strerror, str(target)) from error
+        raise
     finally:
         part.unlink(missing_ok=True)
+
+
+def parts(folder: Path, name: str = "") -> list[Path]:
+    """What writers that were killed have left in the folder; those of one name if it is given."""
+    found = folder.iterdir() if folder.is_dir() else ()
+    matches = ((path, _PART.fullmatch(path.name)) for path in found)
+    return [path for path, match in matches if match is not None and name in ("", match["name"])]
+
+
+def remove_parts(folder: Path, name: str = "") -> None:
+    """Remove what writers that were killed have left in the folder, see `parts`."""
+    for part in parts(folder, name):
+        if part.is_dir():
+            shutil.rmtree(part)
+        else:
+            part.unlink()
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

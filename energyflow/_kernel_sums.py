@@ -23,6 +23,7 @@ from ._checks import check_array, check_choice, check_finite, check_together, sh
 from ._constants import slicing_constant
 from ._distances import _N_PROJECTIONS, _projector
 from ._families import SampledProjector
+from ._memory import CHUNKS, advise
 from ._problem import Problem, problem
 from ._projectors import DenseProjector
 from ._random import HostSource, Rng
@@ -236,6 +237,9 @@ class _Task:
                 "x, y and weights must be small enough for sums in "
                 f"{getattr(self.problem.dtype, '__name__', self.problem.dtype)}"
             ) from None
+        except (MemoryError, RuntimeError) as error:
+            advise(error, CHUNKS)
+            raise
         with np.errstate(over="ignore"):  # beyond the range of float16 lies infinity
             return xp.astype(xp.reshape(sums, trailing), kept, copy=False)
 

@@ -21,6 +21,7 @@ from ._checks import (
     check_weights,
     shape,
 )
+from ._memory import CHUNKS, advise
 
 Result = tuple[Array, Array | None, Array | None]
 
@@ -54,6 +55,9 @@ class Problem:
                 wrt=wrt,
                 chunk_size=self.chunk_size,
             )  # fmt: skip
+        except (MemoryError, RuntimeError) as error:
+            advise(error, CHUNKS)
+            raise
         except backends.NonFiniteValue:
             check_finite("x", x)
             check_finite("y", y)

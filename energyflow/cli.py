@@ -3,8 +3,10 @@
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
+from typing import Any, NoReturn
 
 from . import EnergyflowError
+from ._memory import is_out_of_memory
 
 NEEDED = ("typer", "rich")
 HOW_TO_INSTALL = "pip install -e '.[cli]'"
@@ -20,6 +22,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if missing:
         _leave(f"the command line needs {' and '.join(missing)}: {HOW_TO_INSTALL}", 1)
 
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        status = _run(given or ["--help"])
+    except KeyboardInterrupt as error:
+        _leave(": ".join(["interrupted", *map(str, error.args)]), 130)
+    except (EnergyflowError, ValueError, TypeError, OSError, ImportError) as error:
+        if sys.flags.dev_mode:
+            raise
+        _leave(_describe(error), 1)
+    except (MemoryError, RuntimeError) as error:
+        if sys.flags.dev_mode or not is_out_of_memory(error):
+            raise
+        _leave(f"out of memory: {_describe(error)}", 1)
+    if status == 130:
+        _leave("interrupted", status)
+    sys.exit(status)
+
+
+def _run(arguments: list[str]) -> Any:
     from typer import TyperException
 
     from . import (  # noqa: F401 - commands join the others
@@ -30,28 +51,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     from ._cli import app
 
-    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        status = app(given or ["--help"], prog_name="energyflow", standalone_mode=False)
+        return app(arguments, prog_name="energyflow", standalone_mode=False)
     except TyperException as error:
         _leave(error.format_message(), error.exit_code)
-    except KeyboardInterrupt:
-        _leave("interrupted", 130)
-    except (EnergyflowError, ValueError, TypeError, OSError, ImportError, MemoryError) as error:
-        if sys.flags.dev_mode:
-            raise
-        _leave(_describe(error), 1)
-    if status == 130:
-        _leave("interrupted", status)
-    sys.exit(status)
 
 
 def _describe(error: BaseException) -> str:
+    """What happened, and the notes on it, in one line."""
+    told = str(error) or type(error).__name__
     if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split()) or type(error).__name__
+        told = f"{error.filename}: {error.strerror}"
+    return " ".join(" ".join([told, *getattr(error, "__notes__", ())]).split())
 
 
-def _leave(message: str, status: int) -> None:
+def _leave(message: str, status: int) -> NoReturn:
     print(f"energyflow: {message}", file=sys.stderr)
     sys.exit(status)

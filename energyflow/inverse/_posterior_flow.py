@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._checks import check_array, check_choice, check_count
-from .._descent import FlowDiverged
 from .._files import read_json, write_json
-from ..models import FlowGenerator, Model, RunFolder, TrainingDiverged, load
+from ..models import FlowGenerator, Model, RunFolder, load
 from ._components import Components, checked_share
 from ._posterior import Posterior
 from ._problem import Problem
@@ -22,7 +21,6 @@ PROBLEM = "problem.json"
 GUESS = "guess.json"
 REGRESSION = "regression.npz"
 COMPONENTS = "components.npz"
-_SETTINGS = "settings.json"
 _GUESSES = ("lift", "regression")
 Floats = NDArray[np.floating]
 
@@ -142,12 +140,11 @@ class PosteriorFlow:
             condition_held, lifted = self._seen(seen)
             points_held = held_out - self._guess(condition_held, lifted)
             judges = {"held_out": self._reduced(points_held), "held_out_condition": condition_held}
+        self.model._begun = self._save_problem
         try:
             self.model.fit(self._reduced(points), condition, **judges, out=out, **how)
-        except (KeyboardInterrupt, FlowDiverged, TrainingDiverged):
-            self._keep(out)
-            raise
-        self._keep(out)
+        finally:
+            del self.model._begun
         return self
 
     def sample(
@@ -217,8 +214,8 @@ class PosteriorFlow:
         OSError, ValueError, RuntimeError
             As `Model.save`.
         """
-        self.model.save(folder)
-        self._save_problem(Path(folder))
+        with self.model._saving(folder) as new:
+            self._save_problem(new)
 
     @classmethod
     def load(
@@ -256,11 +253,6 @@ class PosteriorFlow:
         if sampler.components is not None:
             sampler._components = Components.load(path.with_name(COMPONENTS))
         return sampler
-
-    def _keep(self, out: str | Path | None) -> None:
-        """Save what is needed to sample from the finished blocks of a run."""
-        if out is not None and (Path(out) / _SETTINGS).is_file():
-            self._save_problem(Path(out))
 
     def _save_problem(self, folder: Path) -> None:
         self.problem.save(folder / PROBLEM)

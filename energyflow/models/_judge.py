@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -55,8 +56,13 @@ class Judge:
         return draw(n, condition, rng), condition
 
     def distance(self, draw: Draw) -> float:
-        """Sliced energy distance (U) of samples to the data, joint with conditions."""
+        """Sliced energy distance (U) of samples to the data, joint with conditions.
+
+        NaN where samples are not finite.
+        """
         samples, condition = self.samples(draw, _JUDGED)
+        if not bool(torch.isfinite(samples).all()):
+            return math.nan
         shape = tuple(samples.shape[1:])
         found = self._together(samples, condition)
         wanted = self._together(resized(self.points, shape), self.condition)

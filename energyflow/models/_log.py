@@ -16,14 +16,17 @@ FIRST = ("stage", "step", "seconds", "loss")
 class Log:
     """Rows `stage, step, seconds, loss` and further columns; a column may stay empty.
 
-    step counts the steps of all networks. A run that goes on passes the step from which it does:
-    later rows, and one that was cut short, are dropped.
+    step counts the steps of all networks. A run that goes on passes the step and the stage from
+    which it does: later rows, and one that was cut short, are dropped.
     """
 
-    def __init__(self, folder: Path, columns: tuple[str, ...], step: int) -> None:
+    def __init__(self, folder: Path, columns: tuple[str, ...], step: int, stage: int) -> None:
         self.columns = (*FIRST, *columns)
         self._path = folder / "log.csv"
-        kept = [row for row in self._rows() if int(row[1]) <= step] if step else []
+        unfinished = [str(stage), ""]  # the numbers of a stage, without a loss, are its last row
+        kept = [
+            row for row in self._rows() if int(row[1]) <= step and [row[0], row[3]] != unfinished
+        ]
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([self.columns, *kept])
         with replacing(self._path) as handle:

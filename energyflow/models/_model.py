@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -186,7 +187,7 @@ class Model(ABC, Generic[S]):
             out=out, resume=resume, budget=budget, patience=patience, progress=progress,
             ema=self.settings.ema, clip=self.settings.clip,
         )  # fmt: skip
-        kept = trainer.train(course)
+        kept = trainer.train(course, self._begun)
         self._read_weights(course.weights(len(kept)), "weights")
         return self
 
@@ -222,6 +223,8 @@ class Model(ABC, Generic[S]):
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write settings.json and weights.safetensors to a new or empty folder.
 
+        A new folder is complete or absent, whatever interrupts the writing.
+
         Raises
         ------
         OSError, ValueError
@@ -229,11 +232,19 @@ class Model(ABC, Generic[S]):
         RuntimeError
             The model is not trained.
         """
+        with self._saving(folder):
+            pass
+
+    @contextmanager
+    def _saving(self, folder: str | os.PathLike[str]) -> Iterator[Path]:
+        """Save, once the block has put what else belongs into the folder that it is given."""
         self._check_trained()
         run = RunFolder(folder)
         run.check(self._description(), resume=False)
-        run.start(self._description())
-        run.write_weights(self._weights)
+        with run.new() as new:
+            new.start(self._description())
+            new.write_weights(self._weights)
+            yield new.path
 
     @classmethod
     def load(
@@ -280,6 +291,7 @@ class Model(ABC, Generic[S]):
 
     # -- parts of these
 
+    _begun: Callable[[Path], object] = staticmethod(lambda folder: None)  # when a run has begun
     _weight: float | str = 1.0  # of conditions, where samples are compared with data
 
     @property

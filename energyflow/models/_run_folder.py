@@ -5,19 +5,18 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .._files import read_json, write_json
+from .._files import parts, read_json, remove_parts, write_json
 from ._tensors import (
     Tensors,
     new_folder,
-    parts,
     prefixed,
     read_tensors,
-    remove_parts,
     write_tensors,
 )
 
@@ -94,11 +93,28 @@ class RunFolder:
             self._compare(settings)
 
     def start(self, settings: Mapping[str, Any]) -> None:
-        """Write the settings, once nothing else speaks against the run."""
+        """Write the settings, once nothing else speaks against the run.
+
+        What a kill has left behind goes: files half-written, checkpoints that later ones replace.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
-        remove_parts(self.path)
-        remove_parts(self.path / CHECKPOINTS)
+        for folder in (self.path, self.path / CHECKPOINTS, self.path / SAMPLES):
+            remove_parts(folder)
+        for stage in range(len(self.records())):
+            self._forget(stage)
         write_json(self.path / SETTINGS, {**settings, "format": FORMAT})
+
+    @contextmanager
+    def new(self) -> Iterator[RunFolder]:
+        """A run to fill, which takes this one's place once it is complete.
+
+        A folder that is there, empty, is filled as it stands.
+        """
+        if self.path.exists():
+            yield self
+            return
+        with new_folder(self.path) as part:
+            yield RunFolder(part)
 
     def settings(self, model: str | None = None) -> dict[str, Any]:
         """The settings of the run.
@@ -160,10 +176,7 @@ class RunFolder:
             if training:
                 write_tensors(part / _TRAINING, training)
             write_json(part / _RECORD, vars(record))
-        self._forget_inside(record.stage)
-        if record.stage >= 2:
-            for name in (_STATE, _TRAINING):
-                (self._stage(record.stage - 2) / name).unlink(missing_ok=True)
+        self._forget(record.stage)
 
     def write_inside(self, record: Record, state: Tensors) -> None:
         """Keep an unfinished stage."""
@@ -204,6 +217,13 @@ class RunFolder:
 
     def _stage(self, stage: int) -> Path:
         return self.path / CHECKPOINTS / f"{stage:06d}"
+
+    def _forget(self, stage: int) -> None:
+        """Remove what nobody needs once a stage is finished."""
+        self._forget_inside(stage)
+        if stage >= 2:
+            for name in (_STATE, _TRAINING):
+                (self._stage(stage - 2) / name).unlink(missing_ok=True)
 
     def _forget_inside(self, stage: int, but: str = "") -> None:
         for folder in (self.path / CHECKPOINTS).glob(f"{stage:06d}-*"):

@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from .._files import replacing
+from .._files import remove_parts, replacing
 
 Tensors = dict[str, torch.Tensor]
 
@@ -44,7 +44,12 @@ def read_tensors(path: Path) -> Tensors:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A folder to fill beside `path`; it gets that name once it is complete."""
+    """A folder to fill beside `path`; it gets that name once it is complete.
+
+    What killed writers of the same folder have left goes.
+    """
+    path = Path(os.path.abspath(path))
+    remove_parts(path.parent, path.name)
     part = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
     part.mkdir(parents=True)
     try:
@@ -53,20 +58,6 @@ def new_folder(path: Path) -> Iterator[Path]:
         _sync(path.parent)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-
-
-def parts(folder: Path) -> list[Path]:
-    """What writers that were killed have left in the folder."""
-    return list(folder.glob(".*.part*"))
-
-
-def remove_parts(folder: Path) -> None:
-    """Remove what writers that were killed have left in the folder."""
-    for part in parts(folder):
-        if part.is_dir():
-            shutil.rmtree(part)
-        else:
-            part.unlink()
 
 
 def prefixed(prefix: str, tensors: Mapping[str, torch.Tensor]) -> Tensors:

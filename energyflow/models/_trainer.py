@@ -16,7 +16,9 @@ from energyflow_backends import EnergyflowError
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from .. import _interrupts
 from .._checks import check_count
+from .._memory import advise
 from .._progress import Progress
 from ._budget import Budget
 from ._course import Course, Report, Stage
@@ -24,14 +26,19 @@ from ._log import Log
 from ._run_folder import Record, RunFolder
 from ._tensors import Tensors, load_weights, prefixed, without_prefix
 
+_CHECKPOINT_SECONDS = 300
+
 
 class TrainingDiverged(EnergyflowError):
-    """A loss was not finite: the stage and its step are in `.stage` and `.step`."""
+    """Losses, weights or samples were not finite: `.stage` and its `.step` say when.
+
+    What a run's folder holds was finite: a checkpoint is looked through before it is written.
+    """
 
     def __init__(self, stage: int, step: int) -> None:
         super().__init__(
-            f"the loss is not finite at step {step} of stage {stage}; a smaller learning rate may "
-            "help"
+            f"losses, weights or samples are not finite at step {step} of stage {stage}; a smaller "
+            "learning rate may help"
         )
         self.stage = stage
         self.step = step
@@ -70,8 +77,10 @@ class Trainer:
         Makes the optimiser of a stage from parameters and a learning rate.
     patience : int, optional
         Stop when the course's distance has not fallen for so many stages, and keep the best.
-    log_every, checkpoint_every : int
-        Steps between rows of the log; between checkpoints inside a stage (none when not given).
+    log_every : int
+        Steps between rows of the log.
+    checkpoint_every : int, optional
+        Steps between checkpoints inside a stage; five minutes when not given.
     progress : bool
         Show a bar on standard error.
 
@@ -84,6 +93,8 @@ class Trainer:
     -----
     A run that was interrupted and goes on gives the weights of one that was not, to the last bit,
     on the same machine with the same number of threads, unless a budget of seconds ended it.
+
+    An interrupt (Ctrl-C) among the steps of a stage ends the step first, and keeps a checkpoint.
     """
 
     def __init__(
@@ -115,8 +126,18 @@ class Trainer:
             self.checkpoint_every = check_count("checkpoint_every", checkpoint_every)
         self.progress = progress
 
-    def train(self, course: Course) -> list[Record]:
+    def train(
+        self, course: Course, begun: Callable[[Path], object] = lambda folder: None
+    ) -> list[Record]:
         """Train stage after stage.
+
+        Parameters
+        ----------
+        course : Course
+            What to train.
+        begun : callable
+            Called with the run's folder, where there is one, before the first step: it writes
+            what else belongs there.
 
         Returns
         -------
@@ -128,11 +149,17 @@ class Trainer:
         OSError, ValueError
             The folder holds something else, or another run.
         TrainingDiverged
-            A loss was not finite.
+            Losses, weights or samples were not finite.
         """
         records, carried = self._start(course)
+        if self.folder is not None:
+            begun(self.folder.path)
         with self._logging(course, records) as log:
-            _Run(self, course, records, carried, log).go()
+            try:
+                _Run(self, course, records, carried, log).go()
+            except (MemoryError, RuntimeError) as error:
+                advise(error, "A smaller batch_size, or fewer particles, take less memory.")
+                raise
         kept = records[: self._best(records)]
         if self.folder is not None:
             self.folder.write_weights(course.weights(len(kept)))
@@ -171,7 +198,7 @@ class Trainer:
         step = records[-1].step if records else 0
         if (unfinished := self.folder.inside(len(records))) is not None:
             step = unfinished[0].step
-        log = Log(self.folder.path, course.columns, step)
+        log = Log(self.folder.path, course.columns, step, len(records))
         try:
             yield log
         finally:
@@ -207,7 +234,7 @@ class _Run:
         self.log = log
         self.step = records[-1].step if records else 0
         self.before = records[-1].seconds if records else 0.0
-        self.begun = perf_counter()
+        self.begun = self.kept = perf_counter()
 
     @property
     def seconds(self) -> float:
@@ -243,7 +270,7 @@ class _Run:
             record, tensors = found
             self.step, self.before = record.step, record.seconds - (self.seconds - self.before)
             training.restore(tensors, record.inside or 0)
-        with stage.during:
+        with stage.during, _interrupts.deferred() as asked:
             while training.step < stage.n_steps:
                 if stage.divisible and not trainer.budget.allows(self.seconds, self.step, 0, 1):
                     break
@@ -255,11 +282,29 @@ class _Run:
                         raise TrainingDiverged(number, training.step)
                     self._note(number, loss=loss)
                     report(network=training.step, loss=loss)
-                every = trainer.checkpoint_every
-                if folder is not None and every and training.step % every == 0:
-                    record = Record(number, self.step, self.seconds, training.step, {})
-                    folder.write_inside(record, training.tensors())
+                if asked.is_set() or (training.step < stage.n_steps and self._due(training.step)):
+                    self._keep(number, training)
+                if asked.is_set():
+                    raise KeyboardInterrupt
+        if not training.is_finite():
+            raise TrainingDiverged(number, training.step)
         return training
+
+    def _due(self, step: int) -> bool:
+        """Whether a checkpoint inside a stage is due."""
+        every = self.trainer.checkpoint_every
+        if every is None:
+            return perf_counter() - self.kept >= _CHECKPOINT_SECONDS
+        return step % every == 0
+
+    def _keep(self, number: int, training: _Training) -> None:
+        """Write a checkpoint inside a stage, of finite numbers only."""
+        if not training.is_finite():
+            raise TrainingDiverged(number, training.step)
+        if self.trainer.folder is not None:
+            record = Record(number, self.step, self.seconds, training.step, {})
+            self.trainer.folder.write_inside(record, training.tensors() | training.unlogged())
+        self.kept = perf_counter()
 
     def _finish(self, number: int, training: _Training, report: Report) -> None:
         """Hand the network to the model, and keep the stage."""
@@ -268,15 +313,18 @@ class _Run:
             network = copy.deepcopy(network)
             self.carried = training.tensors()
         numbers = training.stage.numbers | self.course.finish(number, network)
+        if not math.isfinite(numbers.get("distance", 0.0)):
+            raise TrainingDiverged(number, training.step)
         record = Record(number, self.step, self.seconds, None, numbers)
         self.records.append(record)
         self._note(number, **numbers)
         report(**numbers)
         if self.trainer.folder is not None:
+            self.course.draw(self.trainer.folder.picture(number))
             self.trainer.folder.write_stage(
                 record, network.state_dict(), self.course.state(), self.carried
             )
-            self.course.draw(self.trainer.folder.picture(number))
+        self.kept = perf_counter()
 
     def _note(self, stage: int, **numbers: float) -> None:
         if self.log is not None:
@@ -338,9 +386,20 @@ class _Training:
         average = {} if self.average is None else prefixed("average", self.average.state_dict())
         return {**prefixed("network", self.network.state_dict()), **flat, **average}
 
+    def unlogged(self) -> Tensors:
+        """The losses since the mean was last asked for."""
+        return {"losses": torch.stack(self._losses)} if self._losses else {}
+
+    def is_finite(self) -> bool:
+        """Whether all losses and weights are, of the average as well."""
+        networks = [self.network] if self.average is None else [self.network, self.average]
+        held = [value for network in networks for value in network.state_dict().values()]
+        return all(bool(torch.isfinite(value).all()) for value in (*held, *self._losses))
+
     def restore(self, tensors: Tensors, step: int) -> None:
-        """Be as `tensors` was after `step` steps."""
+        """Be as `tensors` and `unlogged` told after `step` steps."""
         self.step = step
+        self._losses = list(tensors["losses"].to(self.device)) if "losses" in tensors else []
         load_weights(self.network, without_prefix("network", tensors), "checkpoint")
         if self.average is not None:
             load_weights(self.average, without_prefix("average", tensors), "checkpoint")

@@ -238,7 +238,7 @@ def test_a_result_is_not_overwritten_unasked(data, run):
 
 def test_going_on_needs_steps_to_take_and_the_same_settings(data, run):
     assert run(*flow("--steps", 3))[0] == 0
-    status, _, err = run(*flow("--steps", 3, "--resume"))
+    status, _, err = run(*flow("--steps", 2, "--resume"))
     assert (status, "at step 3" in err) == (1, True)
     status, _, err = run(*flow("--steps", 9, "--resume", "--exponent", 1.5))
     assert (status, "exponent" in err) == (1, True)
@@ -247,6 +247,42 @@ def test_going_on_needs_steps_to_take_and_the_same_settings(data, run):
         Path("run/flow.npz").write_bytes(broken)
         status, _, err = run(*flow("--steps", 9, "--resume"))
         assert (status, "flow.npz" in err, err.count("\n")) == (1, True, 1)
+
+
+def test_a_flow_that_has_arrived_gets_the_files_that_a_kill_kept_from_it(data, run):
+    assert run(*flow("--steps", 3))[0] == 0
+    names = ("particles.npy", "history.csv")
+    wanted = [
+        np.load("run/particles.npy"),
+        np.loadtxt("run/history.csv", delimiter=",", skiprows=1),
+    ]
+    for name in names:
+        Path("run", name).unlink()
+    Path("run/.flow.0123abcd.part.npz").write_bytes(b"half")
+    Path("run/.mine.part.npz").write_bytes(b"whole")
+    assert run(*flow("--steps", 3, "--resume"))[0] == 0
+    np.testing.assert_array_equal(np.load("run/particles.npy"), wanted[0])
+    found = np.loadtxt("run/history.csv", delimiter=",", skiprows=1)
+    np.testing.assert_array_equal(found[:, :2], wanted[1][:, :2])
+    assert sorted(p.name for p in Path("run").glob(".*")) == [".mine.part.npz"]
+
+
+def test_a_flow_is_saved_on_the_way(data, run, monkeypatch):
+    saved = []
+    save = ef.FlowResult.save
+
+    def spy(result, path):
+        saved.append(result.state["step"])
+        save(result, path)
+
+    monkeypatch.setattr(ef.FlowResult, "save", spy)
+    assert run(*flow("--steps", 25, "--save-every", 0))[0] == 0
+    assert saved == [0, 10, 20, 25]
+    saved.clear()
+    assert run(*flow("--steps", 25, "--force"))[0] == 0
+    assert saved == [25]
+    for seconds in (-1, "nan"):
+        assert run(*flow("--steps", 3, "--force", "--save-every", seconds))[0] in (1, 2)
 
 
 def interrupted_flow(times):

@@ -1,0 +1,230 @@
+"""Training that is interrupted, diverges, or loses its folder, its disk or its memory."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import resource
+import shutil
+import signal
+
+import numpy as np
+import pytest
+import torch
+from _lines import Lines, rows, train
+
+from energyflow.models import (
+    MLP,
+    FlowMatching,
+    RunFolder,
+    TrainingDiverged,
+    load,
+)
+
+pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="signals of POSIX")
+
+
+def matching() -> FlowMatching:
+    how = {"n_steps": 20, "n_rounds": 2, "sampling_steps": 2, "batch_size": 32, "seed": 3}
+    return FlowMatching(architecture=MLP(width=8, depth=1), **how)
+
+
+def data() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(80, 2)).astype(np.float32)
+
+
+def interrupt_at(where: tuple[int, int], times: int = 1):
+    def at_step(stage: int, step: int) -> None:
+        for _ in range(times if (stage, step) == where else 0):
+            signal.raise_signal(signal.SIGINT)
+
+    return at_step
+
+
+@pytest.fixture
+def interruptible():
+    """Interrupts raise, also in a process that was started in the background without them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("where", [(0, 0), (1, 12), (2, 19)])
+def test_an_interrupt_keeps_what_is_trained(tmp_path, where) -> None:
+    train(Lines(), out=tmp_path / "whole", log_every=5)
+    with pytest.raises(KeyboardInterrupt):
+        train(Lines(at_step=interrupt_at(where)), out=tmp_path / "run", log_every=5)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    steps: list[tuple[int, int]] = []
+    again = Lines(at_step=lambda stage, step: steps.append((stage, step)))
+    train(again, out=tmp_path / "run", log_every=5, resume=True)
+    stage, step = where
+    assert steps[:1] == ([(stage, step + 1)] if step < 19 else [])  # the step itself was ended
+    for column in ("stage", "step", "loss", "distance"):
+        found, wanted = (
+            [row[column] for row in rows(tmp_path / name)] for name in ("run", "whole")
+        )
+        assert found == wanted
+    whole = RunFolder(tmp_path / "whole").weights()
+    assert all(torch.equal(v, whole[k]) for k, v in RunFolder(tmp_path / "run").weights().items())
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_two_interrupts_end_it_at_once(tmp_path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(Lines(at_step=interrupt_at((0, 3), times=2)), out=tmp_path / "run")
+    assert RunFolder(tmp_path / "run").inside(0) is None
+
+
+def test_an_interrupt_of_the_users_own_is_left_to_the_user(tmp_path) -> None:
+    seen: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: seen.append(number))
+    try:
+        assert len(train(Lines(at_step=interrupt_at((1, 3))), out=tmp_path / "run")) == 3
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert seen == [signal.SIGINT]
+
+
+def test_a_checkpoint_comes_every_few_minutes(tmp_path, monkeypatch) -> None:
+    def stop(stage: int, step: int) -> None:
+        if (stage, step) == (1, 7):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        train(Lines(at_step=stop), out=tmp_path / "late")
+    assert RunFolder(tmp_path / "late").inside(1) is None
+    monkeypatch.setattr("energyflow.models._trainer._CHECKPOINT_SECONDS", 0)
+    with pytest.raises(ZeroDivisionError):
+        train(Lines(at_step=stop), out=tmp_path / "soon")
+    record, _ = RunFolder(tmp_path / "soon").inside(1)
+    assert record.inside == 7
+
+
+@pytest.mark.parametrize("every", [None, 4])
+@pytest.mark.parametrize("last", [False, True])
+def test_weights_that_are_not_finite_are_never_kept(tmp_path, every, last) -> None:
+    course = Lines(n_stages=3)
+    begin = course.begin
+
+    def spoilt(stage: int, report):
+        found = begin(stage, report)
+        where = 19 if last else 9
+
+        def rate(step: int) -> float:  # the step after its loss, which is finite
+            return math.inf if (stage, step) == (1, where) else 0.1
+
+        found.learning_rate = rate
+        return found
+
+    course.begin = spoilt  # type: ignore[method-assign]
+    with pytest.raises(TrainingDiverged, match="not finite at step") as caught:
+        train(course, out=tmp_path / "run", checkpoint_every=every, log_every=20)
+    assert (caught.value.stage, caught.value.step) == (1, 20 if every is None or last else 12)
+    folder = RunFolder(tmp_path / "run")
+    assert [record.stage for record in folder.records()] == [0]
+    if every:
+        record, tensors = folder.inside(1)
+        assert record.inside == (16 if last else 8)
+        assert all(torch.isfinite(v).all() for v in tensors.values())
+    assert len(train(Lines(), out=tmp_path / "run", resume=True)) == 3
+
+
+def test_samples_that_are_not_finite_end_the_training(tmp_path) -> None:
+    course = Lines(n_stages=2, distances=[1.0, math.nan])
+    with pytest.raises(TrainingDiverged, match="stage 1"):
+        train(course, out=tmp_path / "run")
+    assert len(RunFolder(tmp_path / "run").records()) == 1
+
+
+def test_no_memory_comes_with_advice() -> None:
+    def full(stage: int, step: int) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError) as caught:
+        train(Lines(at_step=full))
+    assert "A smaller batch_size" in caught.value.__notes__[0]
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_a_log_has_the_numbers_of_a_stage_once(tmp_path, monkeypatch) -> None:
+    """Also where a kill came between them and the checkpoint of the stage."""
+
+    def stop(*given: object) -> None:
+        raise ZeroDivisionError
+
+    distances, how = [3.0, 2.0, 1.0], {"out": tmp_path / "run"}
+    with pytest.raises(KeyboardInterrupt):  # the checkpoint is that of the last step
+        train(Lines(distances=distances, at_step=interrupt_at((0, 19))), **how)
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "write_stage", stop)
+        with pytest.raises(ZeroDivisionError):
+            train(Lines(distances=distances), resume=True, **how)
+    train(Lines(distances=distances), resume=True, **how)
+    assert [row["stage"] for row in rows(tmp_path / "run") if row["distance"]] == ["0", "1", "2"]
+
+
+def test_leftovers_of_a_kill_go(tmp_path) -> None:
+    train(Lines(n_stages=2), out=tmp_path / "run")
+    run = tmp_path / "run"
+    for name in (".log.0123abcd.part.csv", "samples/.000001.0123abcd.part.png"):
+        (run / name).write_bytes(b"half")
+    for name in ("checkpoints/.000002.0123abcd.part", "checkpoints/000001-000000007"):
+        (run / name).mkdir()
+        (run / name / "record.json").write_text("{")
+    train(Lines(n_stages=3), out=run, resume=True)
+    assert not list(run.rglob("*.part*"))
+    assert sorted(p.name for p in (run / "checkpoints").iterdir()) == ["000000", "000001", "000002"]
+
+
+def test_a_folder_that_vanishes_is_told(tmp_path) -> None:
+    def vanish(stage: int, step: int) -> None:
+        if (stage, step) == (1, 3):
+            shutil.rmtree(tmp_path / "run")
+
+    with pytest.raises(FileNotFoundError) as caught:
+        train(Lines(at_step=vanish), out=tmp_path / "run")
+    assert caught.value.filename == str(tmp_path / "run" / "log.csv")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_full_disk_is_told_and_the_run_goes_on(tmp_path) -> None:
+    torch.set_num_threads(1)
+    whole = matching().fit(data(), progress=False)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))  # pictures and weights are larger
+    try:
+        with pytest.raises(OSError) as caught:  # noqa: PT011
+            matching().fit(data(), out=tmp_path / "run", progress=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.errno == errno.EFBIG
+    assert str(tmp_path / "run") in caught.value.filename
+    assert not list(tmp_path.rglob("*.part*"))
+    matching().fit(data(), out=tmp_path / "run", progress=False, resume=True)
+    assert torch.equal(
+        torch.from_numpy(load(tmp_path / "run").sample(5, rng=0)),
+        torch.from_numpy(whole.sample(5, rng=0)),
+    )
+
+
+def test_a_model_is_saved_whole_or_not_at_all(tmp_path, monkeypatch) -> None:
+    model = matching().fit(data(), progress=False)
+
+    def stop(*given: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "write_weights", stop)
+        with pytest.raises(ZeroDivisionError):
+            model.save(tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / ".model.0123abcd.part").mkdir()  # what a kill leaves
+    model.save(tmp_path / "model")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    np.testing.assert_array_equal(load(tmp_path / "model").sample(5, rng=0), model.sample(5, rng=0))
+    assert (
+        json.loads((tmp_path / "model" / "settings.json").read_text())["model"] == "flow-matching"
+    )
