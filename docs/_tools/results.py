@@ -16,7 +16,8 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
     """Put the table below the heading that begins so in the file of results."""
 
     def table(mark: re.Match[str]) -> str:
-        text = (TOP / "benchmarks" / "results" / mark["file"]).read_text()
+        path = TOP / "benchmarks" / "results" / mark["file"]
+        text = path.read_text() if path.is_file() else ""
         found = re.search(_TABLE.format(heading=re.escape(mark["heading"])), text, re.M)
         if found is None:
             raise PluginError(f"{page.file.src_uri}: no table for {mark[0]}")

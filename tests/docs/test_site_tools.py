@@ -30,15 +30,17 @@ print(1 + 1)
 def tools(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     monkeypatch.syspath_prepend(TOP / "docs" / "_tools")
     import docstrings
+    import figures
     import formulas
     import pages
+    import results
     import tutorials
 
     monkeypatch.setattr(tutorials, "_CACHE", tmp_path / "kept")
-    yield SimpleNamespace(
-        docstrings=docstrings, formulas=formulas, pages=pages, tutorials=tutorials
-    )
-    for name in ("docstrings", "formulas", "kept", "pages", "tutorials"):
+    monkeypatch.setattr(figures, "CACHE", tmp_path / "kept")
+    modules = (docstrings, figures, formulas, pages, results, tutorials)
+    yield SimpleNamespace(**{module.__name__: module for module in modules})
+    for name in (*(module.__name__ for module in modules), "kept"):
         sys.modules.pop(name, None)
 
 
@@ -123,3 +125,42 @@ x, y : arrays (N, d) and (M, d)
     assert said.value == "A sum $x + y$.\n\n$$\nx + y\n$$\n\n```pycon\n>>> 1 + 1\n2\n```"
     (both,) = parameters.value
     assert (both.name, both.annotation) == ("x, y", "arrays (N, d) and (M, d)")
+
+
+def test_a_figure_is_drawn_once(tools: Any, tmp_path: Path) -> None:
+    script = tmp_path / "trial.py"
+    script.write_text("import sys, pathlib\npathlib.Path(sys.argv[1]).write_text('<svg/>')")
+    kept = tmp_path / "kept" / "figures"
+    assert tools.figures._drawn(script) == "<svg/>"
+    (drawn,) = kept.iterdir()
+    drawn.write_text("kept")
+    assert tools.figures._drawn(script) == "kept"
+    script.write_text(script.read_text() + "\n")
+    assert tools.figures._drawn(script) == "<svg/>"
+    assert len(list(kept.iterdir())) == 1
+
+
+def test_a_figure_that_fails_ends_the_build(tools: Any, tmp_path: Path) -> None:
+    from mkdocs.exceptions import PluginError
+
+    script = tmp_path / "trial.py"
+    script.write_text("1 / 0")
+    with pytest.raises(PluginError, match=r"(?s)trial\.py failed:.*ZeroDivisionError"):
+        tools.figures._drawn(script)
+
+
+def test_tables_of_results_are_put_in(tools: Any) -> None:
+    from mkdocs.exceptions import PluginError
+
+    def shown(text: str) -> str:
+        page = SimpleNamespace(file=SimpleNamespace(src_uri="page.md"))
+        return tools.results.on_page_markdown(text, page=page, config=None, files=None)
+
+    table = shown("a\n\n<!-- table: directions.md, Error of sliced norms -->\n\nb")
+    assert table.startswith("a\n\n| d | ")
+    assert "<!--" not in table
+    assert "##" not in table
+    with pytest.raises(PluginError, match=r"page\.md: no table for .*Nothing"):
+        shown("<!-- table: directions.md, Nothing -->")
+    with pytest.raises(PluginError, match=r"page\.md: no table for .*nosuch"):
+        shown("<!-- table: nosuch.md, Nothing -->")
