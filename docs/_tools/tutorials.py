@@ -89,7 +89,8 @@ def _execute(script: Path, notebook: Any) -> None:
         coalesce_streams=True,
     )
     try:
-        client.execute(env={**os.environ, "MATPLOTLIBRC": str(_STYLE)})
+        # networks here are small: on a busy machine torch's threads would only wait for each other
+        client.execute(env={"OMP_NUM_THREADS": "1", **os.environ, "MATPLOTLIBRC": str(_STYLE)})
     except CellExecutionError as error:
         number, cell = next(
             (number, cell)
