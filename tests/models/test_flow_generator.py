@@ -491,3 +491,20 @@ def test_without_torch_the_extra_is_named(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "energyflow.models needs torch" in done.stdout
     assert "'models'" in done.stdout
+
+
+def test_several_conditions_at_once(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    labels, level = rng.integers(2, size=300), rng.random((300, 1)).astype(np.float32)
+    given = {"class": labels, "level": level}
+    points = np.hstack([5.0 * labels[:, None], level]).astype(np.float32)
+    model = fitted(points, given, held_out=points[:50], held_out_condition={
+        name: values[:50] for name, values in given.items()
+    })  # fmt: skip
+    asked = {"class": 1, "level": np.array([0.5])}
+    samples = model.sample(40, asked, rng=0)
+    other = model.sample(40, {**asked, "class": 0}, rng=0)
+    assert samples[:, 0].mean() > other[:, 0].mean() + 1
+    model.save(tmp_path / "model")
+    again = FlowGenerator.load(tmp_path / "model")
+    np.testing.assert_array_equal(again.sample(40, asked, rng=0), samples)
