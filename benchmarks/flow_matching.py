@@ -27,9 +27,10 @@ from .rows import Row, command, read, shown, write
 METHODS: dict[str, dict[str, Any]] = {
     "none": {"coupling": "none"},
     "ot": {"coupling": "ot", "coupling_size": 256},
-    "conditional-ot": {"coupling": "conditional-ot"},
+    "conditional-ot, beta 4": {"coupling": "conditional-ot", "beta": 4.0},
+    "conditional-ot, beta 20": {"coupling": "conditional-ot", "beta": 20.0},
 }
-COLOURS = (_pictures.ASIDE, "#777777", _pictures.REACHED)
+COLOURS = (_pictures.ASIDE, "#777777", _pictures.REACHED, "#6fa8dc")
 STEPS = (1, 2, 3, 5, 10, 20, 50)
 
 
