@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from types import SimpleNamespace
 
 import numpy as np
@@ -236,6 +237,46 @@ def test_ties_of_infinities_are_not_written_beyond_their_array(dtype):
     many[0, :2] = 1
     for _ in range(5):
         assert not np.isfinite(energy_rows(many, many[:, :2].copy())[0])
+
+
+@pytest.mark.slow
+def test_ten_million_points():
+    """Whole numbers, each five times, against as many that are moved by three."""
+    count, times, shift = 2_000_000, 5, 3
+    numbers = np.repeat(np.arange(count, dtype=np.float32), times)
+    order = np.random.default_rng(0).permutation(numbers.size)
+    values, gradient, _ = energy_rows(numbers[None, order], numbers[None] + np.float32(shift))
+    # A - B rises to shift / count in steps of 1 / count, stays there, and falls
+    rising = [2 * (k / count) ** 2 for k in range(1, shift)]
+    exact = 2 * (sum(rising) + (count - shift + 1) * (shift / count) ** 2)
+    assert values[0] == pytest.approx(exact, rel=1e-12)
+    # both limits of B - A, inside; twice the weight
+    inside = -2 * shift / count * 2 / numbers.size
+    middle = (numbers[order] >= shift) & (numbers[order] < count)
+    np.testing.assert_allclose(gradient[0, middle], inside, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "sizes", [(10**7, 10**7), (2**30 - 1, 2**30 - 1), (2**31 - 9, 3), (3, 2**31 - 9)]
+)
+def test_counts_of_many_points_do_not_overflow(sizes):
+    """The arithmetic of the walks with the counts of rows as long as they may be.
+
+    Products of counts pass 2^31 and 2^53 there.
+    """
+    n, m = sizes
+    seen = np.array([1, 2, 3], np.int32)
+    z = np.array([0.0, 1.0, 3.0])
+    squares, ties = numba_kernels._squares_counting(z, seen, n, m, 1 / (float(n) * float(m)))
+    levels = [Fraction(int(v) * (n + m) - (k + 1) * n, n * m) for k, v in enumerate(seen)]
+    assert ties == 0
+    assert squares == pytest.approx(float(levels[0] ** 2 + 2 * levels[1] ** 2), rel=1e-14)
+    slope = -2.0 / (float(n) * float(m)) ** 2
+    numba_kernels._slopes_counting(z, seen, n, m, slope)
+    steps = [levels[0], levels[1] - levels[0], levels[2] - levels[1]]
+    sums = [levels[0], levels[0] + levels[1], levels[1] + levels[2]]
+    for slope_found, step, both_sides in zip(z, steps, sums, strict=True):
+        assert slope_found == pytest.approx(float(-2 * step * both_sides), rel=1e-13)
 
 
 def test_what_is_not_wanted_is_none(rng):
