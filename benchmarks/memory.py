@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .machine import use_threads
 from .methods import METHODS, Call
@@ -49,7 +49,11 @@ class HostMemory:
         """Peak extra bytes of one call of a method; None where the system does not tell."""
         if not _STATUS.exists():
             return None
-        return self._pool.submit(_host_peak, name, shape, seed, self._n_threads).result()
+        return self.run(_host_peak, name, shape, seed, self._n_threads)
+
+    def run(self, function: Callable[..., T], *arguments: Any) -> T:
+        """What a function of a module gives in a process of its own."""
+        return self._pool.submit(function, *arguments).result()
 
 
 def _host_peak(name: str, shape: Shape, seed: int, n_threads: int) -> int:
@@ -65,10 +69,21 @@ def peak_memory(call: Callable[[], T]) -> tuple[T, int]:
     Counts new pages only: memory that was used before and kept by an allocator is not seen.
     """
     gc.collect()
+    before = resident()
+    result, peak = peak_resident(call)
+    return result, max(0, peak - before)
+
+
+def peak_resident(call: Callable[[], T]) -> tuple[T, int]:
+    """What a call gives, and the peak of this process's resident memory, mapped files included."""
     Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts anew
-    before = _status("VmRSS")
     result = call()
-    return result, max(0, _status("VmHWM") - before)
+    return result, _status("VmHWM")
+
+
+def resident() -> int:
+    """Bytes of this process that are in memory."""
+    return _status("VmRSS")
 
 
 def _status(field: str) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .measure import Row, fitted_exponent
+from .rows import Row as Number
 
 
 def plot_methods(path: Path, rows: Sequence[Row]) -> None:
@@ -68,6 +69,29 @@ def plot_errors(path: Path, curves: dict[int, dict[str, dict[str, list[float]]]]
         panels[0][column].legend(fontsize="small")
     panels[0][0].set_ylabel("error of N times the gradient")
     panels[1][0].set_ylabel("error of N times the gradient")
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def plot_memory(path: Path, rows: Sequence[Number]) -> None:
+    """Peak extra memory and time over the number of points, with what is promised of memory."""
+    plt = _pyplot()
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
+    for number, d in enumerate(dict.fromkeys(row.method.partition(", ")[2] for row in rows)):
+        own = [row for row in rows if row.method.endswith(f", {d}")]
+        for panel, measure, style in (
+            (left, "peak extra, MiB", "o-"),
+            (left, "bound, MiB", "--"),
+            (right, "s of all CPUs", "o-"),
+        ):
+            points = [
+                (float(row.method.split()[0]), row.value) for row in own if row.measure == measure
+            ]
+            label = f"{d}: {measure.partition(',')[0]}"
+            panel.plot(*zip(*sorted(points), strict=True), style, color=f"C{number}", label=label)
+    left.set(xscale="log", yscale="log", xlabel="N = M", ylabel="MiB")
+    right.set(xscale="log", yscale="log", xlabel="N = M", ylabel="s of all CPUs, 32 slices")
+    left.legend()
     figure.savefig(path)
     plt.close(figure)
 
