@@ -80,7 +80,12 @@ def _broken(formula: ElementTree.Element) -> list[ElementTree.Element]:
 
 def on_post_build(*, config: MkDocsConfig) -> None:
     """Write the font beside the pages."""
-    options = subset.Options(flavor="woff", layout_features=["*"], notdef_outline=True)
+    options = subset.Options(
+        flavor="woff",
+        layout_features=["*"],
+        name_IDs=["*"],  # who made it, and its licence, stay in the file
+        notdef_outline=True,
+    )
     font = subset.load_font(_font(), options)
     subsetter = subset.Subsetter(options)
     # browsers set single letters in italics, which are characters of their own
