@@ -91,7 +91,7 @@ def plot_memory(path: Path, rows: Sequence[Number]) -> None:
             panel.plot(*zip(*sorted(points), strict=True), style, color=f"C{number}", label=label)
     left.set(xscale="log", yscale="log", xlabel="N = M", ylabel="MiB")
     right.set(xscale="log", yscale="log", xlabel="N = M", ylabel="s of all CPUs, 32 slices")
-    left.legend()
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4)
     figure.savefig(path)
     plt.close(figure)
 
