@@ -24,6 +24,7 @@ AT_ONCE = (128, 256)  # how many are coupled; beside the whole batch
 WHOLE = {"ot": 1024, "conditional-ot": 4096}  # up to which batch
 COUPLINGS = ("none", "ot", "conditional-ot")
 ROUNDS = 5
+BETA = 4.0  # larger ones are found sooner
 ALONE, TRAINING = "CPU time over that of a network step", "training step over that without coupling"
 SMALL = MLP(width=128, depth=2)  # the network used for the mixtures
 
@@ -41,7 +42,8 @@ def times(seed: int, quick: bool, out: Path) -> Iterator[Row]:
 
         def batches(coupling: str, size: int | None, n: int = n) -> Batches:
             settings = FlowMatching.presets["toy"].settings
-            chosen = replace(settings, batch_size=n, coupling=coupling, coupling_size=size)
+            changes = {"batch_size": n, "coupling": coupling, "coupling_size": size, "beta": BETA}
+            chosen = replace(settings, **changes)
             return Batches(data, y, chosen, kept=y, device=torch.device("cpu"))
 
         plain = batches("none", n)

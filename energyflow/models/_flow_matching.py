@@ -74,9 +74,9 @@ class FlowMatching(Model[FlowMatchingSettings]):
 
     On one thread, plain transport in parts of 128 takes 1 to 1.5 times as long as the step of a
     small network (two blocks of 128 units) and a third of the step of the default one;
-    conditional transport in parts of 256 takes half and a tenth. In the background neither holds
-    up a network of the default size. The time of a coupling grows with up to the cube of its
-    size: of 1024 at once, plain transport takes forty steps of that small network, and
+    conditional transport (beta 4) in parts of 256 takes half and a tenth. In the background
+    neither holds up a network of the default size. The time of a coupling grows with up to the
+    cube of its size: of 1024 at once, plain transport takes forty steps of that small network, and
     conditional transport three and a half.
 
     References
