@@ -93,11 +93,12 @@ def draw_steps(rows: list[Row], path: Path) -> None:
     figure = _pictures._figure(5.6, 3.6)
     axes = figure.add_subplot()
     for colour, method in zip(COLOURS, METHODS, strict=True):
-        values = [
-            np.mean([r.value for r in rows if (r.method, r.measure) == (method, f"E (U) at {k}")])
+        found = [
+            [r.value for r in rows if (r.method, r.measure) == (method, f"E (U) at {k}")]
             for k in STEPS
         ]
-        axes.plot(STEPS, values, "o-", color=colour, label=method)
+        if all(found):
+            axes.plot(STEPS, [np.mean(v) for v in found], "o-", color=colour, label=method)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("Euler steps")
