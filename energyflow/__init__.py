@@ -13,6 +13,7 @@ from energyflow_backends import EnergyflowError as EnergyflowError
 from energyflow_backends import show_backends as show_backends
 from energyflow_backends import use_backend as use_backend
 
+from . import distributed as distributed
 from . import kernels as kernels
 from . import reference as reference
 from ._conditional_flow import ConditionalFlow as ConditionalFlow
@@ -68,6 +69,7 @@ __all__ = [
     "conditional_geodesic",
     "conditional_wasserstein_distance",
     "crps",
+    "distributed",
     "energy_distance",
     "energy_gradient",
     "energy_score",

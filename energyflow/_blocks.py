@@ -5,7 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from energyflow_backends import Array, detached, namespace, widest_dtypes
+from energyflow_backends import (
+    Array,
+    count_of_all,
+    detached,
+    largest,
+    namespace,
+    summed,
+    widest_dtypes,
+)
 
 NUMBERS = 2**20  # that are worked on at once
 
@@ -21,8 +29,11 @@ def blocks(array: Array) -> Iterator[Array]:
 
 
 def spread(points: Array) -> float:
-    """Root mean squared distance of points (N, d) to their mean, 0 where it is not finite."""
-    xp, count = namespace(points), points.shape[0]
+    """Root mean squared distance of points (N, d) to their mean, 0 where it is not finite.
+
+    Processes that hold a part each get that of all points.
+    """
+    xp, count = namespace(points), count_of_all(points.shape[0])
     wide = widest_dtypes(points)[0]
 
     def parts() -> Iterator[Array]:
@@ -34,11 +45,11 @@ def spread(points: Array) -> float:
         total = ends[0] if total is None else total + ends[0]
         low = ends[1] if low is None else xp.minimum(low, ends[1])
         high = ends[2] if high is None else xp.maximum(high, ends[2])
-    mean = total / count  # (d,)
-    largest = float(xp.max(xp.maximum(high - mean, mean - low)))
-    if not 0 < largest < math.inf:
+    mean = summed(total) / count  # (d,)
+    size = float(largest(xp.max(xp.maximum(high - mean, mean - low))))
+    if not 0 < size < math.inf:
         return 0.0
-    squares = 0.0  # of numbers up to one, which are neither infinite nor all zero
+    squares = xp.zeros_like(mean[0])  # of numbers up to one, neither infinite nor all zero
     for part in parts():
-        squares += float(xp.sum(((part - mean) / largest) ** 2))
-    return largest * math.sqrt(squares / count)
+        squares = squares + xp.sum(((part - mean) / size) ** 2)
+    return size * math.sqrt(float(summed(squares)) / count)

@@ -9,7 +9,15 @@ from typing import Any
 
 import array_api_compat as compat
 import numpy as np
-from energyflow_backends import Array, dtype_name, known_values, library_of, namespace
+from energyflow_backends import (
+    Array,
+    count_of_all,
+    dtype_name,
+    known_values,
+    library_of,
+    namespace,
+    summed,
+)
 
 from ._blocks import blocks
 
@@ -111,11 +119,16 @@ def check_finite(name: str, array: Array) -> None:
             count += int(xp.sum(xp.astype(bad, xp.int32)))
             first = seen + int(xp.argmax(xp.astype(bad, xp.int32))) if first < 0 else first
         seen += bad.shape[0]
+    elsewhere = count_of_all(count) - count
     if count:
         index = tuple(int(i) for i in np.unravel_index(first, shape(array)))
         raise ValueError(
             f"{name} must be finite, got {count} NaN or infinite of {seen} "
             f"numbers, the first at index {index}"
+        )
+    if elsewhere:
+        raise ValueError(
+            f"{name} must be finite, got {elsewhere} NaN or infinite numbers in other processes"
         )
 
 
@@ -138,7 +151,7 @@ def check_weights(name: str, weights: Any, points_name: str, points: Array) -> N
     if least < 0:
         raise ValueError(f"{name} must be non-negative, got a weight of {least:g}")
     wide = weights if dtype_name(weights) in _SUM_TOLERANCE else xp.astype(weights, xp.float32)
-    total = xp.sum(wide, axis=-1)
+    total = summed(xp.sum(wide, axis=-1))
     error = float(xp.max(xp.abs(total - 1)))
     if error > _SUM_TOLERANCE.get(dtype_name(weights), 1e-2):
         raise ValueError(f"{name} must sum to one over the points, got a sum off by {error:g}")

@@ -26,7 +26,7 @@ from ._checks import (
 )
 from ._flow_result import FORMAT, HISTORY, FlowResult
 from ._progress import Progress
-from ._random import HostSource, Rng, Source, as_source
+from ._random import HostSource, Rng, Source, agreed, as_source
 
 Schedule = float | Callable[[int], float]
 Callback = Callable[[int, Array, float], object]
@@ -161,7 +161,8 @@ class Descent(ABC):
                 f"condition must have one row for each of the {walk.x.shape[0]} particles, "
                 f"got {fixed.shape[0]}"
             )
-        source = self._source if walk.key is None else HostSource(walk.key)
+        walk.n = backends.count_of_all(walk.x.shape[0])
+        source = agreed(self._source if walk.key is None else HostSource(walk.key))
         first, last = walk.step, walk.step + n_steps
         clock = perf_counter() - (walk.history[-1][2] if walk.history else 0.0)
         walk.forget_current()
@@ -177,7 +178,8 @@ class Descent(ABC):
                     distance = float(value)
                     walk.history.append((walk.step, distance, perf_counter() - clock))
                     bar.update(walk.step - first, distance=distance)
-                    if callback is not None and callback(walk.step, walk.x, distance):
+                    enough = callback is not None and callback(walk.step, walk.x, distance)
+                    if backends.any_process(bool(enough)):
                         break
                 if walk.step == last:
                     break
@@ -216,6 +218,7 @@ class Walk:
     def __init__(self, x: Array) -> None:
         self.x = self.previous = backends.detached(x)
         self.velocity: Array | None = None
+        self.n = 0  # particles, those of other processes included
         self.step = 0
         self.key: list[int] | None = None
         self.history: list[tuple[int, float, float]] = []

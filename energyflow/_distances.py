@@ -11,7 +11,7 @@ from ._checks import check_count, check_directions
 from ._directions import sampled_projector
 from ._problem import Problem, Result, problem
 from ._projectors import DenseProjector
-from ._random import Rng, as_source
+from ._random import Rng, agreed, as_source
 from ._slicing import Slicing
 
 
@@ -317,7 +317,7 @@ def _sliced(task: Problem, n_projections: Any, projections: Any, slicing: Any, r
 def _projector(x: Array, n: Any, projections: Any, slicing: Any, rng: Rng) -> Projector:
     count = check_count("n_projections", n)
     if projections is None:
-        return sampled_projector(count, int(x.shape[-1]), slicing, as_source(rng))
+        return sampled_projector(count, int(x.shape[-1]), slicing, agreed(as_source(rng)))
     projector: Projector
     if library_of(projections) is None and isinstance(projections, Projector):
         projector = projections

@@ -105,7 +105,7 @@ class ParticleFlow(Descent):
     ) -> tuple[Array, Array]:
         """The distance to the target, which comes with the sort, and N grad F if asked for."""
         xp = namespace(walk.x)
-        n, d = walk.x.shape
+        d = walk.x.shape[1]
         target, weights = self._seen(source, walk.step)
         dtype = working_dtype(walk.x, target)
 
@@ -124,7 +124,7 @@ class ParticleFlow(Descent):
         except backends.NonFiniteValue:
             raise FlowDiverged(walk.step, walk.previous) from None
         if gradient is not None:  # scaled before it is rounded: F = E / 2, times N
-            gradient = xp.astype(gradient[0, :, :d] * (n / 2), walk.x.dtype, copy=False)
+            gradient = xp.astype(gradient[0, :, :d] * (walk.n / 2), walk.x.dtype, copy=False)
         return value[0, ...], gradient
 
     def _seen(self, source: Source, step: int) -> tuple[Array, Array | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from energyflow_backends import Array, to_host
+from energyflow_backends import Array, need_whole_sets, to_host
 from numpy.typing import NDArray
 
 from ._checks import check_count
@@ -32,6 +32,7 @@ class Minibatch:
 
     def places(self, source: Source, step: int) -> NDArray[np.int64]:
         """Places (m,) among the M points, in rising order, as files like to be read."""
+        need_whole_sets("minibatches")
         rng = source.host(step, _BLOCK)
         if self._levels is None:
             return np.sort(rng.choice(self._count, self.size, replace=False, shuffle=False))

@@ -151,10 +151,11 @@ def working_dtype(x: Array, y: Array) -> Any:
 
 def check_self_term(name: str, weights: Array | None, points_name: str, points: Array) -> None:
     """The U estimator needs two points that carry weight."""
-    if points.shape[-2] < 2:
+    if backends.count_of_all(points.shape[-2]) < 2:
         raise ValueError(f"{points_name} must have at least 2 points for estimator 'U', got 1")
     if weights is None or not known_values(weights):
         return
     xp = namespace(weights)
-    if float(xp.max(xp.sum(xp.astype(weights, xp.float32) ** 2, axis=-1))) > 1 - 1e-6:
+    squares = backends.summed(xp.sum(xp.astype(weights, xp.float32) ** 2, axis=-1))
+    if float(xp.max(squares)) > 1 - 1e-6:
         raise ValueError(f"{name} must weigh at least 2 points for estimator 'U', got one of them")

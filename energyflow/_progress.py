@@ -7,6 +7,8 @@ from time import perf_counter
 from types import TracebackType
 from typing import Protocol, Self
 
+from energyflow_backends import is_first
+
 SECONDS_BETWEEN_DRAWINGS = 0.1
 
 
@@ -19,7 +21,7 @@ class Progress:
     """A progress bar with numbers and a rate in it; cheap enough to update at every step.
 
     rich draws it where it can, a plain line on standard error does otherwise. Nothing is
-    drawn where standard error is not a terminal.
+    drawn where standard error is not a terminal, and only the first of several processes draws.
 
     total: the step at which the loop ends; enabled: False draws nothing anywhere.
     """
@@ -35,7 +37,7 @@ class Progress:
         self._drawn = 0.0
 
     def __enter__(self) -> Self:
-        if self.enabled and sys.stderr is not None and sys.stderr.isatty():
+        if self.enabled and is_first() and sys.stderr is not None and sys.stderr.isatty():
             drawer = _RichLine if _rich_draws() else _PlainLine
             self._line = drawer(self.total, self.description)
         return self

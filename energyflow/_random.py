@@ -7,7 +7,7 @@ from numbers import Integral
 from typing import Any, Protocol
 
 import numpy as np
-from energyflow_backends import Array
+from energyflow_backends import Array, sharding
 
 Rng = Any
 
@@ -149,3 +149,16 @@ def as_source(rng: Rng) -> Source:
         "rng must be None, an int, a numpy.random.Generator, a torch.Generator, a jax.random.key "
         f"or a cupy.random.Generator; got {type(rng).__name__}"
     )
+
+
+def agreed(source: Source) -> Source:
+    """The source of the first of the processes that share the work, on each of them.
+
+    A device's generator is left alone: it must have been seeded alike.
+    """
+    here = sharding()
+    if here is None or not isinstance(source, HostSource):
+        return source
+    halves = [half for word in source.key for half in divmod(word, 2**32)]
+    first = here.numbers(halves)[0]
+    return HostSource([high * 2**32 + low for high, low in zip(*[iter(first)] * 2, strict=True)])

@@ -23,6 +23,14 @@ from ._kernel_sums import sliced_kernel_sums as sliced_kernel_sums
 from ._line_kernel import LineKernel as LineKernel
 from ._permutations import exact_permutation_energies as exact_permutation_energies
 from ._permutations import sliced_permutation_energies as sliced_permutation_energies
+from ._processes import Sharding as Sharding
+from ._processes import any_process as any_process
+from ._processes import count_of_all as count_of_all
+from ._processes import is_first as is_first
+from ._processes import largest as largest
+from ._processes import sharded as sharded
+from ._processes import sharding as sharding
+from ._processes import summed as summed
 from ._projector import DenseProjector as DenseProjector
 from ._projector import HadamardProjector as HadamardProjector
 from ._projector import Projector as Projector
@@ -30,5 +38,6 @@ from ._registry import BackendStatus as BackendStatus
 from ._registry import BackendTable as BackendTable
 from ._registry import show_backends as show_backends
 from ._registry import use_backend as use_backend
+from ._sharded import need_whole_sets as need_whole_sets
 from ._sums_autodiff import differentiable_sums as differentiable_sums
 from ._threads import usable_threads as usable_threads

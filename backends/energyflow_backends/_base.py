@@ -10,7 +10,7 @@ import array_api_compat as compat
 
 from ._arrays import Array, ArrayInfo, known_values, namespace, widest_dtypes
 from ._pairwise import COORDINATES, euclidean_distances, pair_sums
-from ._projector import Projector
+from ._projector import Blocks, Projector
 
 MEMORY_BUDGET = 64 * 2**20  # bytes of extra memory that a chunk of slices or a tile may take
 
@@ -73,9 +73,9 @@ class Backend:
         """Points (B, N, d) to rows (B, P, N)."""
         return projector.project(x)
 
-    def project_back(self, projector: Projector, g: Array) -> Array:
-        """Rows (B, P, N) to sums over the slices (B, N, d)."""
-        return projector.project_back(g)
+    def project_back(self, projector: Projector, g: Array, scale: float = 1.0) -> Array:
+        """Rows (B, P, N) to sums over the slices (B, N, d), times `scale`."""
+        return projector.project_back(g) * scale
 
     def extremes(self, x: Array) -> tuple[Array, Array]:
         """Least and greatest number of each coordinate, (B, 1, d) both."""
@@ -89,7 +89,7 @@ class Backend:
         y: Array,
         a: Array | None,
         b: Array | None,
-        projector: Projector,
+        projector: Blocks,
         *,
         exponent: float,
         estimator: str,
@@ -109,7 +109,7 @@ class Backend:
         x, y = centred(x, y, extremes=self.extremes)
         slices = chunk_size or self.slices_at_once(n, m, x.shape[2], exponent)
         slices = min(slices, projector.n_projections)
-        sets = max(1, MEMORY_BUDGET // (8 * self.scratch * slices * (n + m)))
+        sets = self.sets_at_once(slices, n, m)
         scale = projector.constant(exponent) / projector.n_projections
         parts = [slice(k, min(k + sets, batch)) for k in range(0, batch, sets)]
         sums: dict[int, Result] = {}
@@ -122,6 +122,8 @@ class Backend:
                     exponent=exponent, estimator=estimator, wrt=wrt, scale=scale,
                 )  # fmt: skip
                 sums[k] = added(sums[k], new) if k in sums else new
+        if not sums:  # a process that got none of the slices
+            sums[0] = _nothing(x, y, wrt)
 
         def joined(parts: tuple[Array, ...]) -> Array | None:
             if parts[0] is None:
@@ -139,6 +141,10 @@ class Backend:
     def slices_at_once(self, n: int, m: int, d: int, exponent: float) -> int:
         """How many slices of one pair of sets stay within the memory budget."""
         return max(1, MEMORY_BUDGET // (8 * self.scratch * (n + m)))
+
+    def sets_at_once(self, slices: int, n: int, m: int) -> int:
+        """How many pairs of sets stay within the memory budget, with so many slices each."""
+        return max(1, MEMORY_BUDGET // (8 * self.scratch * slices * (n + m)))
 
     def block(
         self,
@@ -174,7 +180,8 @@ class Backend:
         def back(g: Array | None) -> Array | None:
             if g is None:
                 return None
-            return self.project_back(projector, xp.reshape(g, (*shape, g.shape[1]))) * scale
+            g = xp.reshape(g, (*shape, g.shape[1]))
+            return self.project_back(projector, g, scale)
 
         return xp.sum(xp.reshape(value, shape), axis=1) * scale, back(gx), back(gy)
 
@@ -402,6 +409,13 @@ def _largest(x: Array, y: Array) -> Array:
     both = [xp.max(xp.abs(v), axis=(1, 2), keepdims=True) for v in (x, y)]
     size = xp.maximum(*both)
     return xp.where(size > 0, size, xp.ones_like(size))
+
+
+def _nothing(x: Array, y: Array, wrt: tuple[str, ...]) -> Result:
+    """Sums over no slices."""
+    xp = namespace(x)
+    gx, gy = (xp.zeros_like(v) if name in wrt else None for name, v in (("x", x), ("y", y)))
+    return xp.zeros_like(x[:, 0, 0]), gx, gy
 
 
 def added(left: Result, right: Result) -> Result:

@@ -10,6 +10,7 @@ from ._arrays import Array, detached, known_values, library_of, namespace
 from ._base import Backend, Result
 from ._projector import Projector
 from ._registry import select, select_for_pairs
+from ._sharded import need_whole_sets, shared
 
 
 class NonFiniteValue(ArithmeticError):
@@ -30,9 +31,10 @@ def sliced_value_and_gradient(
 ) -> Result:
     """Sliced energy distances (B,) and gradients (B, N, d), (B, M, d) by the backend in charge."""
     backend = select(x)
+    in_charge = shared(backend, x)
 
     def run(x: Array, y: Array, a: Array | None, b: Array | None) -> Result:
-        return backend.sliced_value_and_gradient(
+        return in_charge.sliced_value_and_gradient(
             x, y, a, b, projector,
             exponent=exponent, estimator=estimator, wrt=wrt, chunk_size=chunk_size,
         )  # fmt: skip
@@ -52,6 +54,7 @@ def exact_value_and_gradient(
     chunk_size: int | None = None,
 ) -> Result:
     """Energy distances (B,) and gradients by sums over all pairs, by the backend in charge."""
+    need_whole_sets("sums over all pairs")
     backend = select_for_pairs(x)
 
     def run(x: Array, y: Array, a: Array | None, b: Array | None) -> Result:

@@ -14,6 +14,7 @@ from ._kernel_pairs import pair_kernel_sums
 from ._line_kernel import LineKernel
 from ._projector import Projector
 from ._registry import select_for_pairs
+from ._sharded import need_whole_sets
 
 
 def sliced_kernel_sums(
@@ -127,6 +128,7 @@ def _extent(xs: Array, ys: Array) -> float:
 
 def _by_backend(run: Callable[..., Array], x: Array, *others: Array) -> Array:
     """Run in the backend's own arrays and the widest precision; all numbers must be finite."""
+    need_whole_sets("kernel sums")
     backend = select_for_pairs(x)
     adopted = (backend.adopt(detached(v)) for v in (x, *others))
     with np.errstate(all="ignore"):  # what is not finite is reported below, by name

@@ -43,16 +43,20 @@ class NumbaBackend(FusedBackend, NumpyBackend):
             return super().project(projector, x)
         from energyflow_kernels.numba_slices import project_points
 
-        return np.stack([project_points(points, slices) for points in x])
+        sets, n, d = x.shape
+        rows = project_points(x.reshape(-1, d), slices)  # (P, B N)
+        return rows.reshape(-1, sets, n).swapaxes(0, 1)
 
-    def project_back(self, projector: Projector, g: Array) -> Array:
+    def project_back(self, projector: Projector, g: Array, scale: float = 1.0) -> Array:
         """Likewise."""
         slices = self.slices(projector, g)
         if slices is None:
-            return super().project_back(projector, g)
+            return super().project_back(projector, g, scale)
         from energyflow_kernels.numba_slices import project_rows_back
 
-        return np.stack([project_rows_back(rows, slices) for rows in g])
+        sets, p, n = g.shape
+        rows = g.swapaxes(0, 1).reshape(p, -1)
+        return project_rows_back(rows, slices, scale).reshape(sets, n, -1)
 
     def extremes(self, x: Array) -> tuple[Array, Array]:
         """One pass over the points, shared among threads."""

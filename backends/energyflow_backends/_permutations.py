@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ._base import MEMORY_BUDGET
 from ._projector import Projector
 from ._registry import select_on_host
+from ._sharded import need_whole_sets
 
 Doubles = NDArray[np.float64]
 Labels = NDArray[np.uint8]
@@ -30,6 +31,7 @@ def sliced_permutation_energies(
     of labellings; sizes: points in each of the k groups. The result is (k (k - 1) / 2, sum of the
     W). `report` is called with the number of slices that are done.
     """
+    need_whole_sets("permutation tests")
     row_energies = _row_energies()
     pairs = len(sizes) * (len(sizes) - 1) // 2
     sums = np.zeros((pairs, sum(block.shape[1] for block in labels)))
@@ -87,6 +89,7 @@ def exact_permutation_energies(
     """The same by sums over all pairs of points; `report` gets the number of points done."""
     from scipy.spatial.distance import cdist
 
+    need_whole_sets("permutation tests")
     count, k = len(points), len(sizes)
     if k == 2:  # charges, of which one column does
         shares = np.array([1 / sizes[0], -1 / sizes[1]])

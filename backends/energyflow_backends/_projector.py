@@ -8,13 +8,8 @@ from typing import Protocol, runtime_checkable
 from ._arrays import Array
 
 
-@runtime_checkable
-class Projector(Protocol):
-    """A set of P directions in R^d that projects points and projects gradients back.
-
-    The sliced sum is ``constant(r) * mean over slices of the one-dimensional sums``, so the
-    constant takes care of directions that are not unit vectors, or see part of the data only.
-    """
+class Blocks(Protocol):
+    """P slices that come as projectors of some of them."""
 
     @property
     def n_projections(self) -> int:
@@ -23,14 +18,23 @@ class Projector(Protocol):
     def blocks(self, size: int) -> Iterator[Projector]:
         """Split into projectors of at most `size` slices where that can be done, in order."""
 
+    def constant(self, exponent: float) -> float:
+        """The factor c with ``|z|^r = c * mean over slices of |projected z|^r`` in expectation."""
+
+
+@runtime_checkable
+class Projector(Blocks, Protocol):
+    """A set of P directions in R^d that projects points and projects gradients back.
+
+    The sliced sum is ``constant(r) * mean over slices of the one-dimensional sums``, so the
+    constant takes care of directions that are not unit vectors, or see part of the data only.
+    """
+
     def project(self, x: Array) -> Array:
         """Points (..., N, d) to rows of projected numbers (..., P, N)."""
 
     def project_back(self, g: Array) -> Array:
         """The transposed map: rows (..., P, N) to sums over the slices (..., N, d)."""
-
-    def constant(self, exponent: float) -> float:
-        """The factor c with ``|z|^r = c * mean over slices of |projected z|^r`` in expectation."""
 
 
 @runtime_checkable

@@ -134,14 +134,14 @@ def project_points(points: Floats, slices: Floats | Slices, n_threads: int | Non
 
 
 def project_rows_back(
-    rows: Floats, slices: Floats | Slices, n_threads: int | None = None
+    rows: Floats, slices: Floats | Slices, scale: float = 1.0, n_threads: int | None = None
 ) -> Floats:
-    """The sums (N, d) over slices of rows (P, N): the transposed map of `project_points`."""
+    """Sums (N, d) over slices of rows (P, N), times `scale`: `project_points` transposed."""
     rows = np.require(rows, None, ("C", "A"))
     rays = as_slices(slices)
     sums = np.zeros((rows.shape[1], rays.d), rows.dtype)
     for start, stop in rays.parts(rays.n):
-        rays.add_back(rows[start:stop], start, 1.0, sums, n_threads or usable_threads())
+        rays.add_back(rows[start:stop], start, scale, sums, n_threads or usable_threads())
     return sums
 
 

@@ -10,7 +10,7 @@ NAMES = {
     "BackendUnavailable", "ConditionalFlow", "Coupling", "EnergyTestResult", "EnergyflowError",
     "FlowDiverged", "FlowResult", "HadamardSlicing", "KALEFlow", "MMDFlow", "ParticleFlow",
     "PatchSlicing", "Slicing", "conditional_coupling", "conditional_geodesic",
-    "conditional_wasserstein_distance", "crps", "energy_distance", "energy_gradient",
+    "conditional_wasserstein_distance", "crps", "distributed", "energy_distance", "energy_gradient",
     "energy_score", "energy_test", "kale", "kernel_sum", "kernel_sum_gradient", "kernels",
     "mmd_squared",
     "reference", "sample_projections", "show_backends", "sliced_energy_distance",

@@ -1,0 +1,236 @@
+"""The processes that share a computation, and what they tell each other by torch.distributed."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from ._arrays import Array, library_of, namespace
+
+WHAT = ("slices", "particles")
+_WRITABLE = ("numpy", "torch")  # others promise that arrays never change
+
+
+@dataclass(frozen=True, eq=False)
+class Sharding:
+    """What is shared, and among which processes: this one is `rank` of `size`."""
+
+    what: str
+    group: Any
+
+    @cached_property
+    def rank(self) -> int:
+        """Number of this process, from 0 on."""
+        import torch.distributed as dist
+
+        return int(dist.get_rank(self.group))
+
+    @cached_property
+    def size(self) -> int:
+        """How many processes there are."""
+        import torch.distributed as dist
+
+        return int(dist.get_world_size(self.group))
+
+    @property
+    def parted(self) -> bool:
+        """Whether each process holds a part of the points."""
+        return self.what == "particles"
+
+    def bounds(self, n: int) -> list[int]:
+        """Where the parts of n things begin, and where the last one ends."""
+        return [n * k // self.size for k in range(self.size + 1)]
+
+    def part(self, n: int) -> slice:
+        """Those of n things that fall to this process."""
+        return slice(*self.bounds(n)[self.rank : self.rank + 2])
+
+    # -- collectives: every process must call them, in the same order
+
+    def summed(self, *arrays: Array) -> list[Array]:
+        """The sums over the processes, on each of them; the arrays may be overwritten."""
+        return self._reduced(arrays, "SUM")
+
+    def largest(self, *arrays: Array) -> list[Array]:
+        """The maxima over the processes, number by number; the arrays may be overwritten."""
+        return self._reduced(arrays, "MAX")
+
+    def any(self, flag: bool) -> bool:
+        """Whether one of the processes says so."""
+        return any(found for (found,) in self.numbers([int(flag)]))
+
+    def numbers(self, mine: Sequence[int]) -> list[list[int]]:
+        """The whole numbers, below 2^63, that each process gives: as many on each."""
+        import torch
+        import torch.distributed as dist
+
+        given = torch.tensor(mine, dtype=torch.int64, device=self._device)
+        found = [torch.empty_like(given) for _ in range(self.size)]
+        dist.all_gather(found, given, group=self.group)
+        return [tensor.tolist() for tensor in found]
+
+    def exchanged(self, pieces: Sequence[Array], shapes: Sequence[tuple[int, ...]]) -> list[Array]:
+        """What each process has for this one, of the given shapes.
+
+        `pieces` are what this process has for each, of one dtype.
+        """
+        import torch
+        import torch.distributed as dist
+
+        mine = [as_tensor(piece) for piece in pieces]
+        give, take = [piece.numel() for piece in mine], [math.prod(shape) for shape in shapes]
+        sent, came = (mine[0].new_empty(sum(counts)) for counts in (give, take))
+        for place, piece in zip(torch.split(sent, give), mine, strict=True):
+            place.view(piece.shape).copy_(piece)
+        dist.all_to_all_single(came, sent, take, give, group=self.group)
+        parts = zip(torch.split(came, take), shapes, strict=True)
+        return [as_array(part.view(shape), pieces[0]) for part, shape in parts]
+
+    def gathered(self, rows: Array) -> Array | None:
+        """The rows (N, ...) of all processes, one after the other, on the first one."""
+        import torch
+        import torch.distributed as dist
+
+        counts = [count for (count,) in self.numbers([rows.shape[0]])]
+        mine = as_tensor(rows).contiguous()
+        first = dist.get_global_rank(self.group, 0)
+        if self.rank > 0:
+            dist.send(mine, first, self.group)
+            return None
+        whole = torch.empty((sum(counts), *mine.shape[1:]), dtype=mine.dtype, device=mine.device)
+        pieces = torch.split(whole, counts)
+        pieces[0].copy_(mine)
+        for k in range(1, self.size):
+            dist.recv(pieces[k], dist.get_global_rank(self.group, k), self.group)
+        return as_array(whole, rows)
+
+    def _reduced(self, arrays: Sequence[Array], operation: str) -> list[Array]:
+        import torch.distributed as dist
+
+        kind = getattr(dist.ReduceOp, operation)
+        totals = [
+            as_tensor(array).contiguous()
+            if library_of(array) in _WRITABLE
+            else as_tensor(array).clone()
+            for array in arrays
+        ]
+        works = [dist.all_reduce(total, kind, self.group, async_op=True) for total in totals]
+        for work in works:
+            work.wait()
+        return [as_array(total, like) for total, like in zip(totals, arrays, strict=True)]
+
+    @property
+    def _device(self) -> str:
+        """Where small numbers can be sent from."""
+        import torch.distributed as dist
+
+        return "cpu" if "cpu" in dist.get_backend_config(self.group) else "cuda"
+
+
+_current: ContextVar[Sharding | None] = ContextVar("energyflow_sharding", default=None)
+
+
+def sharding() -> Sharding | None:
+    """How work is shared here, or None where it is not."""
+    return _current.get()
+
+
+def is_first() -> bool:
+    """Whether this process is the one that prints and writes."""
+    here = _current.get()
+    return here is None or here.rank == 0
+
+
+@contextmanager
+def sharded(what: str = "slices", *, group: Any = None, timeout: float = 120.0) -> Iterator[None]:
+    """Share the work inside the ``with`` block among processes; see `energyflow.distributed`."""
+    if what not in WHAT:
+        raise ValueError(f"what must be one of {', '.join(WHAT)}; got {what!r}")
+    if not 0 < timeout < float("inf"):
+        raise ValueError(f"timeout must be positive and finite, got {timeout}")
+    with _group(group, timeout) as found:
+        token = _current.set(None if found is None else Sharding(what, found))
+        try:
+            yield
+        finally:
+            _current.reset(token)
+
+
+@contextmanager
+def _group(group: Any, timeout: float) -> Iterator[Any]:
+    """The group that is given, the default one, or one that is made; None for one process."""
+    loaded = sys.modules.get("torch.distributed")
+    if loaded is not None and loaded.is_available() and loaded.is_initialized():
+        yield loaded.group.WORLD if group is None else group
+        return
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield None
+        return
+    if find_spec("torch") is None:
+        raise ModuleNotFoundError("several processes need torch: pip install -e '.[torch]'")
+    import torch
+    import torch.distributed as dist
+
+    with_gpus = torch.cuda.is_available() and dist.is_nccl_available()
+    if with_gpus:
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    kind = "cpu:gloo,cuda:nccl" if with_gpus else "gloo"
+    dist.init_process_group(kind, timeout=timedelta(seconds=timeout))
+    try:
+        yield dist.group.WORLD
+    finally:
+        dist.destroy_process_group()
+
+
+def summed(array: Array) -> Array:
+    """The sum over the processes, where each holds a part of the points; else the array."""
+    here = _current.get()
+    return array if here is None or not here.parted else here.summed(array)[0]
+
+
+def largest(array: Array) -> Array:
+    """The maxima over the processes, where each holds a part of the points; else the array."""
+    here = _current.get()
+    return array if here is None or not here.parted else here.largest(array)[0]
+
+
+def count_of_all(n: int) -> int:
+    """How many points there are, of which this process holds n."""
+    here = _current.get()
+    return n if here is None or not here.parted else sum(m for (m,) in here.numbers([n]))
+
+
+def any_process(flag: bool) -> bool:
+    """Whether one of the processes that share the work says so."""
+    here = _current.get()
+    return flag if here is None else here.any(flag)
+
+
+def as_tensor(array: Array) -> Any:
+    """The array as a tensor, without a copy where that can be."""
+    import torch
+    import torch.utils.dlpack
+
+    library = library_of(array)
+    if library == "numpy":
+        return torch.from_numpy(np.require(array, None, ("A", "W")))
+    return array if library == "torch" else torch.utils.dlpack.from_dlpack(array)
+
+
+def as_array(tensor: Any, like: Array) -> Array:
+    """The tensor in the library of `like`, without a copy where that can be."""
+    library = library_of(like)
+    if library == "numpy":
+        return tensor.numpy()
+    return tensor if library == "torch" else namespace(like).from_dlpack(tensor)

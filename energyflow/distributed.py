@@ -1,0 +1,146 @@
+r"""Several processes, on one machine or many, that share one computation by `torch.distributed`.
+
+>>> import energyflow as ef
+>>> with ef.distributed.sharded("particles"):
+...     target = ef.distributed.shard(np.load("target.npy", mmap_mode="r"))
+...     start = ef.distributed.shard(np.load("start.npy", mmap_mode="r"))
+...     result = ef.distributed.gather(ef.ParticleFlow(target, rng=0).run(start, 1000))
+...     if result is not None:  # in the first process
+...         result.save("flow.npz")
+
+is one program for one process, for ``torchrun --nproc-per-node=4 program.py`` and for many
+machines. torch is imported by `sharded` alone, and not at all in one process.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import energyflow_backends as backends
+
+from ._checks import check_positive
+from ._flow_result import FlowResult
+
+__all__ = ["gather", "shard", "sharded"]
+
+T = TypeVar("T")
+
+
+def sharded(
+    what: str = "slices", *, group: Any = None, timeout: float = 120.0
+) -> AbstractContextManager[None]:
+    r"""Share sliced energy distances, their gradients and flows among processes.
+
+    With P slices of N + M points and W processes, each process
+
+    - ``"slices"``: has all points and sums over P / W of the slices; the values and gradients are
+      added up by one all-reduce of N d numbers.
+    - ``"particles"``: has its own points only, N / W and M / W of them. It projects those on all
+      slices, gets whole rows of P / W slices from the others, sorts these, and sends the others
+      the gradients of their points along them: P (2 N + M) / W numbers out, as many in.
+
+    Both are exact: sums are those of one process up to the rounding of additions, with the same
+    directions for the same seed.
+
+    Parameters
+    ----------
+    what : "slices" or "particles"
+        What is shared.
+    group : optional
+        A process group of `torch.distributed` whose processes share the work. When not given, it
+        is the default group where one was initialised; else the one that the variables of
+        ``torchrun`` describe is initialised for the length of the block (gloo for arrays in
+        ordinary memory, NCCL for those on GPUs, one for each process); without these variables
+        this is one process, and nothing changes.
+    timeout : float
+        Seconds after which a process that waits for another gives up with an error, for a group
+        that is initialised here. A process that dies is noticed at once where the system closes
+        its connections.
+
+    Returns
+    -------
+    context manager
+
+    Raises
+    ------
+    TypeError, ValueError
+        Unknown `what`, or a timeout that is not positive.
+    ModuleNotFoundError
+        There are several processes, but no torch.
+    RuntimeError
+        Inside the block: another process is gone, or did not answer in time.
+
+    Notes
+    -----
+    Every process must make the same calls in the same order. Inside, seeds and host generators are
+    those of the first process; generators of a device must be seeded alike. Only the first process
+    draws progress bars.
+
+    With shared slices all processes must be given the same arrays, and all get the same results,
+    to the last bit. With shared particles each gives its part, at least one point, of x, y and
+    their weights (which sum to one over all processes), and gets the value of the whole and the
+    gradient of its own points; sums over all pairs, kernel sums and permutation tests are refused
+    there. With a `HadamardSlicing`, every process transforms its points once for each of its
+    products of D slices, so sharing fewer slices than W D saves sorting only.
+    """
+    return backends.sharded(what, group=group, timeout=check_positive("timeout", timeout))
+
+
+def shard(whole: T) -> T:
+    """The rows of an array, or the particles of a flow's result, that fall to this process.
+
+    Parameters
+    ----------
+    whole : array (N, ...) or FlowResult
+        The same in every process; an array may be memory-mapped.
+
+    Returns
+    -------
+    array (N_k, ...) or FlowResult
+        A view of consecutive rows, as many in every process but for one; everything where
+        particles are not shared.
+
+    Raises
+    ------
+    ValueError
+        There are fewer rows than processes.
+    """
+    here = backends.sharding()
+    if here is None or not here.parted:
+        return whole
+    if isinstance(whole, FlowResult):
+        return replace(whole, particles=shard(whole.particles), velocity=shard(whole.velocity))
+    rows: Any = whole
+    if rows.shape[0] < here.size:
+        raise ValueError(
+            f"whole must have at least one row for each of {here.size} processes, "
+            f"got {rows.shape[0]}"
+        )
+    mine: T = rows[here.part(rows.shape[0]), ...]
+    return mine
+
+
+def gather(part: T) -> T | None:
+    """What all processes hold, in the first of them.
+
+    Parameters
+    ----------
+    part : array (N_k, ...) or FlowResult
+        The rows of this process.
+
+    Returns
+    -------
+    array (N, ...), FlowResult or None
+        The rows of all processes in their order, in the first process; None in the others. Where
+        particles are not shared, what is given, and likewise None in other processes.
+    """
+    here = backends.sharding()
+    if here is None or not here.parted:
+        return part if backends.is_first() else None
+    if not isinstance(part, FlowResult):
+        whole: T | None = here.gathered(part)
+        return whole
+    particles, velocity = (here.gathered(v) for v in (part.particles, part.velocity))
+    return None if particles is None else replace(part, particles=particles, velocity=velocity)
