@@ -24,6 +24,7 @@ from ._line_kernel import LineKernel as LineKernel
 from ._permutations import exact_permutation_energies as exact_permutation_energies
 from ._permutations import sliced_permutation_energies as sliced_permutation_energies
 from ._processes import Sharding as Sharding
+from ._processes import agree as agree
 from ._processes import any_process as any_process
 from ._processes import count_of_all as count_of_all
 from ._processes import is_first as is_first

@@ -217,6 +217,15 @@ def any_process(flag: bool) -> bool:
     return flag if here is None else here.any(flag)
 
 
+def agree(what: str, *numbers: int) -> None:
+    """Wait for all processes that share the work; a ValueError where their numbers differ."""
+    here = _current.get()
+    if here is not None:
+        found = here.numbers(numbers)
+        if any(others != found[0] for others in found):
+            raise ValueError(f"processes must agree on {what}, got {found}")
+
+
 def as_tensor(array: Array) -> Any:
     """The array as a tensor, without a copy where that can be."""
     import torch

@@ -84,21 +84,20 @@ class Batches:
         """Couple in the background while inside, up to the batch of the step before `last`."""
         return self._ahead.until(math.ceil(last / self._together))
 
-    def __call__(self, step: int) -> Batch:
-        """The batch of a step."""
+    def __call__(self, step: int, part: slice = slice(None)) -> Batch:
+        """The batch of a step, or a part of it."""
         number, row = divmod(step, self._together)
         if self._last is None or self._last[0] != number:
             self._last = number, self._ahead(number)
         drawn = self._last[1]
         condition = shown = None
         if self._condition is not None:
-            condition = self._condition[self._tensor(drawn.condition[row])]
+            condition = self._condition[self._tensor(drawn.condition[row, part])]
         if drawn.shown is not None:
-            shown = self._tensor(drawn.shown[row])
-        data = self._data[self._tensor(drawn.data[row])]
-        return Batch(
-            self._tensor(drawn.noise[row]), data, condition, self._tensor(drawn.time[row]), shown
-        )
+            shown = self._tensor(drawn.shown[row, part])
+        data = self._data[self._tensor(drawn.data[row, part])]
+        noise, time = (self._tensor(v[row, part]) for v in (drawn.noise, drawn.time))
+        return Batch(noise, data, condition, time, shown)
 
     def _draw(self, number: int) -> _Drawn:
         """All that is random in the steps that share a coupling."""

@@ -33,16 +33,20 @@ class Stage:
         For the log.
     divisible : bool
         Whether a budget may end the stage before its last step.
+    n_terms : int
+        The loss is a mean of so many terms, which processes share: ``loss(network, step, part)`` is
+        the mean of those in a slice.
     during : context manager
         Entered while the stage is trained, and left whatever ends that.
     """
 
     network: nn.Module
     n_steps: int
-    loss: Callable[[nn.Module, int], Tensor]
+    loss: Callable[..., Tensor]
     learning_rate: Callable[[int], float]
     numbers: dict[str, float] = field(default_factory=dict)
     divisible: bool = False
+    n_terms: int = 1
     during: AbstractContextManager[object] = field(default_factory=nullcontext)
 
 

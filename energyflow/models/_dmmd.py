@@ -228,6 +228,7 @@ class DMMD(Model[DMMDSettings]):
             self.settings.n_steps,
             self.settings.n_rounds,
             DMMDLoss(points, labels, self.settings, self.device),
+            self.settings.levels_per_step,
             drawing,
             judge,
             description=self._description(),

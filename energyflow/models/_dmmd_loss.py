@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from ._dmmd_settings import DMMDSettings
 from ._feature_kernels import feature_kernel, unbiased_mmd, witness
-from ._feature_network import Features
 from ._noising import noised, weights_at
 from ._random import generator
 
@@ -38,25 +37,23 @@ class DMMDLoss:
         self.device = device
         self.kernel = feature_kernel(settings)
 
-    def __call__(self, network: nn.Module, step: int) -> Tensor:
-        """At a step, of which it is a function."""
-        assert isinstance(network, Features)
+    def __call__(self, network: nn.Module, step: int, part: slice = slice(None)) -> Tensor:
+        """At a step, of which it is a function, and at a part of its levels."""
         rng = generator(self.settings.seed, "batch", step=step)
         levels, size = self.settings.levels_per_step, self.settings.batch_size
         low = self.settings.t_min
         t = self._on(low + (1 - low) * (np.arange(levels) + rng.random(levels)) / levels)
         rows = self._rows(rng)  # (levels, size)
-        shape = (levels, size, *self.points.shape[1:])
-        times = t.reshape(-1, *[1] * (len(shape) - 1))
+        noise = rng.standard_normal((levels, size, *self.points.shape[1:]), np.float32)
+        share = rng.random((levels, size, *[1] * (self.points.ndim - 1)), np.float32)
+        t, rows = t[part], rows[part]
         clean = self.points[rows].to(self.device)
-        noisy = noised(
-            self.settings.schedule, times, clean, self._on(rng.standard_normal(shape, np.float32))
-        )
-        share = self._on(rng.random((levels, size, *[1] * (len(shape) - 2)), np.float32))
-        between = torch.lerp(clean, noisy, share).requires_grad_()
+        times = t.reshape(-1, *[1] * self.points.ndim)
+        noisy = noised(self.settings.schedule, times, clean, self._on(noise[part]))
+        between = torch.lerp(clean, noisy, self._on(share[part])).requires_grad_()
         parts = torch.cat([clean, noisy, between], dim=1).flatten(0, 1)
         given = [v.repeat_interleave(3 * size, dim=0) for v in (t, *self._conditions(rows))]
-        found = network(parts, *given).float().unflatten(0, (levels, 3 * size))
+        found = network(parts, *given).float().unflatten(0, (len(t), 3 * size))
         with torch.autocast(self.device.type, enabled=False):  # differences of features are small
             return self._of_features(found, between, t)
 

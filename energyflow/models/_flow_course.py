@@ -90,12 +90,13 @@ class FlowCourse:
         return Stage(
             network=self._next_network(),
             n_steps=steps,
-            loss=lambda network, step: self._loss(network, stage, step),
+            loss=lambda network, step, part=slice(None): self._loss(network, stage, step, part),
             learning_rate=lambda step: self.options.learning_rate_at(step / steps),
             numbers={
                 "flow_steps": block.n_steps,
                 "flow_distance": float(result.history_distance[-1]),
             },
+            n_terms=self.options.batch_size,
         )
 
     def finish(self, stage: int, network: nn.Module) -> dict[str, float]:
@@ -209,10 +210,10 @@ class FlowCourse:
             new = {name: torch.cat([self._lessons[name], new[name]]) for name in new}
         self._lessons = new
 
-    def _loss(self, network: nn.Module, stage: int, step: int) -> Tensor:
+    def _loss(self, network: nn.Module, stage: int, step: int, part: slice) -> Tensor:
         rng = generator(self.options.seed, "batch", stage, step=step)
         start, motion = self._lessons["start"], self._lessons["motion"]
-        rows = torch.from_numpy(rng.integers(len(start), size=self.options.batch_size))
+        rows = torch.from_numpy(rng.integers(len(start), size=self.options.batch_size)[part])
         block = rows // self.options.n_particles if self.chain.shared else None
         rows = rows.to(self.device)
         condition = self._lessons["condition"][rows] if "condition" in self._lessons else None

@@ -186,8 +186,8 @@ class FlowMatching(Model[FlowMatchingSettings]):
             groups, kept = self._conditions.split(data[1])
         batches = Batches(*data, self.settings, groups=groups, kept=kept, device=self.device)
 
-        def loss(network: nn.Module, step: int) -> Tensor:
-            return error(Velocity(network, hides=self._hides), batches(step))
+        def loss(network: nn.Module, step: int, part: slice) -> Tensor:
+            return error(Velocity(network, hides=self._hides), batches(step, part))
 
         return Rounds(
             self._seeded(self._new_network),
@@ -195,6 +195,7 @@ class FlowMatching(Model[FlowMatchingSettings]):
             self.settings.n_steps,
             self.settings.n_rounds,
             loss,
+            self.settings.batch_size,
             lambda network: partial(
                 self._flow, Velocity(network, hides=self._hides), **self._solving()
             ),

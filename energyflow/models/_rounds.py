@@ -20,11 +20,11 @@ from ._tensors import Tensors, prefixed
 class Rounds:
     """What a model of one network asks of the trainer.
 
-    loss : `loss(network, step)`, the step counted from the first round on, and a function of these
-    two alone. drawing : `drawing(network)` gives a function that draws samples. picture : draws
-    samples, in the units of the networks, into a file. kept : tensors that samples need besides the
-    network, with names that begin with "data.". during : `during(last)` is entered while a round is
-    trained up to the step before `last`.
+    loss : `loss(network, step, part)` of a part of `n_terms` terms, the step counted from the first
+    round on, and a function of these alone. drawing : `drawing(network)` gives a function that
+    draws samples. picture : draws samples, in the units of the networks, into a file. kept :
+    tensors that samples need besides the network, with names that begin with "data.". during :
+    `during(last)` is entered while a round is trained up to the step before `last`.
     """
 
     columns = ("distance",)
@@ -36,7 +36,8 @@ class Rounds:
         options: ModelSettings,
         n_steps: int,
         n_rounds: int,
-        loss: Callable[[nn.Module, int], Tensor],
+        loss: Callable[[nn.Module, int, slice], Tensor],
+        n_terms: int,
         drawing: Callable[[nn.Module], Draw],
         judge: Judge,
         *,
@@ -52,6 +53,7 @@ class Rounds:
         self._network = network
         self._n_steps = n_steps
         self._loss = loss
+        self._n_terms = n_terms
         self._drawing = drawing
         self._judge = judge
         self._kept = scaling.tensors() | dict(kept or {})
@@ -66,11 +68,12 @@ class Rounds:
         return Stage(
             self._network,
             last - first,
-            loss=lambda network, step: self._loss(network, first + step),
+            loss=lambda network, step, part=slice(None): self._loss(network, first + step, part),
             learning_rate=lambda step: self.options.learning_rate_at(
                 (first + step) / self._n_steps
             ),
             divisible=True,
+            n_terms=self._n_terms,
             during=self._during(last),
         )
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
+
+from energyflow_backends import is_first
 
 from .._files import parts, read_json, remove_parts, write_json
 from ._tensors import (
@@ -19,6 +22,8 @@ from ._tensors import (
     read_tensors,
     write_tensors,
 )
+
+P = ParamSpec("P")
 
 FORMAT = 1
 SETTINGS, WEIGHTS, CHECKPOINTS, SAMPLES = (
@@ -51,6 +56,17 @@ class Record:
     seconds: float
     inside: int | None
     numbers: dict[str, float]
+
+
+def _by_first(write: Callable[P, None]) -> Callable[P, None]:
+    """Only the first of the processes that share the work writes."""
+
+    @wraps(write)
+    def written(*given: P.args, **named: P.kwargs) -> None:
+        if is_first():
+            write(*given, **named)
+
+    return written
 
 
 class RunFolder:
@@ -92,6 +108,7 @@ class RunFolder:
         if there:
             self._compare(settings)
 
+    @_by_first
     def start(self, settings: Mapping[str, Any]) -> None:
         """Write the settings, once nothing else speaks against the run.
 
@@ -162,6 +179,7 @@ class RunFolder:
             return None
         return _record(folders[-1] / _RECORD), read_tensors(folders[-1] / _STATE)
 
+    @_by_first
     def write_stage(
         self, record: Record, network: Tensors, state: Tensors, training: Tensors
     ) -> None:
@@ -178,6 +196,7 @@ class RunFolder:
             write_json(part / _RECORD, vars(record))
         self._forget(record.stage)
 
+    @_by_first
     def write_inside(self, record: Record, state: Tensors) -> None:
         """Keep an unfinished stage."""
         name = f"{record.stage:06d}-{record.inside:09d}"
@@ -191,6 +210,7 @@ class RunFolder:
         (self.path / SAMPLES).mkdir(exist_ok=True)
         return self.path / SAMPLES / f"{stage:06d}.png"
 
+    @_by_first
     def write_weights(self, weights: Tensors) -> None:
         """Keep the final weights."""
         write_tensors(self.path / WEIGHTS, weights)

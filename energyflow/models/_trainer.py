@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from energyflow_backends import EnergyflowError
+from energyflow_backends import EnergyflowError, agree, any_process, is_first
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -24,6 +24,7 @@ from ._budget import Budget
 from ._course import Course, Report, Stage
 from ._log import Log
 from ._run_folder import Record, RunFolder
+from ._shared_loss import SharedLoss
 from ._tensors import Tensors, load_weights, prefixed, without_prefix
 
 _CHECKPOINT_SECONDS = 300
@@ -95,6 +96,11 @@ class Trainer:
     on the same machine with the same number of threads, unless a budget of seconds ended it.
 
     An interrupt (Ctrl-C) among the steps of a stage ends the step first, and keeps a checkpoint.
+
+    Inside `energyflow.distributed.sharded` each process takes its part of the terms of a step's
+    loss, and of the slices of flows and distances. All read the run's folder, which the first one
+    writes; weights are those of one process up to the rounding of sums, and a run goes on with any
+    number of processes.
     """
 
     def __init__(
@@ -187,12 +193,14 @@ class Trainer:
                     f"{self.folder.path}: the state after stage {last} lacks {error}"
                 ) from None
             training = self.folder.training(last) if course.carries_on else {}
+        inside = self.folder.inside(len(records))
+        agree("the run's folder", len(records), 0 if inside is None else inside[0].step)
         self.folder.start(course.settings)
         return records, training
 
     @contextmanager
     def _logging(self, course: Course, records: list[Record]) -> Iterator[Log | None]:
-        if self.folder is None:
+        if self.folder is None or not is_first():
             yield None
             return
         step = records[-1].step if records else 0
@@ -256,7 +264,12 @@ class _Run:
         start = Record(-1, 0, 0.0, None, {})
         before, last = [start, start, *self.records][-2:]
         took = last.seconds - before.seconds, last.step - before.step
-        return self.trainer.budget.allows(self.seconds, self.step, *took)
+        return self._allowed(*took)
+
+    def _allowed(self, next_seconds: float, next_steps: int) -> bool:
+        """Whether that much more fits the budget, for every one of the processes."""
+        fits = self.trainer.budget.allows(self.seconds, self.step, next_seconds, next_steps)
+        return not any_process(not fits)
 
     def _train(self, number: int, report: Report) -> _Training:
         """Take the steps of a stage, or those that are left of it."""
@@ -272,7 +285,7 @@ class _Run:
             training.restore(tensors, record.inside or 0)
         with stage.during, _interrupts.deferred() as asked:
             while training.step < stage.n_steps:
-                if stage.divisible and not trainer.budget.allows(self.seconds, self.step, 0, 1):
+                if stage.divisible and not self._allowed(0, 1):
                     break
                 training.advance()
                 self.step += 1
@@ -340,6 +353,7 @@ class _Training:
         self.clip = trainer.clip
         self.network = stage.network
         self.network.train()
+        self.loss = SharedLoss(stage)
         self.parameters = [p for p in self.network.parameters() if p.requires_grad]
         self.optimizer = trainer.optimizer(self.parameters, stage.learning_rate(0))
         self.average: AveragedModel | None = None
@@ -355,7 +369,7 @@ class _Training:
             group["lr"] = self.stage.learning_rate(self.step)
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
-            loss = self.stage.loss(self.network, self.step)
+            loss = self.loss(self.step)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.clip is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.clip)
@@ -367,7 +381,7 @@ class _Training:
 
     def mean_loss(self) -> float:
         """Over the steps since it was last asked for."""
-        mean = float(torch.stack(self._losses).float().mean())
+        mean = self.loss.mean(self._losses)
         self._losses.clear()
         return mean
 

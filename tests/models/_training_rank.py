@@ -1,0 +1,52 @@
+"""One of several processes that train together; test_shared_training.py runs it as
+``python _training_rank.py RANK SIZE FOLDER KINDS BUDGET``.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from energyflow.distributed import sharded
+from energyflow.models import DMMD, MLP, FlowGenerator, FlowMatching, Model
+
+SHARED = {"architecture": MLP(width=8, depth=1), "seed": 3}
+MODELS = {
+    "flow": lambda: FlowGenerator(
+        n_particles=100, n_projections=9, n_blocks=3, network_steps=20, batch_size=33, **SHARED
+    ),
+    "flow-matching": lambda: FlowMatching(
+        n_steps=60, n_rounds=3, sampling_steps=4, batch_size=33, coupling="conditional-ot",
+        ema=0.9, clip=1.0, **SHARED,
+    ),
+    "dmmd": lambda: DMMD(n_steps=60, n_rounds=3, n_features=4, batch_size=32, **SHARED),
+}  # fmt: skip
+
+
+def train(kind: str, out: Path, budget: str | None = None, **how) -> Model:
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(0)
+    points, labels = rng.normal(size=(80, 2)).astype(np.float32), rng.integers(2, size=80)
+    return MODELS[kind]().fit(points, labels, out=out, budget=budget, progress=False, **how)
+
+
+def main() -> None:
+    rank, size, folder, kinds, budget = sys.argv[1:]
+    import torch.distributed as dist
+
+    store = dist.FileStore(f"{folder}/store{size}{budget}", int(size))
+    dist.init_process_group(
+        "gloo", store=store, rank=int(rank), world_size=int(size), timeout=timedelta(minutes=5)
+    )
+    with sharded("slices"):
+        for kind in kinds.split(","):
+            train(kind, Path(folder) / kind, budget or None, resume=True)
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""Processes that share the training of a model give the model of one process."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from _training_rank import MODELS, train
+
+from energyflow.distributed import sharded
+from energyflow.models import RunFolder, load
+
+RANK = Path(__file__).with_name("_training_rank.py")
+
+
+def run(size: int, folder: Path, kinds: list[str], budget: str = "") -> None:
+    """Train in so many processes."""
+    threads = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "ENERGYFLOW")}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, str(RANK), str(rank), str(size), str(folder), ",".join(kinds), budget],
+            stderr=subprocess.PIPE, text=True, env={**os.environ, **threads},
+        )
+        for rank in range(size)
+    ]  # fmt: skip
+    errors = [process.communicate()[1] for process in processes]
+    assert [process.returncode for process in processes] == [0] * size, "\n".join(errors)
+
+
+def losses(folder: Path) -> list[tuple[str, ...]]:
+    with (folder / "log.csv").open() as handle:
+        return [(row["step"], row["loss"], row["distance"]) for row in csv.DictReader(handle)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Runs of two processes, and of two up to the second stage that three went on with."""
+    folder = tmp_path_factory.mktemp("shared")
+    (folder / "whole").mkdir()
+    (folder / "parts").mkdir()
+    run(2, folder / "whole", list(MODELS))
+    run(2, folder / "parts", list(MODELS), "25 steps")
+    run(3, folder / "parts", list(MODELS))
+    return folder
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_the_model_of_one_process(tmp_path, folder, kind: str) -> None:
+    train(kind, tmp_path / kind)
+    one = RunFolder(tmp_path / kind).weights()
+    for way in ("whole", "parts"):
+        shared = RunFolder(folder / way / kind).weights()
+        assert shared.keys() == one.keys()
+        for name, wanted in one.items():
+            error = (shared[name] - wanted).norm() / wanted.norm().clamp(min=1e-6)
+            assert error <= 1e-3, name  # Adam makes the most of a rounding
+        rows = losses(folder / way / kind)
+        assert [row[0] for row in rows] == [row[0] for row in losses(tmp_path / kind)]
+        for mine, its in zip(rows, losses(tmp_path / kind), strict=True):
+            pairs = ((float(a or 0), float(b or 0)) for a, b in zip(mine, its, strict=True))
+            assert all(a == pytest.approx(b, rel=2e-3, abs=1e-5) for a, b in pairs)
+        assert load(folder / way / kind).n_trained == 3
+        assert not list((folder / way / kind).rglob("*.part*"))
+
+
+def test_what_cannot_be_shared(tmp_path) -> None:
+    import torch.distributed as dist
+
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        with sharded("particles"), pytest.raises(ValueError, match="models need all points"):
+            train("dmmd", tmp_path / "run")
+    finally:
+        dist.destroy_process_group()
