@@ -20,16 +20,25 @@ from . import _cli_flow, _demo
 from ._files import Array, load_array
 
 app = typer.Typer(
-    help="Energy distances between samples, and particle flows along their gradients.",
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+SHARED = ("flow", "train")  # what several processes can do together
 
 FORMATS = ".npy, .npz (file.npz:key where it holds several arrays) or .csv (a header may lead)"
 
 Exponent = Annotated[float, typer.Option(help="Exponent r of the distance |x - y|^r, 0 < r < 2.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 Slicing = Literal["auto", "iid", "orthogonal", "sobol", "equispaced", "distance", "hadamard"]
+
+
+@app.callback()
+def processes(context: typer.Context) -> None:
+    """Energy distances between samples, and particle flows along their gradients."""
+    command = context.invoked_subcommand
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and command not in SHARED:
+        raise ValueError(f"{command} runs in one process: start it without torchrun")
 
 
 @app.command()
@@ -136,6 +145,7 @@ def distance(
 
 @app.command()
 def flow(
+    context: typer.Context,
     target: Annotated[str, typer.Option(help=f"Points to flow to, (M, d) or (M,): {FORMATS}.")],
     steps: Annotated[int, typer.Option(min=1, help="Number of the step to end at.")],
     out: Annotated[
@@ -193,12 +203,16 @@ def flow(
     force: Annotated[
         bool, typer.Option("--force", help="Replace the result in --out by a new one.")
     ] = False,
+    shard: Annotated[
+        Literal["slices", "particles"],
+        typer.Option(help="What the processes of torchrun share."),
+    ] = "slices",
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Move particles along the gradient flow of the energy distance to a target.
 
     An interrupt (Ctrl-C) ends the flow at the next record and keeps the result; --resume goes on
-    from there.
+    from there. Under torchrun several processes share the work.
     """
     if resume and force:
         raise typer.BadParameter("--resume goes on, --force starts anew; give one of them")
@@ -206,11 +220,13 @@ def flow(
         raise typer.BadParameter("--source gives the particles; --init and -n make new ones")
     if resume and not (source is None and init is None and number is None):
         raise typer.BadParameter("--resume goes on from --out; --source, --init and -n start anew")
+    context.with_resource(ef.distributed.sharded(shard))
+    own = ef.distributed.shard
     _cli_flow.check_out(out, resume=resume, force=force)
     goal = _load_points(target)
     planned = ef.ParticleFlow(
-        goal,
-        target_weights=None if target_weights is None else _load_weights(target_weights),
+        own(goal),
+        target_weights=None if target_weights is None else own(_load_weights(target_weights)),
         exponent=exponent,
         n_projections=projections,
         slicing=slicing,
@@ -221,12 +237,13 @@ def flow(
     )
     start: Array | ef.FlowResult
     if resume:
-        start = ef.FlowResult.load(out / _cli_flow.RESULT)
+        start = own(ef.FlowResult.load(out / _cli_flow.RESULT))
     elif source is not None:
-        start = _load_points(source)
+        start = own(_load_points(source))
     else:
-        shape = (number or len(goal), goal.shape[1])
-        start = _cli_flow.initial_particles(init or "normal", shape, seed).astype(goal.dtype)
+        rows = own(np.arange(number or len(goal)))
+        drawn = _cli_flow.initial_particles(init or "normal", goal.shape[1], seed, rows)
+        start = drawn.astype(goal.dtype)
     try:
         result, interrupted = _cli_flow.run_to(
             planned, start, steps, record_every=record_every, progress=not quiet, out=out,
@@ -238,9 +255,11 @@ def flow(
             f"particles are not finite after step {error.step}; those before it are in {kept}. "
             "A smaller --step-size or --momentum may help"
         ) from error
-    files = _cli_flow.write_flow(out, result) + _cli_flow.draw_flow(out, result, goal)
-    energy = float(result.history_distance[-1])
-    print(f"step {result.state['step']}, E = {energy:.6g}; written: {', '.join(map(str, files))}")
+    whole = ef.distributed.gather(result)
+    if whole is not None:
+        files = _cli_flow.write_flow(out, whole) + _cli_flow.draw_flow(out, whole, goal)
+        end, energy = whole.state["step"], float(whole.history_distance[-1])
+        print(f"step {end}, E = {energy:.6g}; written: {', '.join(map(str, files))}")
     if interrupted:
         raise typer.Exit(130)
 

@@ -11,7 +11,9 @@ import numpy as np
 from energyflow_backends import to_host
 
 from . import FlowDiverged, FlowResult, ParticleFlow, _interrupts, _pictures
+from ._blocks import NUMBERS
 from ._files import Array, remove_parts, replacing
+from .distributed import gather
 
 RESULT = "flow.npz"
 PARTICLES = "particles.npy"
@@ -38,10 +40,17 @@ def check_out(out: Path, *, resume: bool, force: bool) -> None:
     remove_parts(out)
 
 
-def initial_particles(init: str, shape: tuple[int, int], seed: int) -> Array:
-    """Draw (N, d) particles from the standard normal, or uniformly on [0, 1]^d."""
+def initial_particles(init: str, d: int, seed: int, rows: Array) -> Array:
+    """Particles from the standard normal, or uniform on [0, 1]^d: those of consecutive numbers."""
     rng = np.random.default_rng(seed)
-    return rng.random(shape) if init == "uniform" else rng.standard_normal(shape)
+    draw = rng.random if init == "uniform" else rng.standard_normal
+    first, last = int(rows[0]), int(rows[-1]) + 1
+    size = max(1, NUMBERS // d)
+    parts = []
+    for start in range(0, last, size):  # those before are drawn too, and let go
+        block = draw((min(size, last - start), d))
+        parts.append(block[max(first - start, 0) :])
+    return np.concatenate(parts)
 
 
 def run_to(
@@ -91,9 +100,11 @@ def write_flow(out: Path, result: FlowResult) -> list[Path]:
 
 def write_last_finite(out: Path, error: FlowDiverged) -> Path:
     """Keep the last finite particles of a flow that diverged."""
-    out.mkdir(parents=True, exist_ok=True)
-    with replacing(out / LAST_FINITE) as handle:
-        np.save(handle, to_host(error.particles), allow_pickle=False)
+    particles = gather(error.particles)
+    if particles is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        with replacing(out / LAST_FINITE) as handle:
+            np.save(handle, to_host(particles), allow_pickle=False)
     return out / LAST_FINITE
 
 

@@ -16,12 +16,13 @@ from ._cli_conditions import Asked, Kind, Learned, as_arrays, asked, of_data, ta
 from ._cli_flow import can_draw, write_last_finite
 from ._descent import FlowDiverged
 from ._files import Array, replacing
+from .distributed import sharded
 
 if TYPE_CHECKING:
     from .datasets import Dataset
     from .models import Model
 
-train = typer.Typer(help="Train a model on data.", pretty_exceptions_enable=False)
+train = typer.Typer(pretty_exceptions_enable=False)
 app.add_typer(train, name="train")
 
 Data = Annotated[
@@ -51,6 +52,12 @@ Device = Annotated[
     str | None, typer.Option(help="Where to compute: cpu, cuda, ...", show_default="cuda, or cpu")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
+
+
+@train.callback()
+def processes(context: typer.Context) -> None:
+    """Train a model on data. Under torchrun several processes share the work."""
+    context.with_resource(sharded("slices"))
 
 
 @train.command()

@@ -41,7 +41,8 @@ def run_demo(
     """
     check_out(out, resume=False, force=True)
     target, held_out = _halves_of_the_digits(seed)
-    start = initial_particles(init, (n_particles, target.shape[1]), seed).astype(target.dtype)
+    rows = np.arange(n_particles)
+    start = initial_particles(init, target.shape[1], seed, rows).astype(target.dtype)
     flow = ParticleFlow(target, n_projections=64, step_size=1.0, momentum=0.7, rng=seed)
     shown: list[tuple[int, Array]] = []
 

@@ -1,7 +1,9 @@
 """The `energyflow` command: run it, and turn what goes wrong into one line and an exit status."""
 
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib.util import find_spec
 from typing import Any, NoReturn
 
@@ -52,9 +54,25 @@ def _run(arguments: list[str]) -> Any:
     from ._cli import app
 
     try:
-        return app(arguments, prog_name="energyflow", standalone_mode=False)
+        with _quiet_but_for_the_first():
+            return app(arguments, prog_name="energyflow", standalone_mode=False)
     except TyperException as error:
         _leave(error.format_message(), error.exit_code)
+
+
+@contextmanager
+def _quiet_but_for_the_first() -> Iterator[None]:
+    """Of several processes of torchrun only the first one prints, but for errors."""
+    if _process() == 0:
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        yield
+
+
+def _process() -> int:
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return int(os.environ.get("RANK", "0")) if several else 0
 
 
 def _describe(error: BaseException) -> str:
@@ -66,5 +84,7 @@ def _describe(error: BaseException) -> str:
 
 
 def _leave(message: str, status: int) -> NoReturn:
-    print(f"energyflow: {message}", file=sys.stderr)
+    process = _process()
+    where = f"process {process}: " if process else ""
+    print(f"energyflow: {where}{message}", file=sys.stderr)
     sys.exit(status)

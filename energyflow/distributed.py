@@ -14,6 +14,7 @@ machines. torch is imported by `sharded` alone, and not at all in one process.
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -29,7 +30,7 @@ T = TypeVar("T")
 
 
 def sharded(
-    what: str = "slices", *, group: Any = None, timeout: float = 120.0
+    what: str = "slices", *, group: Any = None, timeout: float | None = None
 ) -> AbstractContextManager[None]:
     r"""Share sliced energy distances, their gradients and flows among processes.
 
@@ -54,10 +55,10 @@ def sharded(
         ``torchrun`` describe is initialised for the length of the block (gloo for arrays in
         ordinary memory, NCCL for those on GPUs, one for each process); without these variables
         this is one process, and nothing changes.
-    timeout : float
+    timeout : float, optional
         Seconds after which a process that waits for another gives up with an error, for a group
-        that is initialised here. A process that dies is noticed at once where the system closes
-        its connections.
+        that is initialised here; the environment variable ENERGYFLOW_TIMEOUT, or 120, when not
+        given. A process that dies is noticed at once where the system closes its connections.
 
     Returns
     -------
@@ -85,6 +86,12 @@ def sharded(
     there. With a `HadamardSlicing`, every process transforms its points once for each of its
     products of D slices, so sharing fewer slices than W D saves sorting only.
     """
+    if timeout is None:
+        text = os.environ.get("ENERGYFLOW_TIMEOUT") or "120"
+        try:
+            timeout = float(text)
+        except ValueError:
+            raise ValueError(f"ENERGYFLOW_TIMEOUT must be seconds, got {text!r}") from None
     return backends.sharded(what, group=group, timeout=check_positive("timeout", timeout))
 
 

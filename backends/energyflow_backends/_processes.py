@@ -153,12 +153,10 @@ def is_first() -> bool:
 
 
 @contextmanager
-def sharded(what: str = "slices", *, group: Any = None, timeout: float = 120.0) -> Iterator[None]:
+def sharded(what: str, *, group: Any, timeout: float) -> Iterator[None]:
     """Share the work inside the ``with`` block among processes; see `energyflow.distributed`."""
     if what not in WHAT:
         raise ValueError(f"what must be one of {', '.join(WHAT)}; got {what!r}")
-    if not 0 < timeout < float("inf"):
-        raise ValueError(f"timeout must be positive and finite, got {timeout}")
     with _group(group, timeout) as found:
         token = _current.set(None if found is None else Sharding(what, found))
         try:
