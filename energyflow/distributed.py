@@ -1,15 +1,6 @@
-r"""Several processes, on one machine or many, that share one computation by `torch.distributed`.
+"""Several processes, on one machine or many, that share one computation by `torch.distributed`.
 
->>> import energyflow as ef
->>> with ef.distributed.sharded("particles"):
-...     target = ef.distributed.shard(np.load("target.npy", mmap_mode="r"))
-...     start = ef.distributed.shard(np.load("start.npy", mmap_mode="r"))
-...     result = ef.distributed.gather(ef.ParticleFlow(target, rng=0).run(start, 1000))
-...     if result is not None:  # in the first process
-...         result.save("flow.npz")
-
-is one program for one process, for ``torchrun --nproc-per-node=4 program.py`` and for many
-machines. torch is imported by `sharded` alone, and not at all in one process.
+torch is imported by `sharded` alone, and not at all in one process.
 """
 
 from __future__ import annotations

@@ -13,6 +13,8 @@ _pool: tuple[int, ThreadPoolExecutor] | None = None
 def usable_threads() -> int:
     """Number of threads to use: ENERGYFLOW_NUM_THREADS, else the CPUs that this process may use.
 
+    Processes that torchrun has started on one machine (LOCAL_WORLD_SIZE) share its CPUs.
+
     Raises:
         ValueError: ENERGYFLOW_NUM_THREADS is not a positive integer.
     """
@@ -21,9 +23,10 @@ def usable_threads() -> int:
         if not wanted.isdecimal() or int(wanted) < 1:
             raise ValueError(f"ENERGYFLOW_NUM_THREADS: expected a positive integer, got {wanted!r}")
         return int(wanted)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    affinity = getattr(os, "sched_getaffinity", None)
+    cpus = len(affinity(0)) if affinity else os.cpu_count() or 1
+    processes = os.environ.get("LOCAL_WORLD_SIZE", "")
+    return max(1, cpus // max(1, int(processes if processes.isdecimal() else 1)))
 
 
 def _start(run: Callable[[int], None], n: int) -> list["Future[None]"]:

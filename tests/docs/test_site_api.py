@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-MODULES = ("", ".kernels", ".models", ".inverse", ".datasets", ".metrics", ".reference")
+MODULES = (
+    "", ".distributed", ".kernels", ".models", ".inverse", ".datasets", ".metrics", ".reference",
+)  # fmt: skip
 
 
 @pytest.mark.site

@@ -351,6 +351,10 @@ def test_number_of_threads_from_the_environment(monkeypatch):
     assert numba_threads.usable_threads() == 5
     monkeypatch.delenv("ENERGYFLOW_NUM_THREADS")
     assert numba_threads.usable_threads() >= 1
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(12)), raising=False)
+    for processes, threads in (("5", 2), ("20", 1), ("", 12)):
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
+        assert numba_threads.usable_threads() == threads
     monkeypatch.setenv("ENERGYFLOW_NUM_THREADS", "many")
     with pytest.raises(ValueError, match="many"):
         numba_threads.usable_threads()

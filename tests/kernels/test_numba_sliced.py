@@ -11,6 +11,8 @@ pytest.importorskip("numba", reason="numba is not installed")
 
 from energyflow_kernels import numba_rows, numba_sliced
 from energyflow_kernels.numba_sliced import sliced_energy
+from energyflow_kernels.numba_slices import HadamardSlices, projected, projected_back
+from scipy import linalg
 
 DTYPES = (np.float32, np.float64)
 
@@ -167,3 +169,27 @@ def test_memory(rng, d, n, n_slices):
 def test_wrong_arguments(arguments, error, message):
     with pytest.raises(error, match=message):
         sliced_energy(*arguments)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", ["matrix", "transforms"])
+def test_products_with_slices_and_back(rng, dtype, kind):
+    n, d, n_slices = 63, 20, 37
+    points = rng.standard_normal((n, d)).astype(dtype)
+    slopes = rng.standard_normal((n_slices, n)).astype(dtype)
+    directions = rng.standard_normal((n_slices, d)).astype(dtype)
+    slices = directions
+    if kind == "transforms":
+        signs = np.sign(rng.standard_normal((2, 3, 32))).astype(dtype)
+        picked = [np.arange(32), np.array([7, 0, 31, 2, 9])]
+        hadamard = linalg.hadamard(32) / np.sqrt(32)
+        maps = [hadamard * s[2] @ hadamard * s[1] @ hadamard * s[0] for s in signs]
+        directions = np.concatenate([m[rows, :d] for m, rows in zip(maps, picked, strict=True)])
+        slices = HadamardSlices(signs, picked, d)
+    tolerance = {"rtol": 0, "atol": 1e-4 if dtype == np.float32 else 1e-12}
+    for threads in (1, 2):
+        rows = projected(points[::-1], slices, threads)
+        np.testing.assert_allclose(rows, directions @ points[::-1].T, **tolerance)
+        sums = projected_back(slopes, slices, 0.5, threads)
+        np.testing.assert_allclose(sums, 0.5 * slopes.T @ directions, **tolerance)
+        assert rows.dtype == sums.dtype == dtype
