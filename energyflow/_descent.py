@@ -27,6 +27,7 @@ from ._checks import (
 from ._flow_result import FORMAT, HISTORY, FlowResult
 from ._progress import Progress
 from ._random import HostSource, Rng, Source, agreed, as_source
+from .distributed import gather
 
 Schedule = float | Callable[[int], float]
 Callback = Callable[[int, Array, float], object]
@@ -166,7 +167,7 @@ class Descent(ABC):
         first, last = walk.step, walk.step + n_steps
         clock = perf_counter() - (walk.history[-1][2] if walk.history else 0.0)
         walk.forget_current()
-        saved = perf_counter()
+        (saving,), saved = backends.any_process(out is not None), perf_counter()
         with Progress(n_steps, "flow", progress) as bar:
             while True:
                 recording = walk.step % record_every == 0 or walk.step == last
@@ -178,17 +179,19 @@ class Descent(ABC):
                     distance = float(value)
                     walk.history.append((walk.step, distance, perf_counter() - clock))
                     bar.update(walk.step - first, distance=distance)
-                    enough = callback is not None and callback(walk.step, walk.x, distance)
-                    if backends.any_process(bool(enough)):
+                    enough = callback is not None and bool(callback(walk.step, walk.x, distance))
+                    due = saving and perf_counter() - saved >= save_every
+                    enough, due = backends.any_process(enough, due)
+                    if enough:
                         break
                 if walk.step == last:
                     break
-                if out is not None and recording and perf_counter() - saved >= save_every:
+                if recording and due:
                     _save(walk.result(self._settings(), source), out)
                     saved = perf_counter()
                 walk.advance(gradient, self.step_size(walk.step), self.momentum(walk.step))
         result = walk.result(self._settings(), source)
-        if out is not None:
+        if saving:
             _save(result, out)
         return result
 
@@ -270,10 +273,12 @@ class Walk:
         return {"carried": lists} if lists else {}
 
 
-def _save(result: FlowResult, out: str | os.PathLike[str]) -> None:
-    """Save to a file whose folder need not be there, or not any more."""
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
-    result.save(Path(out))
+def _save(result: FlowResult, out: str | os.PathLike[str] | None) -> None:
+    """Save what all processes hold to a file whose folder need not be there, or not any more."""
+    whole = gather(result)
+    if whole is not None and out is not None:
+        Path(out).parent.mkdir(parents=True, exist_ok=True)
+        whole.save(Path(out))
 
 
 def check_cloud(name: str, points: Any, count: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ._arrays import Array, ArrayInfo
 from ._base import Backend, Result
-from ._projector import Projector
+from ._projector import Blocks
 
 _GROUP_BYTES = 1 << 28  # rows of the slices of a group, over all workers
 _TASK_BYTES = 1 << 25  # rows of one task, or one row
@@ -34,7 +34,7 @@ class DaskBackend(Backend):
         y: Array,
         a: Array | None,
         b: Array | None,
-        projector: Projector,
+        projector: Blocks,
         *,
         exponent: float,
         estimator: str,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import numpy as np
-
 from ._arrays import Array
 from ._base import Result
 from ._fused import FusedBackend

@@ -66,9 +66,9 @@ class Sharding:
         """The maxima over the processes, number by number; the arrays may be overwritten."""
         return self._reduced(arrays, "MAX")
 
-    def any(self, flag: bool) -> bool:
-        """Whether one of the processes says so."""
-        return any(found for (found,) in self.numbers([int(flag)]))
+    def any(self, *flags: bool) -> list[bool]:
+        """Whether one of the processes says so, for each flag."""
+        return list(map(any, zip(*self.numbers(list(map(int, flags))), strict=True)))
 
     def numbers(self, mine: Sequence[int]) -> list[list[int]]:
         """The whole numbers, below 2^63, that each process gives: as many on each."""
@@ -209,10 +209,10 @@ def count_of_all(n: int) -> int:
     return n if here is None or not here.parted else sum(m for (m,) in here.numbers([n]))
 
 
-def any_process(flag: bool) -> bool:
-    """Whether one of the processes that share the work says so."""
+def any_process(*flags: bool) -> list[bool]:
+    """Whether one of the processes that share the work says so, for each flag."""
     here = _current.get()
-    return flag if here is None else here.any(flag)
+    return list(flags) if here is None else here.any(*flags)
 
 
 def agree(what: str, *numbers: int) -> None:

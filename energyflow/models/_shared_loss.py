@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import torch
 from energyflow_backends import need_whole_sets, sharding
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
@@ -42,9 +39,9 @@ class SharedLoss:
         part: Tensor = self._stage.loss(self._network, step, self._part) * self._weight
         return part
 
-    def mean(self, losses: Sequence[Tensor]) -> float:
-        """Over the steps that gave these, and over the processes."""
-        mean = torch.stack(list(losses)).float().mean()
-        if self._here is not None:
-            mean = self._here.summed(mean)[0] / self._here.size
-        return float(mean)
+    def over_processes(self, loss: Tensor) -> Tensor:
+        """The mean of what each process has got."""
+        if self._here is None:
+            return loss
+        mean: Tensor = self._here.summed(loss)[0] / self._here.size
+        return mean

@@ -158,7 +158,7 @@ class Trainer:
             Losses, weights or samples were not finite.
         """
         records, carried = self._start(course)
-        if self.folder is not None:
+        if self.folder is not None and is_first():
             begun(self.folder.path)
         with self._logging(course, records) as log:
             try:
@@ -193,8 +193,7 @@ class Trainer:
                     f"{self.folder.path}: the state after stage {last} lacks {error}"
                 ) from None
             training = self.folder.training(last) if course.carries_on else {}
-        inside = self.folder.inside(len(records))
-        agree("the run's folder", len(records), 0 if inside is None else inside[0].step)
+        agree("how many finished stages the run's folder holds", len(records))
         self.folder.start(course.settings)
         return records, training
 
@@ -267,9 +266,9 @@ class _Run:
         return self._allowed(*took)
 
     def _allowed(self, next_seconds: float, next_steps: int) -> bool:
-        """Whether that much more fits the budget, for every one of the processes."""
+        """Whether that much more fits the budget, by the clock of every process."""
         fits = self.trainer.budget.allows(self.seconds, self.step, next_seconds, next_steps)
-        return not any_process(not fits)
+        return fits if self.trainer.budget.seconds == math.inf else not any_process(not fits)[0]
 
     def _train(self, number: int, report: Report) -> _Training:
         """Take the steps of a stage, or those that are left of it."""
@@ -283,6 +282,7 @@ class _Run:
             record, tensors = found
             self.step, self.before = record.step, record.seconds - (self.seconds - self.before)
             training.restore(tensors, record.inside or 0)
+        agree("the step that a stage goes on from", training.step)
         with stage.during, _interrupts.deferred() as asked:
             while training.step < stage.n_steps:
                 if stage.divisible and not self._allowed(0, 1):
@@ -295,9 +295,11 @@ class _Run:
                         raise TrainingDiverged(number, training.step)
                     self._note(number, loss=loss)
                     report(network=training.step, loss=loss)
-                if asked.is_set() or (training.step < stage.n_steps and self._due(training.step)):
+                due = training.step < stage.n_steps and self._due(training.step)
+                stop, due = any_process(asked.is_set(), due)
+                if stop or due:
                     self._keep(number, training)
-                if asked.is_set():
+                if stop:
                     raise KeyboardInterrupt
         if not training.is_finite():
             raise TrainingDiverged(number, training.step)
@@ -333,7 +335,8 @@ class _Run:
         self._note(number, **numbers)
         report(**numbers)
         if self.trainer.folder is not None:
-            self.course.draw(self.trainer.folder.picture(number))
+            if is_first():
+                self.course.draw(self.trainer.folder.picture(number))
             self.trainer.folder.write_stage(
                 record, network.state_dict(), self.course.state(), self.carried
             )
@@ -376,12 +379,12 @@ class _Training:
         self.optimizer.step()
         if self.average is not None:
             self.average.update_parameters(self.network)
-        self._losses.append(loss.detach())
+        self._losses.append(self.loss.over_processes(loss.detach()))
         self.step += 1
 
     def mean_loss(self) -> float:
         """Over the steps since it was last asked for."""
-        mean = self.loss.mean(self._losses)
+        mean = float(torch.stack(self._losses).float().mean())
         self._losses.clear()
         return mean
 
