@@ -104,7 +104,7 @@ assert distances.min() > 0.1
 # %% [markdown]
 # This cannot go on for ever. As many particles as there are points in the target, moved until the
 # distance is zero, *are* the target. To make more digits than you have, let a
-# network learn the flow.
+# [network learn the flow](04_a_network_that_learns_the_flow.md).
 #
 # ## Try next
 #
