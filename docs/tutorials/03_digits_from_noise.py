@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import energyflow as ef
-from energyflow import datasets
+from energyflow import datasets, metrics
 
 digits = datasets.load("digits", split=0.5)  # 8 x 8 pixels, numbers in [0, 1]
 target = digits.train.reshape(-1, 64)
@@ -89,17 +89,13 @@ assert after < 1.1 * floor < before / 200
 # median distance to the nearest one.
 
 # %% alt="Two rows of ten digits. Each digit of the second row resembles the particle above it, but has other strokes."
-from scipy.spatial import cKDTree
-
-tree = cKDTree(target)
-distances, rows = tree.query(result.particles)
-draw({"particle": result.particles, "nearest": target[rows]})
+near = metrics.nearest_neighbours(result.particles, target, held_out)
+draw({"particle": result.particles, "nearest": target[near.nearest]})
 
 # %%
-typical = float(np.median(tree.query(held_out)[0]))
-print(f"particles {np.median(distances):.2f}, real digits {typical:.2f}")
-assert np.median(distances) > typical
-assert distances.min() > 0.1
+print(f"particles {near.median:.2f}, real digits {near.held_out_median:.2f}")
+assert near.median > near.held_out_median
+assert near.copies == 0
 
 # %% [markdown]
 # This cannot go on for ever. As many particles as there are points in the target, moved until the

@@ -13,7 +13,6 @@ from tempfile import TemporaryDirectory
 
 import matplotlib.pyplot as plt
 import numpy as np
-
 import torch
 
 from energyflow import datasets, metrics
@@ -26,16 +25,10 @@ folder = TemporaryDirectory()
 run = Path(folder.name, "rings")
 
 model = FlowGenerator(preset="toy", n_particles=10_000, network_steps=600)
+how = {"resume": True, "progress": False}
 after = {}
 for budget in ("600 steps", "1200 steps", None):  # stop, look, and go on
-    model.fit(
-        rings.train,
-        rings.train_labels,
-        out=run,
-        resume=True,
-        budget=budget,
-        progress=False,
-    )
+    model.fit(rings.train, rings.train_labels, out=run, **how, budget=budget)
     after[model.n_trained] = model.sample(len(labels), labels, rng=0)
 
 # %% [markdown]
@@ -46,9 +39,8 @@ panels = plt.figure(figsize=(5.6, 2.2)).subplots(1, 3, sharex=True, sharey=True)
 for axes, (blocks, points) in zip(panels, after.items(), strict=True):
     colours = [f"C{label}" for label in labels[:3000]]
     axes.scatter(*points[:3000].T, s=2, c=colours, linewidths=0)
-    axes.set(
-        title=f"blocks: {blocks}", aspect="equal", xlim=(0, 1), ylim=(0, 1)
-    )
+    axes.set_title(f"{blocks} block{'s' if blocks > 1 else ''}")
+    axes.set(aspect="equal", xlim=(0, 1), ylim=(0, 1))
     axes.set_axis_off()
 plt.show()
 assert list(after) == [1, 2, 6]
@@ -64,15 +56,13 @@ assert list(after) == [1, 2, 6]
 samples = after[6]
 report = metrics.energy_distance_report(samples, rings.test, real=rings.train)
 radius = np.linalg.norm(samples - 0.5, axis=1)
-ring = (
-    np.rint(radius / 0.11) - 1
-)  # the rings have radii 0.11, 0.22, 0.33 and 0.44
+ring = np.rint(radius / 0.11) - 1  # radii are 0.11, 0.22, 0.33 and 0.44
 right = np.mean(ring == labels)
-print(f"energy distance to held-out data {report.distance:.2e}")
+print(f"of samples, to held-out data {report.distance:.2e}")
 print(
-    f"of real data in their place      {report.floor:.2e}, ratio {report.ratio:.2f}"
+    f"of real data in their place  {report.floor:.2e}: {report.ratio:.2f} times"
 )
-print(f"samples on the ring asked for    {right:.1%}")
+print(f"on the ring asked for        {right:.1%}")
 first = metrics.energy_distance_report(after[1], rings.test, real=rings.train)
 print(
     f"after one block                  {first.distance:.2e}, ratio {first.ratio:.2f}"
@@ -117,4 +107,5 @@ assert abs(np.median(np.linalg.norm(third - 0.5, axis=1)) - 0.33) < 0.005
 #
 # - `held_out=` and `patience=` stop training when samples get no nearer to data not seen.
 # - `architecture=UNet(...)` for images, or a torch module of your own as the first argument.
-# - [Flow matching](08_conditional_flow_matching.md) has the same `fit`, `sample`, `save` and `load`.
+# - [Flow matching](08_conditional_flow_matching.md) and [deep MMD flows](07_deep_mmd_flow.md) have
+#   the same `fit`, `sample`, `save` and `load`.
