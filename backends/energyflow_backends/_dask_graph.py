@@ -106,14 +106,17 @@ def _group(
 
 
 def _middle_of(points: Any) -> Any:
-    low, high = points.min(axis=0), points.max(axis=0)
-    middle = low / 2 + high / 2
-    return middle if abs(middle).max() > 2 * (high - low).max() else np.zeros_like(middle)
+    with np.errstate(all="ignore"):
+        low, high = points.min(axis=0), points.max(axis=0)
+        middle = low / 2 + high / 2
+        far = abs(middle).max() > 2 * (high - low).max()
+    return middle if far else np.zeros_like(middle)
 
 
 def _project(points: Any, *, host: str, rays: Projector, middle: Any, kept: Any) -> Any:
     """Points (n, d) to rows (P, n)."""
-    return named(host).project(rays, (points.astype(kept, copy=False) - middle)[None])[0]
+    with np.errstate(all="ignore"):
+        return named(host).project(rays, (points.astype(kept, copy=False) - middle)[None])[0]
 
 
 def _solve(xs: Any, ys: Any, a: Any, b: Any, *, host: str, how: dict[str, Any]) -> tuple[Any, ...]:

@@ -15,6 +15,8 @@ import energyflow as ef
 da = pytest.importorskip("dask.array", reason="dask is not installed")
 
 import dask  # noqa: E402
+from energyflow_backends import _dask_graph  # noqa: E402
+from energyflow_backends._registry import named  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -80,14 +82,25 @@ def test_exponents_and_dtypes(exponent: float, dtype: str, rng) -> None:
     agree(found, expected, {"float16": 2e-3, "float32": 2e-6, "float64": 1e-12}[dtype])
 
 
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
-def test_the_hosts_backend_can_be_chosen(backend: str, rng) -> None:
+@pytest.fixture(params=["numpy", "numba"])
+def host(request, monkeypatch) -> str:
+    """What computes rows: the automatic choice depends on what is installed."""
+    if request.param == "numba":
+        pytest.importorskip("numba", reason="numba is not installed")
+    monkeypatch.setattr(_dask_graph, "select_on_host", lambda: named(request.param))
+    return request.param
+
+
+@pytest.mark.parametrize("exponent", [0.5, 1.0])
+def test_every_backend_of_the_host(host: str, exponent: float, rng) -> None:
     x, y = sets(rng)
-    with ef.use_backend(backend):
-        expected = ef.sliced_energy_value_and_gradient(x, y, rng=0)
+    how = {"exponent": exponent, "n_projections": 12, "rng": 0}
+    with ef.use_backend(host):
+        expected = ef.sliced_energy_value_and_gradient(x, y, **how)
+    lazy = chunked(x, 20, 3), chunked(y, 7, 3)
+    agree(ef.sliced_energy_value_and_gradient(*lazy, **how), expected)
     with ef.use_backend("dask"):
-        found = ef.sliced_energy_value_and_gradient(chunked(x, 20, 3), chunked(y, 7, 3), rng=0)
-    agree(found, expected)
+        agree(ef.sliced_energy_value_and_gradient(*lazy, **how), expected)
 
 
 @pytest.mark.parametrize(
@@ -264,10 +277,14 @@ def test_a_cluster_of_two_processes(rng) -> None:
 # -- what is refused, and what is not seen -------------------------------------------------------
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_what_is_not_finite_shows_in_the_result(bad: float, rng) -> None:
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("first", [False, True])
+def test_what_is_not_finite_shows_in_the_result(host, bad: float, first: bool, rng) -> None:
     x, y = sets(rng)
-    y[20, 1] = bad
+    if first:
+        x[:2, 1] = bad, -bad
+    else:
+        y[20, 1] = bad
     value, gradient = dask.compute(
         *ef.sliced_energy_value_and_gradient(chunked(x, 20, 3), chunked(y, 7, 3), rng=0)
     )
