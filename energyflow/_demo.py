@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from . import ParticleFlow, _pictures, energy_distance
-from ._cli_flow import can_draw, check_out, initial_particles, write_flow
+from ._cli_flow import RESULT, can_draw, check_out, initial_particles, write_flow
 from ._files import Array
 
 STEPS_SHOWN = (0, 10, 30, 100, 300, 1000, 3000, 10000, 30000)
@@ -51,7 +51,9 @@ def run_demo(
             shown.append((step, _as_images(particles.copy())))
         return False
 
-    result = flow.run(start, n_steps, record_every=10, callback=keep, progress=progress)
+    result = flow.run(
+        start, n_steps, record_every=10, callback=keep, progress=progress, out=out / RESULT
+    )
     between_halves = float(energy_distance(target, held_out))
     files = write_flow(out, result)
     if can_draw():

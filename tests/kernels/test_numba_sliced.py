@@ -11,7 +11,7 @@ pytest.importorskip("numba", reason="numba is not installed")
 
 from energyflow_kernels import numba_rows, numba_sliced
 from energyflow_kernels.numba_sliced import sliced_energy
-from energyflow_kernels.numba_slices import HadamardSlices, projected, projected_back
+from energyflow_kernels.numba_slices import HadamardSlices, project_points, project_rows_back
 from scipy import linalg
 
 DTYPES = (np.float32, np.float64)
@@ -188,8 +188,8 @@ def test_products_with_slices_and_back(rng, dtype, kind):
         slices = HadamardSlices(signs, picked, d)
     tolerance = {"rtol": 0, "atol": 1e-4 if dtype == np.float32 else 1e-12}
     for threads in (1, 2):
-        rows = projected(points[::-1], slices, threads)
+        rows = project_points(points[::-1], slices, threads)
         np.testing.assert_allclose(rows, directions @ points[::-1].T, **tolerance)
-        sums = projected_back(slopes, slices, 0.5, threads)
+        sums = project_rows_back(slopes, slices, 0.5, threads)
         np.testing.assert_allclose(sums, 0.5 * slopes.T @ directions, **tolerance)
         assert rows.dtype == sums.dtype == dtype
