@@ -14,10 +14,12 @@
 # %% alt="Three panels with samples for three conditions in three colours around a grey circle. With the couplings none and conditional-ot each colour is a small cloud on its cross; with ot the clouds are pulled away from their crosses."
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 
 import energyflow as ef
 from energyflow.models import FlowMatching
 
+torch.set_num_threads(1)  # enough for networks as small as these
 SPREAD = 0.15
 
 
@@ -46,7 +48,7 @@ for axes, (coupling, model) in zip(panels, models.items(), strict=True):
     for k, value in enumerate(asked):
         samples = model.sample(300, np.array([value], np.float32), rng=1)
         axes.scatter(*samples.T, s=2, color=f"C{k}", linewidths=0)
-        axes.plot(np.cos(np.pi * value), np.sin(np.pi * value), "x", color="C7")
+        axes.plot(np.cos(np.pi * value), np.sin(np.pi * value), "x", color="C3")
     axes.set(title=coupling, aspect="equal")
     axes.set_axis_off()
 plt.show()
@@ -159,6 +161,8 @@ assert few["conditional-ot"][1] < few["none"][1] / 3
 # - `condition_dropout=0.1` and `sample(..., guidance=2.0)` exaggerate a condition.
 # - `energyflow train flow-matching --data digits --condition labels --out runs/digits` trains on
 #   images by class.
+# - [Why joint is not posterior](../explanation/joint-and-posterior.md) says when a joint distance
+#   does bound that of the conditional distributions.
 # - [The measured runs](../benchmarks/flow_matching.md) compare the couplings on posteriors that
 #   are known, over seeds, steps and time.
 # - The paper: Chemseddine, Hagemann, Steidl, Wald, *Conditional Wasserstein Distances with
