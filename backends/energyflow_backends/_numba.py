@@ -43,7 +43,7 @@ class NumbaBackend(FusedBackend, NumpyBackend):
 
         sets, n, d = x.shape
         rows = project_points(x.reshape(-1, d), slices)  # (P, B N)
-        return rows.reshape(-1, sets, n).swapaxes(0, 1)
+        return rows.reshape(len(rows), sets, n).swapaxes(0, 1)
 
     def project_back(self, projector: Projector, g: Array, scale: float = 1.0) -> Array:
         """Likewise."""
@@ -53,8 +53,9 @@ class NumbaBackend(FusedBackend, NumpyBackend):
         from energyflow_kernels.numba_slices import project_rows_back
 
         sets, p, n = g.shape
-        rows = g.swapaxes(0, 1).reshape(p, -1)
-        return project_rows_back(rows, slices, scale).reshape(sets, n, -1)
+        rows = g.swapaxes(0, 1).reshape(p, sets * n)
+        back = project_rows_back(rows, slices, scale)  # (B N, d)
+        return back.reshape(sets, n, back.shape[1])
 
     def extremes(self, x: Array) -> tuple[Array, Array]:
         """One pass over the points, shared among threads."""
