@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
-from energyflow_backends import Array, differentiable_value, namespace
+from energyflow_backends import Array, differentiable_value, eager, namespace
 
 from ._checks import check_points, check_together, shape
 from ._conditions import (
@@ -22,6 +22,7 @@ from ._transport import Floats, Plan, host, like, wide
 _PAIRS = 2**16  # whose differences are held at once
 
 
+@eager
 def conditional_wasserstein_distance(
     x: Array,
     y_x: Array | None,
@@ -125,7 +126,9 @@ def conditional_wasserstein_distance(
     apart = None if transport.beta in (0, math.inf) else (y_x, y_z)
     plans: list[Plan] = []
 
-    def compute(x: Array, z: Array, wrt: tuple[str, ...]) -> tuple[Array, Array | None, Any]:
+    def compute(x: Array, z: Array, *, wrt: tuple[str, ...]) -> tuple[Array, Array | None, Any]:
+        if x.ndim > 2:
+            raise TypeError("x and z must be one set each: plans are not found for mapped ones")
         plan = found(transport, wide(x), y_x, wide(z), y_z, labels, *weights)
         plans[:] = [plan]
         given = None if apart is None else tuple(host(wide(y)) for y in apart)
@@ -139,7 +142,7 @@ def conditional_wasserstein_distance(
         )
         return like(np.asarray(value), x, dtype), gx, gz
 
-    value = differentiable_value(x, z, compute)
+    value = differentiable_value(compute, x, z)
     if not return_coupling:
         return value
     coupling: Coupling = assembled(plans, x, (), (int(x.shape[0]), int(z.shape[0])))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from energyflow_backends import Array, dtype_name, namespace
+from energyflow_backends import Array, dtype_name, eager, namespace
 from numpy.typing import NDArray
 
 from ._checks import check_count, check_number, check_points, check_together, shape
@@ -90,6 +90,7 @@ class Coupling:
         return rows, columns
 
 
+@eager
 def conditional_coupling(
     x: Array,
     y_x: Array | None,
@@ -194,6 +195,7 @@ def conditional_coupling(
     return assembled(plans, x, batch, (int(x.shape[-2]), int(z.shape[-2])))
 
 
+@eager
 def conditional_geodesic(x: Array, z: Array, coupling: Coupling, t: float) -> tuple[Array, Array]:
     r"""Points on the way from x to z along a coupling, and their velocities.
 

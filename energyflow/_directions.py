@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from energyflow_backends import Array, Projector
+from energyflow_backends import Array, Projector, eager
 
 from ._checks import check_array, check_choice, check_count
 from ._families import FAMILIES, SampledProjector, UnitSlicing
@@ -67,6 +67,7 @@ def sampled_projector(
     return projector
 
 
+@eager
 def sample_projections(
     n: int, d: int, *, method: str = "auto", rng: Rng = None, like: Array | None = None
 ) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import energyflow_backends as backends
-from energyflow_backends import Array, Projector, library_of
+from energyflow_backends import Array, Projector, eager, library_of
 
 from ._checks import check_count, check_directions
 from ._directions import sampled_projector
@@ -22,6 +22,7 @@ class _Default(int):
 _N_PROJECTIONS = _Default(128)
 
 
+@eager
 def energy_distance(
     x: Array,
     y: Array,
@@ -82,6 +83,7 @@ def energy_distance(
     return task.value(_exact(task))
 
 
+@eager
 def energy_gradient(
     x: Array,
     y: Array,
@@ -125,9 +127,10 @@ def energy_gradient(
     ICLR 2024, Section 3.
     """
     task = problem(x, y, a, b, exponent=exponent, estimator=estimator, chunk_size=chunk_size)
-    return task.compute(task.x, task.y, ("x",), _exact(task))[1]
+    return task.value_and_gradient(_exact(task))[1]
 
 
+@eager
 def sliced_energy_distance(
     x: Array,
     y: Array,
@@ -198,9 +201,11 @@ def sliced_energy_distance(
     ICLR 2024, Theorem 1.
     """
     task = problem(x, y, a, b, exponent=exponent, estimator=estimator, chunk_size=chunk_size)
-    return task.value(_sliced(task, n_projections, projections, slicing, rng))
+    sliced = _sliced(task, n_projections, projections, slicing, rng)
+    return task.value(sliced, fixed=array_or_none(projections))
 
 
+@eager
 def sliced_energy_gradient(
     x: Array,
     y: Array,
@@ -249,9 +254,10 @@ def sliced_energy_gradient(
     """
     task = problem(x, y, a, b, exponent=exponent, estimator=estimator, chunk_size=chunk_size)
     sliced = _sliced(task, n_projections, projections, slicing, rng)
-    return task.compute(task.x, task.y, ("x",), sliced)[1]
+    return task.value_and_gradient(sliced, fixed=array_or_none(projections))[1]
 
 
+@eager
 def sliced_energy_value_and_gradient(
     x: Array,
     y: Array,
@@ -295,8 +301,7 @@ def sliced_energy_value_and_gradient(
     """
     task = problem(x, y, a, b, exponent=exponent, estimator=estimator, chunk_size=chunk_size)
     sliced = _sliced(task, n_projections, projections, slicing, rng)
-    value, gradient, _ = task.compute(task.x, task.y, ("x",), sliced)
-    return value, gradient
+    return task.value_and_gradient(sliced, fixed=array_or_none(projections))
 
 
 def _exact(task: Problem) -> Any:
@@ -312,6 +317,11 @@ def _sliced(task: Problem, n_projections: Any, projections: Any, slicing: Any, r
         return backends.sliced_value_and_gradient(x, y, a, b, projector, **how)
 
     return operation
+
+
+def array_or_none(projections: Any) -> Array | None:
+    """The user's own directions, unless they are a projector."""
+    return None if library_of(projections) is None else projections
 
 
 def _projector(x: Array, n: Any, projections: Any, slicing: Any, rng: Rng) -> Projector:

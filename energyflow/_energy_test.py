@@ -8,7 +8,7 @@ from typing import Any
 import array_api_compat as compat
 import energyflow_backends as backends
 import numpy as np
-from energyflow_backends import Array, namespace
+from energyflow_backends import Array, eager, namespace
 from numpy.typing import NDArray
 
 from ._checks import (
@@ -31,6 +31,7 @@ _ROUNDING = 1e-14  # of the points' spread, the same where the statistic nearly 
 Doubles = NDArray[np.float64]
 
 
+@eager
 def energy_test(
     *samples: Array,
     n_resamples: int = 999,

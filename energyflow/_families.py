@@ -12,7 +12,7 @@ from energyflow_backends import Array, namespace
 
 from ._constants import slicing_constant
 from ._projectors import DenseProjector, moved
-from ._random import Source
+from ._random import JaxSource, Source
 from ._slicing import Slicing
 from ._spread_store import set_size, spread_set
 
@@ -56,6 +56,11 @@ class SampledProjector:
     d: int
     source: Source
     step: int = 0
+
+    @property
+    def arrays(self) -> tuple[Array, ...]:
+        """What it holds, which may be traced."""
+        return (self.source.key,) if isinstance(self.source, JaxSource) else ()
 
     def blocks(self, size: int) -> Iterator[DenseProjector]:
         """Dense projectors of at most `size` slices, in order."""

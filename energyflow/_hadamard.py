@@ -163,6 +163,11 @@ class HadamardProjector:
         return sum(part.count for part in self.parts)
 
     @property
+    def arrays(self) -> tuple[Array, ...]:
+        """What it holds, which may be traced."""
+        return tuple(part.signs for part in self.parts)
+
+    @property
     def picked(self) -> tuple[Array, ...]:
         """The rows of each product, (K,) whole numbers; all in order where there are D."""
         return tuple(part.order[: part.count] for part in self.parts)

@@ -7,7 +7,7 @@ from typing import Any
 
 import array_api_compat as compat
 import energyflow_backends as backends
-from energyflow_backends import Array, known_values, namespace
+from energyflow_backends import Array, eager, known_values, namespace
 
 from ._checks import check_positive
 from ._kale_dual import KaleDual
@@ -16,6 +16,7 @@ from ._problem import problem
 from .kernels import Kernel, Linear, SmoothKernel, as_kernel
 
 
+@eager
 def kale(
     x: Array,
     y: Array,

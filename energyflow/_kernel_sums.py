@@ -14,6 +14,7 @@ from energyflow_backends import (
     Array,
     LineKernel,
     Projector,
+    eager,
     known_values,
     library_of,
     namespace,
@@ -21,7 +22,7 @@ from energyflow_backends import (
 
 from ._checks import check_array, check_choice, check_finite, check_together, shape
 from ._constants import slicing_constant
-from ._distances import _N_PROJECTIONS, _projector
+from ._distances import _N_PROJECTIONS, _projector, array_or_none
 from ._families import SampledProjector
 from ._memory import CHUNKS, advise
 from ._problem import Problem, problem
@@ -32,6 +33,7 @@ from ._spectra import Spectrum, line_kernel
 from .kernels import Kernel, Linear, RadialKernel, Riesz, SmoothKernel, as_kernel
 
 
+@eager
 def kernel_sum(
     x: Array,
     y: Array,
@@ -122,9 +124,12 @@ def kernel_sum(
         x, y, weights, kernel, method, tolerance, chunk_size,
         n_projections, projections, slicing, rng,
     )  # fmt: skip
-    return backends.differentiable_sums(task.x, task.y, task.sums, task.pull)
+    return backends.differentiable_sums(
+        task.sums, task.pull, task.x, task.y, task.weights, fixed=array_or_none(projections)
+    )
 
 
+@eager
 def kernel_sum_gradient(
     x: Array,
     y: Array,
@@ -176,7 +181,9 @@ def kernel_sum_gradient(
         x, y, weights, kernel, method, tolerance, chunk_size,
         n_projections, projections, slicing, rng,
     )  # fmt: skip
-    return task.gradient(task.x, task.y, task.weights)
+    return backends.without_graph(
+        task.gradient, task.x, task.y, task.weights, fixed=array_or_none(projections)
+    )
 
 
 class SumsOverflow(ValueError):
@@ -201,28 +208,30 @@ class _Task:
     def y(self) -> Array:
         return self.problem.y
 
-    def sums(self, x: Array, y: Array) -> Array:
+    def sums(self, x: Array, y: Array, weights: Array) -> Array:
         """(*batch, N)."""
-        return self._compute(x, y, self.weights, gradient=False)
+        return self._compute(x, y, weights, gradient=False)
 
     def gradient(self, x: Array, y: Array, weights: Array) -> Array:
         """(*batch, N, d)."""
         return self._compute(x, y, weights, gradient=True)
 
-    def pull(self, x: Array, y: Array, outer: Array, name: str) -> Array:
+    def pull(self, name: str, x: Array, y: Array, weights: Array, outer: Array) -> Array:
         """The gradient of sum_i outer_i s_i with respect to x or to y."""
         if name == "x":
-            return outer[..., None] * self.gradient(x, y, self.weights)
+            return outer[..., None] * self.gradient(x, y, weights)
         xp = namespace(y)
-        own = xp.astype(self.weights, y.dtype, copy=False)
+        own = xp.astype(weights, y.dtype, copy=False)
         return own[..., None] * self.gradient(y, x, outer)
 
     def _compute(self, x: Array, y: Array, weights: Array, *, gradient: bool) -> Array:
         xp = namespace(x)
         trailing = shape(x) if gradient else shape(x)[:-1]
         kept = x.dtype if gradient else xp.result_type(x, y)
+        weights = xp.broadcast_to(weights, shape(y)[:-1])
         waves = isinstance(self.kernel, SmoothKernel) and self.projector is not None
-        if waves and not known_values(x):
+        held = getattr(self.projector, "arrays", ())
+        if waves and not all(known_values(v) for v in (x, y, weights, *held)):
             return self._on_host(x, y, weights, trailing, kept, gradient)
         flat = [
             xp.astype(xp.reshape(v, (-1, *shape(v)[cut:])), self.problem.dtype, copy=False)

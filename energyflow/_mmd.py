@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from energyflow_backends import Array, namespace
+from energyflow_backends import Array, eager, namespace
 
 from ._checks import check_choice, check_count, shape
 from ._kernel_sums import kernel_sum
@@ -13,6 +13,7 @@ from ._witness import full_weights
 from .kernels import Kernel, RadialKernel, as_kernel
 
 
+@eager
 def mmd_squared(
     x: Array,
     y: Array,

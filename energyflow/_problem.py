@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import energyflow_backends as backends
@@ -40,16 +41,24 @@ class Problem:
     dtype: Any  # of the computation
 
     def compute(
-        self, x: Array, y: Array, wrt: tuple[str, ...], operation: Callable[..., Result]
+        self,
+        operation: Callable[..., Result],
+        x: Array,
+        y: Array,
+        a: Array | None,
+        b: Array | None,
+        *,
+        wrt: tuple[str, ...],
     ) -> Result:
         """Value (*batch) and gradients, shaped and typed like the points."""
         xp = namespace(x)
         batch = shape(x)[:-2]
         kept = xp.result_type(x, y)
-        given = (self._flat(v, 2) for v in (x, y)), (self._flat(v, 1) for v in (self.a, self.b))
+        points = (self._flat(v, batch, 2) for v in (x, y))
+        weights = (self._flat(v, batch, 1) for v in (a, b))
         try:
             value, gx, gy = operation(
-                *given[0], *given[1],
+                *points, *weights,
                 exponent=self.exponent,
                 estimator=self.estimator,
                 wrt=wrt,
@@ -73,22 +82,31 @@ class Problem:
             )
         return value, gx, gy
 
-    def value(self, operation: Callable[..., Result]) -> Array:
-        """The value, known to automatic differentiation."""
+    def value(self, operation: Callable[..., Result], fixed: Array | None = None) -> Array:
+        """The value, known to automatic differentiation; `fixed` is what the operation holds."""
         return backends.differentiable_value(
-            self.x, self.y, lambda x, y, wrt: self.compute(x, y, wrt, operation)
+            partial(self.compute, operation), self.x, self.y, self.a, self.b, fixed=fixed
         )
 
-    def _flat(self, array: Array | None, trailing: int) -> Array | None:
+    def value_and_gradient(
+        self, operation: Callable[..., Result], fixed: Array | None = None
+    ) -> tuple[Array, Array]:
+        """The value, and its gradient with respect to x; neither carries a graph."""
+        run = partial(self.compute, operation, wrt=("x",))
+        value, gradient, _ = backends.without_graph(
+            run, self.x, self.y, self.a, self.b, fixed=fixed
+        )
+        return value, gradient
+
+    def _flat(self, array: Array | None, batch: tuple[int, ...], trailing: int) -> Array | None:
         """Batch dimensions in one, and the dtype of the computation."""
         if array is None:
             return None
         xp = namespace(array)
         tail = shape(array)[array.ndim - trailing :]
-        count = math.prod(shape(self.x)[:-2])
         if trailing == 1:
-            array = xp.broadcast_to(array, (*shape(self.x)[:-2], *tail))
-        flat = xp.reshape(array, (count, *tail))
+            array = xp.broadcast_to(array, (*batch, *tail))
+        flat = xp.reshape(array, (math.prod(batch), *tail))
         return xp.astype(flat, self.dtype, copy=False)
 
 

@@ -29,6 +29,11 @@ class DenseProjector:
         """Number of slices P."""
         return int(self.directions.shape[0])
 
+    @property
+    def arrays(self) -> tuple[Array, ...]:
+        """What it holds, which may be traced."""
+        return (self.directions,)
+
     def blocks(self, size: int) -> Iterator[DenseProjector]:
         """Slices in order, at most `size` at a time."""
         for start in range(0, self.n_projections, size):

@@ -6,7 +6,7 @@ from typing import Any
 
 import array_api_compat as compat
 import numpy as np
-from energyflow_backends import Array, known_values, namespace
+from energyflow_backends import Array, eager, known_values, namespace
 
 from ._checks import (
     check_array,
@@ -24,6 +24,7 @@ from ._problem import check_self_term, working_dtype
 from .kernels import Riesz
 
 
+@eager
 def energy_score(
     samples: Array,
     truth: Array,
@@ -89,6 +90,7 @@ def energy_score(
     return xp.astype(score, dtype, copy=False)
 
 
+@eager
 def crps(
     samples: Array, truth: Array, weights: Array | None = None, *, estimator: str = "V"
 ) -> Array:

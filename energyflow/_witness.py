@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import array_api_compat as compat
-from energyflow_backends import Array, Projector, detached, known_values, namespace
+from energyflow_backends import Array, Projector, detached, eager, known_values, namespace
 
 from ._checks import check_finite, check_points, check_together, shape
 from ._distances import _N_PROJECTIONS
@@ -17,6 +17,7 @@ from ._slicing import Slicing
 from .kernels import Kernel
 
 
+@eager
 def witness(
     points: Array,
     x: Array,
@@ -84,6 +85,7 @@ def witness(
     )  # fmt: skip
 
 
+@eager
 def witness_gradient(
     points: Array,
     x: Array,

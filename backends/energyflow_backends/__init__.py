@@ -9,10 +9,13 @@ from ._arrays import library_of as library_of
 from ._arrays import namespace as namespace
 from ._arrays import to_host as to_host
 from ._arrays import widest_dtypes as widest_dtypes
+from ._autodiff import differentiable_sums as differentiable_sums
+from ._autodiff import differentiable_value as differentiable_value
+from ._autodiff import without_graph as without_graph
 from ._dispatch import NonFiniteValue as NonFiniteValue
-from ._dispatch import differentiable_value as differentiable_value
 from ._dispatch import exact_value_and_gradient as exact_value_and_gradient
 from ._dispatch import sliced_value_and_gradient as sliced_value_and_gradient
+from ._eager import eager as eager
 from ._errors import BackendUnavailable as BackendUnavailable
 from ._errors import EnergyflowError as EnergyflowError
 from ._fourier import Waves as Waves
@@ -40,5 +43,4 @@ from ._registry import BackendTable as BackendTable
 from ._registry import show_backends as show_backends
 from ._registry import use_backend as use_backend
 from ._sharded import need_whole_sets as need_whole_sets
-from ._sums_autodiff import differentiable_sums as differentiable_sums
 from ._threads import usable_threads as usable_threads

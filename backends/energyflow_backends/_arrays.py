@@ -119,9 +119,22 @@ def to_numpy(array: Array) -> np.ndarray[Any, Any]:
     return np.asarray(array)
 
 
+def transformed_by_torch(array: Array | None) -> bool:
+    """Whether a tensor stands for others inside `torch.func.grad`, `vmap` or their like."""
+    if array is None or library_of(array) != "torch":
+        return False
+    try:
+        array.untyped_storage()
+    except NotImplementedError:  # it holds no numbers of its own
+        return True
+    return False
+
+
 def _torch_traced(array: Array) -> bool:
     import torch
 
+    if transformed_by_torch(array):
+        return True
     if torch.compiler.is_compiling() or type(array).__name__ == "FakeTensor" or array.is_meta:
         return True
     return array.device.type == "cuda" and torch.cuda.is_current_stream_capturing()

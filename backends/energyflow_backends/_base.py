@@ -397,7 +397,7 @@ def centred(
     lows, highs = zip(extremes(x), extremes(y), strict=True)
     low, high = xp.minimum(*lows), xp.maximum(*highs)
     middle = low / 2 + high / 2  # (B, 1, d)
-    if not always and known_values(x):
+    if not always and known_values(middle):
         worth = xp.any(xp.max(xp.abs(middle), axis=2) > 2 * xp.max(high - low, axis=2))
         if not bool(worth):
             return x, y

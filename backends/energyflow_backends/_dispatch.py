@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ._arrays import Array, detached, known_values, library_of, namespace
+from ._arrays import Array, detached, known_values, namespace
 from ._base import Backend, Result
 from ._projector import Projector
 from ._registry import select, select_for_pairs
@@ -30,7 +30,7 @@ def sliced_value_and_gradient(
     chunk_size: int | None = None,
 ) -> Result:
     """Sliced energy distances (B,) and gradients (B, N, d), (B, M, d) by the backend in charge."""
-    backend = select(x)
+    backend = select(x, y, a, b, *getattr(projector, "arrays", ()))
     in_charge = shared(backend, x)
 
     def run(x: Array, y: Array, a: Array | None, b: Array | None) -> Result:
@@ -55,7 +55,7 @@ def exact_value_and_gradient(
 ) -> Result:
     """Energy distances (B,) and gradients by sums over all pairs, by the backend in charge."""
     need_whole_sets("sums over all pairs")
-    backend = select_for_pairs(x)
+    backend = select_for_pairs(x, y, a, b)
 
     def run(x: Array, y: Array, a: Array | None, b: Array | None) -> Result:
         return backend.exact_value_and_gradient(
@@ -63,22 +63,6 @@ def exact_value_and_gradient(
         )
 
     return _through(backend, run, x, y, a, b)
-
-
-def differentiable_value(
-    x: Array, y: Array, compute: Callable[[Array, Array, tuple[str, ...]], Result]
-) -> Array:
-    """The value of `compute`, known to the automatic differentiation of the arrays' library."""
-    library = library_of(x)
-    if library == "torch" and (x.requires_grad or y.requires_grad):
-        from . import _torch
-
-        return _torch.differentiable_value(x, y, compute)
-    if library == "jax":
-        from . import _jax
-
-        return _jax.differentiable_value(x, y, compute)
-    return compute(x, y, ())[0]
 
 
 def _through(

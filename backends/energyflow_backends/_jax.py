@@ -1,14 +1,11 @@
-"""JAX: traceable throughout, and the closed-form gradient under its transformations."""
+"""JAX: traceable throughout."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ._arrays import Array, ArrayInfo
-from ._base import Backend, Result
-
-Compute = Callable[[Array, Array, tuple[str, ...]], Result]
+from ._base import Backend
 
 
 class JaxBackend(Backend):
@@ -30,23 +27,3 @@ class JaxBackend(Backend):
             return jnp.searchsorted(row, query, side=side)
 
         return jax.vmap(search)(rows, queries)
-
-
-def differentiable_value(x: Array, y: Array, compute: Compute) -> Array:
-    """The value with a reverse-mode rule that returns the closed-form gradients."""
-    import jax
-
-    @jax.custom_vjp
-    def value(x: Array, y: Array) -> Array:
-        return compute(x, y, ())[0]
-
-    def forward(x: Array, y: Array) -> tuple[Array, tuple[Array | None, Array | None]]:
-        result, gx, gy = compute(x, y, ("x", "y"))
-        return result, (gx, gy)
-
-    def backward(gradients: tuple[Array, Array], outer: Array) -> tuple[Array, Array]:
-        gx, gy = (outer[..., None, None] * g for g in gradients)
-        return gx, gy
-
-    value.defvjp(forward, backward)
-    return value(x, y)

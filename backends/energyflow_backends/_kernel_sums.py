@@ -56,7 +56,7 @@ def sliced_kernel_sums(
                 totals[k] = totals[k] + back
         return xp.concat(totals, axis=0) / projector.n_projections
 
-    return _by_backend(run, x, y, w)
+    return _by_backend(run, x, y, w, held=getattr(projector, "arrays", ()))
 
 
 def direct_kernel_sums(
@@ -126,10 +126,12 @@ def _extent(xs: Array, ys: Array) -> float:
     return extent
 
 
-def _by_backend(run: Callable[..., Array], x: Array, *others: Array) -> Array:
+def _by_backend(
+    run: Callable[..., Array], x: Array, *others: Array, held: tuple[Array, ...] = ()
+) -> Array:
     """Run in the backend's own arrays and the widest precision; all numbers must be finite."""
     need_whole_sets("kernel sums")
-    backend = select_for_pairs(x)
+    backend = select_for_pairs(x, *others, *held)
     adopted = (backend.adopt(detached(v)) for v in (x, *others))
     with np.errstate(all="ignore"):  # what is not finite is reported below, by name
         arrays = [namespace(v).astype(v, widest_dtypes(v)[0], copy=False) for v in adopted]

@@ -12,12 +12,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 
-from ._arrays import Array, ArrayInfo, describe
+from ._arrays import Array, ArrayInfo, describe, known_values
 from ._base import Backend
 from ._cupy import CupyBackend
 from ._dask import DaskBackend
@@ -114,16 +114,18 @@ def show_backends() -> BackendTable:
     return BackendTable(rows)
 
 
-def select(array: Array) -> Backend:
-    """The backend for arrays like this one."""
+def select(array: Array, *others: Array | None) -> Backend:
+    """The backend for arrays like the first, if the values of all are known; else a tracing one."""
     info = describe(array)
+    if not (info.traced or all(v is None or known_values(v) for v in others)):
+        info = replace(info, device="traced", traced=True)
     name = _chosen.get() or os.environ.get("ENERGYFLOW_BACKEND") or None
     return _explicit(name, info) if name else _automatic(info)
 
 
-def select_for_pairs(array: Array) -> Backend:
+def select_for_pairs(array: Array, *others: Array | None) -> Backend:
     """The backend for sums other than sliced energy distances."""
-    backend = select(array)
+    backend = select(array, *others)
     reason = backend.lacks_pairs()
     if reason:
         raise BackendUnavailable(backend.name, reason)

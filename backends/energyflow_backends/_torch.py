@@ -1,14 +1,11 @@
-"""torch on any device, and autograd through the closed-form gradient."""
+"""torch on any device."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from ._arrays import Array, ArrayInfo
-from ._base import Backend, Result
-
-Compute = Callable[[Array, Array, tuple[str, ...]], Result]
+from ._base import Backend
 
 
 class TorchBackend(Backend):
@@ -37,28 +34,3 @@ class TorchBackend(Backend):
         """One sort gives both."""
         values, order = pooled.sort(dim=1)
         return order, values
-
-
-def differentiable_value(x: Array, y: Array, compute: Compute) -> Array:
-    """The value as a node of torch's graph, with gradients for x and y where they are needed."""
-    import torch
-    from torch.autograd.function import once_differentiable
-
-    class Value(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx: Any, x: Array, y: Array) -> Array:
-            needed = zip(("x", "y"), ctx.needs_input_grad, strict=True)
-            value, gx, gy = compute(x, y, tuple(name for name, need in needed if need))
-            ctx.save_for_backward(*(g for g in (gx, gy) if g is not None))
-            return value
-
-        @staticmethod
-        @once_differentiable
-        def backward(ctx: Any, outer: Array) -> tuple[Array | None, ...]:
-            saved = iter(ctx.saved_tensors)
-            return tuple(
-                outer[..., None, None] * next(saved) if need else None
-                for need in ctx.needs_input_grad
-            )
-
-    return Value.apply(x, y)  # type: ignore[no-untyped-call]
