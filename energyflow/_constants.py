@@ -8,6 +8,8 @@ from numbers import Integral
 
 from ._checks import check_exponent
 
+_FAR = 100  # dimension from which three terms of Stirling's series are enough
+
 
 def slicing_constant(d: int, exponent: float = 1.0) -> float:
     r"""Factor between a power of a norm and the mean of its slices.
@@ -48,9 +50,24 @@ def slicing_constant(d: int, exponent: float = 1.0) -> float:
 
 @cache
 def _constant(d: int, r: float) -> float:
-    if d == 1:
-        return 1.0
-    from scipy.special import gamma, poch
+    return math.sqrt(math.pi) * _gamma_ratio(d, r) / math.gamma((r + 1) / 2) if d > 1 else 1.0
 
-    # poch(d/2, r/2) = gamma((d+r)/2) / gamma(d/2), whose gammas overflow from d = 343
-    return float(math.sqrt(math.pi) * poch(d / 2, r / 2) / gamma((r + 1) / 2))
+
+def _gamma_ratio(d: int, r: float) -> float:
+    """gamma((d + r) / 2) / gamma(d / 2), to rounding in every dimension.
+
+    A difference of logarithms loses the digits that they have in common. Below _FAR, the ratio of
+    d = 1 or 2 is led on by gamma(z + 1) = z gamma(z); from there, the two Stirling series about
+    the middle w = (d - 1 + r / 2) / 2 are subtracted term by term. With t = r / 4 the terms are
+    Bernoulli polynomials at t + 1 / 2.
+    """
+    if d < _FAR:
+        first = 2 - d % 2
+        growth = math.prod(1 + r / z for z in range(first, d, 2))
+        return math.gamma((first + r) / 2) / math.gamma(first / 2) * growth
+    t = r / 4
+    b3 = t**3 - t / 4
+    b5 = t**5 - 5 * t**3 / 6 + 7 * t / 48
+    b7 = t**7 - 7 * t**5 / 4 + 49 * t**3 / 48 - 31 * t / 192
+    w = (d - 1 + r / 2) / 2
+    return float(w ** (r / 2) * math.exp(-(b3 / 3 + b5 / 10 / w**2 + b7 / 21 / w**4) / w**2))

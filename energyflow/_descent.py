@@ -125,7 +125,8 @@ class Descent(ABC):
         Raises
         ------
         TypeError, ValueError
-            Arguments of the wrong type, shape or range; a result of a flow with other settings.
+            Arguments of the wrong type, shape or range; a result of a flow with other settings;
+            particles so far from the target that the functional overflows.
         FlowDiverged
             Particles became NaN or infinite.
         """
@@ -244,6 +245,14 @@ class Walk:
         """A distance recorded where the particles stand now is recorded again, if it is due."""
         if self.history and self.history[-1][0] == self.step:
             self.history.pop()
+
+    def lost(self) -> Exception:
+        """What is raised where F is not finite at the particles, who were finite to begin with."""
+        if self.previous is self.x:
+            return ValueError(
+                "particles and target must be near enough for F to be finite in their dtype"
+            )
+        return FlowDiverged(self.step, self.previous)
 
     def advance(self, gradient: Array, step_size: float, momentum: float) -> None:
         with np.errstate(over="ignore", invalid="ignore"):  # found at the next look

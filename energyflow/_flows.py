@@ -10,7 +10,7 @@ from energyflow_backends import Array, namespace
 
 from ._blocks import spread
 from ._checks import check_choice, check_count, check_exponent
-from ._descent import Descent, FlowDiverged, Schedule, Walk, check_cloud
+from ._descent import Descent, Schedule, Walk, check_cloud
 from ._directions import resolve_slicing, sampled_projector
 from ._minibatch import Minibatch
 from ._problem import working_dtype
@@ -122,7 +122,7 @@ class ParticleFlow(Descent):
                 exponent=self.exponent, estimator="V", wrt=("x",) if moving else (),
             )  # fmt: skip
         except backends.NonFiniteValue:
-            raise FlowDiverged(walk.step, walk.previous) from None
+            raise walk.lost() from None
         if gradient is not None:  # scaled before it is rounded: F = E / 2, times N
             gradient = xp.astype(gradient[0, :, :d] * (walk.n / 2), walk.x.dtype, copy=False)
         return value[0, ...], gradient

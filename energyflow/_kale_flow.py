@@ -10,7 +10,7 @@ import numpy as np
 from energyflow_backends import Array, namespace
 
 from ._checks import check_choice, check_positive
-from ._descent import Descent, FlowDiverged, Schedule, Walk
+from ._descent import Descent, Schedule, Walk
 from ._kale import centre, check_definite, wide
 from ._kale_dual import KaleDual
 from ._kernel_pairs import KernelPairs, kernel_pairs
@@ -94,11 +94,11 @@ class KALEFlow(Descent):
         try:
             xy, xx = self._pairs(x, self._y), self._pairs(x, x)
         except backends.NonFiniteValue:
-            raise FlowDiverged(walk.step, walk.previous) from None
+            raise walk.lost() from None
         with np.errstate(over="ignore", invalid="ignore"):
             drive, norm = xp.mean(xy.values, axis=0), float(xp.mean(xx.values))
         if not (math.isfinite(norm) and bool(xp.all(xp.isfinite(drive)))):
-            raise FlowDiverged(walk.step, walk.previous)
+            raise walk.lost()
         before = walk.carried.get("potential")
         if before is not None and before.shape != drive.shape:
             before = None  # of a flow to a target of another size

@@ -8,7 +8,7 @@ from typing import Any
 from energyflow_backends import Array, Projector, namespace
 
 from ._checks import check_choice, check_count
-from ._descent import Descent, FlowDiverged, Schedule, Walk
+from ._descent import Descent, Schedule, Walk
 from ._directions import resolve_slicing, sampled_projector
 from ._kernel_sums import SumsOverflow
 from ._mmd import mmd_squared
@@ -88,7 +88,7 @@ class MMDFlow(Descent):
         """MMD^2 if it is recorded, and grad f if the particles move on."""
         xp = namespace(walk.x)
         if not bool(xp.all(xp.isfinite(walk.x))):
-            raise FlowDiverged(walk.step, walk.previous)
+            raise walk.lost()
         kernel = as_kernel(self.kernel(walk.step) if callable(self.kernel) else self.kernel)
         x, y, b = walk.x, self.target, self.target_weights
         directions = self._projector(source, walk.step)
@@ -101,7 +101,7 @@ class MMDFlow(Descent):
                     x, x, y, None, b, kernel=kernel, method=self.method, projections=directions
                 )
         except SumsOverflow:
-            raise FlowDiverged(walk.step, walk.previous) from None
+            raise walk.lost() from None
         return value, gradient
 
     def _projector(self, source: Source, step: int) -> Projector | None:

@@ -178,7 +178,7 @@ class Matern(SmoothKernel):
     def value(self, s: Array) -> Array:
         """exp(-t) times a polynomial in t, for half-integer nu."""
         order, t = self._order(), math.sqrt(2 * self.nu) * (s / self.beta)
-        return namespace(t).exp(-t) * _bessel_polynomial(order, t)
+        return namespace(t).exp(-t) * _bessel_polynomial(order, _bounded(t))
 
     def slope(self, s: Array) -> Array:
         """-(d/dt)(t^nu K_nu(t)) = t^nu K_{nu - 1}(t), scaled, for half-integer nu."""
@@ -187,6 +187,7 @@ class Matern(SmoothKernel):
         decay = -rate * namespace(t).exp(-t)
         if order == 0:
             return decay
+        t = _bounded(t)
         return decay * t * _bessel_polynomial(order - 1, t) / (2 * order - 1)
 
     def spectrum(self, d: int) -> Spectrum:
@@ -269,10 +270,18 @@ def _told(value: Any) -> str:
     return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
 
 
+def _bounded(t: Array) -> Array:
+    """Where exp(-t) is 0, the last t where it is not: its powers stay finite."""
+    xp = namespace(t)
+    limits = xp.finfo(t.dtype)
+    return xp.clip(t, max=-math.log(limits.smallest_normal * limits.eps))
+
+
 def _bessel_polynomial(order: int, t: Array) -> Array:
     """exp(t) t^nu K_nu(t) with nu = order + 1/2, scaled to 1 at t = 0.
 
-    The reverse Bessel polynomials divided by their constant terms (2 order - 1)!!.
+    The reverse Bessel polynomials divided by their constant terms (2 order - 1)!!. They are at
+    most exp(t), and stay what they are where exp(-t) is 0.
     """
     before, now = namespace(t).ones_like(t), 1 + t
     if order == 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,7 @@ class Library:
     """One array library (and device) as the tests use it."""
 
     name: str
+    backend: str | None = None  # the one in use, where a test is about it
 
     def asarray(self, array: Any, dtype: Any = None) -> Any:
         array = np.array(array, dtype=dtype)
@@ -92,6 +94,25 @@ def xp(request: pytest.FixtureRequest) -> Library:
     if reason:
         pytest.skip(reason)
     return Library(request.param)
+
+
+IMPLEMENTATIONS = {
+    "numba": "numpy", "numpy": "numpy", "torch": "torch", "jax": "jax",
+    "array-api": "array-api-strict",
+}  # fmt: skip
+
+
+@pytest.fixture(params=IMPLEMENTATIONS)
+def implementation(request: pytest.FixtureRequest) -> Iterator[Library]:
+    """Each backend for CPUs in turn, in use, and a library whose arrays it takes."""
+    import energyflow as ef
+
+    library = IMPLEMENTATIONS[request.param]
+    reason = unavailable(library) or (request.param == "numba" and unavailable("numba"))
+    if reason:
+        pytest.skip(reason)
+    with ef.use_backend(request.param):
+        yield Library(library, request.param)
 
 
 @pytest.fixture

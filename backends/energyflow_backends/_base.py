@@ -315,7 +315,7 @@ class Backend:
         """Energy distances (B,) and gradients by direct sums over all pairs, tile by tile."""
         xp = namespace(x)
         dtype, wide = x.dtype, widest_dtypes(x)[0]
-        x, y = centred(*(xp.astype(v, wide) for v in (x, y)), always=True)
+        x, y = centred(*(xp.astype(v, wide) for v in (x, y)))
         n, m = x.shape[1], y.shape[1]
         size = _largest(x, y)  # (B, 1, 1): tiny and huge scales neither vanish nor overflow
         x, y = x / size, y / size
@@ -384,20 +384,19 @@ def centred(
     x: Array,
     y: Array,
     *,
-    always: bool = False,
     extremes: Callable[[Array], tuple[Array, Array]] = extremes,
 ) -> tuple[Array, Array]:
     """Both sets (B, ., d) moved by the midrange of the pooled points.
 
     Far offsets then cost no precision. Where the data lie near the origin already, nothing is
-    gained and nothing is moved, unless `always`; the choice does not depend on the order of the
-    points.
+    gained and nothing is moved: one outlier must not round all the others. The choice does not
+    depend on the order of the points; traced sets are always moved.
     """
     xp = namespace(x)
     lows, highs = zip(extremes(x), extremes(y), strict=True)
     low, high = xp.minimum(*lows), xp.maximum(*highs)
     middle = low / 2 + high / 2  # (B, 1, d)
-    if not always and known_values(middle):
+    if known_values(middle):
         worth = xp.any(xp.max(xp.abs(middle), axis=2) > 2 * xp.max(high - low, axis=2))
         if not bool(worth):
             return x, y

@@ -74,7 +74,7 @@ def direct_kernel_sums(
     """
 
     def run(backend: Backend, x: Array, y: Array, w: Array) -> Array:
-        x, y = centred(x, y, always=True)
+        x, y = centred(x, y)
         xp = namespace(x)
         size = xp.maximum(*(xp.max(xp.abs(v), axis=(1, 2), keepdims=True) for v in (x, y)))
         size = xp.where(size > 0, size, xp.ones_like(size))  # (B, 1, 1)

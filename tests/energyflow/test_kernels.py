@@ -58,6 +58,27 @@ def test_special_cases_of_matern(length: float, s: float) -> None:
     assert abs(near - Gauss(length).value(np.minimum(at, 3 * length))) < 0.01
 
 
+@pytest.mark.parametrize("nu", [0.5, 1.5, 10.5, 150.5])
+def test_matern_at_any_distance(nu: float) -> None:
+    """Against Bessel functions as far as they are not zero, and zero beyond."""
+    mpmath = pytest.importorskip("mpmath", reason="mpmath is not installed")
+    kernel, rate = Matern(nu), mpmath.sqrt(2 * nu)
+    scale = 2 / (mpmath.gamma(nu) * mpmath.mpf(2) ** nu)
+    for s in (1e-300, 1e-3, 1.0, 10.0, 30.0):
+        t = rate * s
+        value = scale * t**nu * mpmath.besselk(nu, t)
+        slope = -rate * scale * t**nu * mpmath.besselk(nu - 1, t)
+        assert kernel.value(np.asarray(s)) == pytest.approx(float(value), rel=1e-11)
+        assert kernel.slope(np.asarray(s)) == pytest.approx(float(slope), rel=1e-11)
+    far = np.array([1e4, 1e100, 1e200, 1.7e308])
+    with np.errstate(over="ignore", under="ignore"):
+        assert not kernel.value(far).any()
+        assert not kernel.slope(far).any()
+    x = np.array([[0.0], [1e200], [3.0]])
+    sums = 3 * ef.kernel_sum(x, x, kernel=kernel, method="direct")
+    np.testing.assert_allclose(sums, [1 + kernel.value(np.asarray(3.0)), 1.0, sums[0]])
+
+
 @pytest.mark.parametrize("d", [1, 2, 3, 10, 784])
 def test_slices_of_gauss_are_confluent_hypergeometric(d: int) -> None:
     u = np.linspace(-4, 4, 41)
