@@ -5,9 +5,11 @@ PYTHON ?= python3
 WORKERS ?= 2
 BIN := .venv/bin
 export NO_MKDOCS_2_WARNING := 1
-INSTALL := $(BIN)/python -m pip install --quiet -c constraints.txt
+INSTALL := $(BIN)/python -m pip install --quiet -c constraints.txt --build-constraint constraints.txt
+STAMPS := $(foreach name,demo test lint docs bench release,.venv/.$(name))
 
 .PHONY: help demo test lint types floors docs serve site-test bench gpu clean
+.PHONY: lock lock-check audit dist-smoke dist-test
 .NOTPARALLEL:
 
 help:
@@ -21,6 +23,9 @@ help:
 	@echo "make site-test  links, code and commands of the built site, and every page in Chromium"
 	@echo "make bench   time and memory on the CPU beside other methods, into benchmarks/results/"
 	@echo "make gpu     check, then time, on a GPU with what is installed, into benchmarks/results/"
+	@echo "make lock    pin in constraints.txt all that pyproject.toml leads to, as it is installed"
+	@echo "make audit   known vulnerabilities of what is pinned, where the advisories are reached"
+	@echo "make dist-test  build, install into empty environments and test: pinned, lowest and newest"
 	@echo "make clean   remove .venv and caches"
 
 demo: .venv/.demo
@@ -54,12 +59,29 @@ bench: .venv/.bench
 gpu:
 	PYTHONPATH=.:backends:kernels $(PYTHON) -m benchmarks.gpu
 
+lock: $(STAMPS)
+	$(BIN)/python -m tools.lock
+
+lock-check: $(STAMPS)
+	$(BIN)/python -m tools.lock --check
+
+audit: .venv/.release
+	$(BIN)/python -m tools.audit
+
+dist-smoke: .venv/.release
+	$(BIN)/python -m tools.dist_test pinned
+
+dist-test: .venv/.release
+	$(BIN)/python -m tools.dist_test pinned cli plot numba
+	$(BIN)/python -m tools.dist_test lowest cli plot numba
+	$(BIN)/python -m tools.dist_test newest cli plot numba
+
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .cache site
 
 .venv/.pip:
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --upgrade -c constraints.txt pip
 	touch $@
 
 .venv/.demo: EXTRAS := -e '.[cli,plot,numba]'
@@ -67,7 +89,8 @@ clean:
 .venv/.lint: EXTRAS := --group lint
 .venv/.docs: EXTRAS := -e '.[all]' --group docs
 .venv/.bench: EXTRAS := -e '.[all]' --group bench
+.venv/.release: EXTRAS := --group release
 
-.venv/.demo .venv/.test .venv/.lint .venv/.docs .venv/.bench: .venv/.pip pyproject.toml constraints.txt
+$(STAMPS): .venv/.pip pyproject.toml constraints.txt
 	$(INSTALL) $(EXTRAS)
 	touch $@

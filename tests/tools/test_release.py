@@ -1,0 +1,59 @@
+"""Versions, pins, formats and promises agree with what they speak of."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import energyflow as ef
+from energyflow._flow_result import FORMAT as FLOW_FORMAT
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PAGES = ROOT / "docs" / "explanation"
+
+
+def test_one_version() -> None:
+    citation = (ROOT / "CITATION.cff").read_text()
+    cited = re.search(r"^version: (\S+)$", citation, re.MULTILINE)
+    assert cited is not None
+    assert ef.__version__ == PROJECT["project"]["version"] == cited[1]
+
+
+def test_everything_is_pinned() -> None:
+    """Each line names one version, but triton's, which follows the build of torch."""
+    lines = [x for x in (ROOT / "constraints.txt").read_text().splitlines() if x[:1] != "#"]
+    loose = [line for line in lines if not re.fullmatch(r"[\w.-]+==[\w.]+", line)]
+    assert [re.split("[<>=]", line)[0] for line in loose] == ["triton"]
+    pinned = {re.split("[<>=]", line)[0] for line in lines}
+    groups = PROJECT["dependency-groups"].values()
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    for requirement in sum([*groups, *extras], PROJECT["project"]["dependencies"]):
+        name = re.split(r"[\[<>=]", requirement)[0].lower().replace("_", "-")
+        assert name in pinned or name in ("cupy-cuda13x", "energyflow-mmd"), name
+
+
+def test_formats_are_as_told() -> None:
+    from_models = pytest.importorskip(
+        "energyflow.models._run_folder", reason="torch is an extra", exc_type=ImportError
+    )
+    page = (PAGES / "stability.md").read_text()
+    assert f'`state["format"]`, {FLOW_FORMAT} now' in page
+    assert f'`"format"`, {from_models.FORMAT} now' in page
+
+
+def test_every_promise_has_a_test_that_keeps_it() -> None:
+    """Each row of a table ends with the tests, as file::function, that stand behind it."""
+    rows = [
+        line for line in (PAGES / "promises.md").read_text().splitlines()
+        if line.startswith("|") and "---" not in line and "kept by" not in line
+    ]  # fmt: skip
+    assert len(rows) > 20
+    for row in rows:
+        named = re.findall(r"`(tests/[\w/.]+\.py)::(\w+)`", row.split("|")[-2])
+        assert named, row
+        for file, function in named:
+            assert f"\ndef {function}(" in (ROOT / file).read_text(), f"{file}::{function}"

@@ -1,0 +1,1 @@
+"""Tools for releases: pinned versions, lowest versions, and the test of what is shipped."""
