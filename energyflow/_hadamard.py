@@ -20,6 +20,7 @@ from ._slicing import Slicing
 
 _FACTOR = 64  # transforms of at most this length are matrix products
 _MIN_LENGTH = 64  # the bias falls with the length
+_LONG = 1024  # from where two rounds are uniform enough
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class HadamardSlicing(Slicing):
     Parameters
     ----------
     rounds : int, optional
-        The number k of signs and transforms; three below D = 128 and two from there on when not
+        The number k of signs and transforms; three below D = 1024 and two from there on when not
         given.
 
     Raises
@@ -50,10 +51,12 @@ class HadamardSlicing(Slicing):
     fewer than D slices, every chunk costs what D slices cost.
 
     The directions are orthogonal in R^D, but only nearly uniform. Measured on differences along
-    one or two coordinates, the worst case, their lengths are wrong by 25% in the mean for one
-    round, by 1.1% at D = 64, 0.4% at D = 128 and 0.1% at D = 256 for two, and by 0.1% at D = 64
-    for three; on differences along many coordinates by less than 0.3%. Roots of lengths, r = 0.5,
-    are wrong by 2.3% at D = 128 for two rounds and by 0.9% at D = 64 for three.
+    one or two coordinates, the worst case, lengths (r = 1) are wrong in the mean by 25% for one
+    round, by 1.0% at D = 64 and 0.3% or less from D = 128 on for two, and by 0.3% or less for
+    three. Powers with small exponents see more of it: for r = 0.5, two rounds are wrong by 4.1% at
+    D = 64, 2.2% at 128 and 0.6% at 1024, three by 0.8% at 64 and 0.3% from 128 on; for r = 0.1 the
+    default is wrong by 3.7% at D = 64, 0.9% at 256 and 2.5% at 1024. Differences along many
+    coordinates are right to 0.3%.
 
     Padded rows are not unit vectors of R^d. A uniform direction of R^D has the same products with
     padded points as its first d coordinates have with the points, and padding changes no norm: the
@@ -82,7 +85,7 @@ class HadamardSlicing(Slicing):
     def projector(self, n: int, d: int, source: Source, step: int = 0) -> HadamardProjector:
         """Draw signs, and rows for the last block."""
         length = max(_MIN_LENGTH, 1 << (d - 1).bit_length())
-        rounds = self.rounds or (3 if length < 128 else 2)
+        rounds = self.rounds or (3 if length < _LONG else 2)
         blocks = []
         for block, start in enumerate(range(0, n, length)):
             normal = source.normal(step, block, (rounds + 1, length))

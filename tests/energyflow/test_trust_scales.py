@@ -96,6 +96,17 @@ def test_an_outlier_does_not_drown_the_others(implementation, exponent: float) -
         assert oracle.error_of_each(implementation.to_numpy(gradient), expected[1]) <= 1e-10
 
 
+def test_squares_that_vanish(implementation) -> None:
+    """Pairs nearer than 1e-154 of the extent coincide, where distances are roots of squares."""
+    x, y = (implementation.asarray([[v, 0.0]]) for v in (0.0, 1.0))
+    for gap, pull in ((1e-140, 1.0), (1e-170, 0.0)):
+        near = implementation.asarray([[0.0, 0.0], [gap, 0.0]])
+        gradient = implementation.to_numpy(ef.energy_gradient(near, y, exponent=1.0))
+        apart = gradient[1, 0] - gradient[0, 0]  # pushed apart by one another
+        assert apart == pytest.approx(-pull, abs=1e-12)
+        assert np.isfinite(implementation.to_numpy(ef.energy_gradient(x, near))).all()
+
+
 def test_subnormal_numbers(implementation) -> None:
     """The least numbers there are: whole multiples of 2^-1074, whose distances are so again."""
     least = 2.0**-1074

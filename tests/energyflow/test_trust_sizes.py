@@ -33,6 +33,15 @@ def test_directions_have_length_one(method: str, d: int) -> None:
     np.testing.assert_allclose(np.linalg.norm(theta, axis=1), 1, rtol=1e-14)
 
 
+@pytest.mark.parametrize(("d", "spread"), [(2, 0.48), (3, 0.58), (10, 0.70), (1000, 0.756)])
+def test_the_error_of_independent_slices(d: int, spread: float) -> None:
+    """Of one norm: the variance of c |<t, z>| is c^2 / d - 1."""
+    theta = ef.sample_projections(20_000, d, method="iid", rng=0)
+    lengths = ef.slicing_constant(d) * np.abs(theta[:, 0])
+    assert lengths.std() == pytest.approx(np.sqrt(ef.slicing_constant(d) ** 2 / d - 1), rel=0.02)
+    assert lengths.std() == pytest.approx(spread, rel=0.02)
+
+
 @pytest.mark.parametrize("d", [1000, 100_000])
 @pytest.mark.parametrize("slicing", ["orthogonal", "hadamard"])
 def test_a_hundred_thousand_dimensions(implementation, slicing: str, d: int) -> None:

@@ -65,7 +65,7 @@ def sample(kind, n, rng):
 KINDS = ("normal", "cauchy", "log-uniform", "clustered", "far", "duplicates")
 
 
-@pytest.mark.parametrize("tolerance", [1e-2, 1e-4, 1e-8])
+@pytest.mark.parametrize("tolerance", [1e-2, 1e-4, 1e-8, 1e-12])
 @pytest.mark.parametrize("exponent", EXPONENTS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradient_is_within_the_tolerance(kind, exponent, tolerance):
@@ -75,9 +75,10 @@ def test_gradient_is_within_the_tolerance(kind, exponent, tolerance):
         x[None], y[None], exponent=exponent, tolerance=tolerance, wrt=("x", "y")
     )
     value, tx, ty = naive(x, y, exponent=exponent)
-    assert relative(gx[0], tx) <= tolerance
-    assert relative(gy[0], ty) <= tolerance
-    assert values[0] == pytest.approx(value, rel=10 * tolerance)
+    allowed = max(tolerance, 1e-11)  # rounding of the direct sums
+    assert relative(gx[0], tx) <= allowed
+    assert relative(gy[0], ty) <= allowed
+    assert values[0] == pytest.approx(value, rel=10 * allowed)
 
 
 @pytest.mark.parametrize("exponent", EXPONENTS)
