@@ -76,4 +76,3 @@ def test_the_mosaic_lays_images_out_in_reading_order():
 def test_the_particles_are_as_near_to_real_digits_as_real_digits(tmp_path):
     outcome = _demo.run_demo(tmp_path, progress=False)
     assert outcome.after < 1.15 * outcome.between_halves
-    assert outcome.seconds < 20
