@@ -55,8 +55,6 @@ def run_demo(
         start, n_steps, record_every=10, callback=keep, progress=progress, out=out / RESULT
     )
     between_halves = float(energy_distance(target, held_out))
-    out.mkdir(parents=True, exist_ok=True)
-    result.save(out / RESULT)
     files = write_flow(out, result)
     if can_draw():
         level = (between_halves, "two halves of the real digits")
