@@ -87,13 +87,13 @@ def _mapped(what: str, folder: Path, p: int, threads: int, seed: int) -> tuple[i
 
     def flow(batch_size: int | None) -> None:
         steps = ef.ParticleFlow(y, batch_size=batch_size, **how)
-        steps.run(np.array(x), 5, record_every=5, progress=False)
+        steps.run(np.array(x), 3, record_every=3, progress=False)
 
     calls: dict[str, Callable[[], Any]] = {
         "distance": lambda: ef.sliced_energy_distance(x, y, **how),
         "gradient": lambda: ef.sliced_energy_gradient(x, y, **how),
-        "flow, 5 steps": lambda: flow(None),
-        "flow, 5 steps, a tenth of the target each": lambda: flow(len(y) // 10),
+        "flow, 3 steps": lambda: flow(None),
+        "flow, 3 steps, a tenth of the target each": lambda: flow(len(y) // 10),
     }
     ef.sliced_energy_gradient(x[:1000], y[:1000], **how)
     wall, busy = perf_counter(), process_time()
@@ -102,7 +102,7 @@ def _mapped(what: str, folder: Path, p: int, threads: int, seed: int) -> tuple[i
 
 
 MAPPED = (
-    "distance", "gradient", "flow, 5 steps", "flow, 5 steps, a tenth of the target each",
+    "distance", "gradient", "flow, 3 steps", "flow, 3 steps, a tenth of the target each",
 )  # fmt: skip
 
 
