@@ -22,7 +22,7 @@ _ITERATIONS = 10_000_000  # of the network simplex; its own limit is met by a fe
 _SINKHORN_STEPS = 1000
 _SINKHORN_STOP = 1e-6
 _REGULARIZATION = 0.05
-_UNEQUAL = 1e-5  # of all mass: rounding of weights in float32
+_UNEQUAL = 1e-5  # of a condition's mass: rounding of weights in float32
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def in_groups(
     parts = []
     for rows, columns, group in _members(*groups):
         share, other = float(a[rows].sum()), float(b[columns].sum())
-        if abs(share - other) > _UNEQUAL:
+        if abs(share - other) > _UNEQUAL * max(share, other):
             raise ValueError(
                 f"both sets must give each condition the same mass, got {share:g} and {other:g} "
                 f"for group {group}; conditions that differ need a finite beta"

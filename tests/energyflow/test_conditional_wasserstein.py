@@ -366,3 +366,12 @@ def test_without_pot_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(ModuleNotFoundError, match="needs POT"):
         distance(x[:6], y_x[:6], z, y_z, beta=1)
     assert float(distance(x, y_x, z, y_z)) > 0
+
+
+def test_a_rare_condition_of_one_side_alone_is_not_lost() -> None:
+    x, z = np.array([[0.0], [1e6]]), np.array([[0.0]])
+    a = np.array([1 - 8e-6, 8e-6])
+    with pytest.raises(ValueError, match="each condition the same mass"):
+        ef.conditional_wasserstein_distance(
+            x, None, z, None, a, groups=(np.array([0, 1]), np.array([0]))
+        )
