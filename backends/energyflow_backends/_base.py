@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.util import find_spec
+from operator import iadd
 from typing import ClassVar
 
 import array_api_compat as compat
@@ -418,6 +419,9 @@ def _nothing(x: Array, y: Array, wrt: tuple[str, ...]) -> Result:
 
 
 def added(left: Result, right: Result) -> Result:
-    """Sums of values and of gradients, where there are some."""
-    value, gx, gy = (p if p is None else p + q for p, q in zip(left, right, strict=True))
+    """Sums of values and of gradients, where there are some; `left` may be overwritten."""
+    value, gx, gy = (
+        p if p is None else iadd(p, q)  # type: ignore[no-untyped-call]
+        for p, q in zip(left, right, strict=True)
+    )
     return value, gx, gy

@@ -265,11 +265,12 @@ def extremes(points, d, start, stop, low, high):  # type: ignore[no-untyped-def]
 
     Place k of both sees every (L / d)-th point only, so that the inner loop is long for small d.
     """
-    length = low.size
-    at = start * d
-    while at < stop * d:
-        size = min(length, stop * d - at)
-        for k in range(size):
-            low[k] = min(low[k], points[at + k])
-            high[k] = max(high[k], points[at + k])
-        at += length
+    end, length = stop * d, low.size
+    for at in range(start * d, end, length):
+        row = points[at : min(at + length, end)]
+        for k in range(row.size):  # one array written in a loop: several are not made vectors
+            number, least = row[k], low[k]
+            low[k] = number if number < least else least
+        for k in range(row.size):
+            number, most = row[k], high[k]
+            high[k] = number if number > most else most
