@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeVar
 
 import array_api_compat as compat
 import numpy as np
@@ -21,6 +21,8 @@ from energyflow_backends import (
 
 from ._blocks import blocks
 
+T = TypeVar("T")
+
 _FLOATS = ("float64", "float32", "float16", "bfloat16")
 _SUM_TOLERANCE = {"float64": 1e-6, "float32": 1e-4}
 
@@ -32,12 +34,14 @@ def check_exponent(exponent: Any) -> float:
     return float(exponent)
 
 
-def check_count(name: str, value: Any, minimum: int = 1) -> int:
-    """An integer of at least `minimum`."""
+def check_count(name: str, value: Any, minimum: int = 1, maximum: float = 2**63 - 1) -> int:
+    """An integer of at least `minimum`, and not beyond what arrays can count."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
     if value < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {value}")
+    if int(value) > maximum:
+        raise ValueError(f"{name} must be at most {maximum}, got {_shortened(value)}")
     return int(value)
 
 
@@ -45,7 +49,37 @@ def check_number(name: str, value: Any) -> float:
     """A real number, as a float."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name} must lie within the range of float64") from None
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {type(value).__name__}")
+    return bool(value)
+
+
+def check_each(name: str, values: Any, check: Callable[[str, Any], T]) -> tuple[T, ...]:
+    """What `check(name, value)` makes of each of a tuple, list or array of one axis."""
+    if isinstance(values, str | bytes) or not isinstance(values, Sequence | np.ndarray):
+        raise TypeError(f"{name} must be a tuple, got {type(values).__name__}")
+    return tuple(check(name, value) for value in values)
+
+
+def as_numbers(name: str, values: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Numbers in nested lists or arrays, as a new array of float64."""
+    if isinstance(values, np.ma.MaskedArray):
+        raise TypeError(f"{name} must be a plain array, got MaskedArray")
+    if np.iscomplexobj(values):
+        raise TypeError(f"{name} must be real numbers, got complex ones")
+    try:
+        with np.errstate(over="ignore"):
+            return np.array(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{name} must be real numbers: {error}") from None
 
 
 def check_positive(name: str, value: Any) -> float:
@@ -53,6 +87,11 @@ def check_positive(name: str, value: Any) -> float:
     if not 0 < check_number(name, value) < math.inf:
         raise ValueError(f"{name} must be positive and finite, got {value}")
     return float(value)
+
+
+def _shortened(value: Any) -> str:
+    """A number of any length; long ones by their size alone."""
+    return str(value) if value.bit_length() < 128 else f"one of {value.bit_length()} bits"
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:

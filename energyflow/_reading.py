@@ -61,6 +61,18 @@ def opened(path: str | Path) -> Iterator[BinaryIO]:
         yield handle
 
 
+@contextmanager
+def naming(origin: object) -> Iterator[None]:
+    """Errors about what was read name where it came from."""
+    try:
+        yield
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        if str(origin) in str(error):
+            raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{origin}: {error}") from error
+
+
 def split_key(spec: str) -> tuple[Path, str | None]:
     """`runs/a.npz:key` is a file and a key; every other spelling is a path alone."""
     file, colon, key = spec.rpartition(":")

@@ -120,5 +120,6 @@ def _read(path: Path, shape: tuple[int, int]) -> Doubles | None:
     if found.size != math.prod(shape):
         return None
     found = found.reshape(shape)
-    unit = np.abs(np.linalg.norm(found, axis=1) - 1) < 1e-6  # False for NaN
+    with np.errstate(over="ignore", invalid="ignore"):
+        unit = np.abs(np.linalg.norm(found, axis=1) - 1) < 1e-6  # False for NaN
     return found if bool(np.all(unit)) else None

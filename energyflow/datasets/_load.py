@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 from importlib.util import find_spec
 from pathlib import Path
 
 from .._checks import check_count
-from .._reading import NPY, ZIP, opened, split_key
+from .._reading import NPY, ZIP, naming, opened, split_key
 from ._bytes import head
 from ._cifar import is_cifar_folder, load_cifar_folder
 from ._dataset import Dataset
@@ -85,7 +86,7 @@ def load(
     for all coordinates, which `Dataset.low` and `Dataset.high` keep.
     """
     spec = os.fspath(source)
-    seed = check_count("seed", seed, 0)
+    seed = check_count("seed", seed, 0, math.inf)
     if spec in TOYS:
         _only_for("size", size, "folders of images", spec)
         return load_toy(spec, check_count("n", N_TOY if n is None else n), seed)
@@ -96,13 +97,18 @@ def load(
         _only_for("size", size, "folders of images", spec)
         return _digits(split, seed)
     path, key = split_key(spec)
+    with naming(path):
+        return _load_path(path, key, split, size, seed)
+
+
+def _load_path(path: Path, key: str | None, split: float, size: int | None, seed: int) -> Dataset:
     if not path.exists():
         raise FileNotFoundError(
             f"{path}: no such file or folder, and not one of digits, {', '.join(TOYS)}"
         )
     if path.is_dir():
         return _load_folder(path, split, size, seed)
-    _only_for("size", size, "folders of images", spec)
+    _only_for("size", size, "folders of images", str(path))
     return _load_file(path, key, split, seed)
 
 

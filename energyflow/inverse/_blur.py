@@ -10,10 +10,11 @@ import numpy as np
 from energyflow_backends import Array, namespace
 from numpy.typing import NDArray
 
-from .._checks import check_choice, check_count
+from .._checks import check_choice, check_count, check_positive
 from ._operators import Operator, like
 
 Floats = NDArray[np.float64]
+_LARGEST = 2**12  # taps and strides
 
 
 class BlurDownsample(Operator):
@@ -67,17 +68,15 @@ class BlurDownsample(Operator):
         padding: tuple[int, int] | None = None,
         edges: Literal["zeros", "reflect"] = "reflect",
     ) -> None:
-        if not 0 < float(std) < np.inf:
-            raise ValueError(f"std must be positive and finite, got {std}")
-        self.std = float(std)
-        self.size = check_count("size", size)
-        self.stride = check_count("stride", stride)
+        self.std = check_positive("std", std)
+        self.size = check_count("size", size, maximum=_LARGEST)
+        self.stride = check_count("stride", stride, maximum=_LARGEST)
         if padding is None:
             total = max(self.size - self.stride, 0)
             padding = total // 2, total - total // 2
         if not isinstance(padding, Sequence) or len(padding) != 2:
             raise ValueError(f"padding must be two numbers of pixels, got {padding!r}")
-        before, after = (check_count("padding", pixels, minimum=0) for pixels in padding)
+        before, after = (check_count("padding", n, minimum=0, maximum=_LARGEST) for n in padding)
         self.padding = before, after
         self.edges = check_choice("edges", edges, ("zeros", "reflect"))
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Real
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._checks import check_number
 from .._files import load_array, replacing
 
 Floats = NDArray[np.floating]
@@ -93,8 +93,6 @@ def checked_share(share: Any) -> float | None:
     """
     if share is None:
         return None
-    if isinstance(share, bool) or not isinstance(share, Real):
-        raise TypeError(f"components must be a number or None, got {type(share).__name__}")
-    if not 0 < float(share) <= 1:
+    if not 0 < check_number("components", share) <= 1:
         raise ValueError(f"components must be above 0 and at most 1, got {float(share):g}")
     return float(share)

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._checks import check_positive
+
 Floats = NDArray[Any]
 _MOST_COUNTS = 1e18  # that NumPy draws
 
@@ -47,7 +49,7 @@ class Gaussian(Noise):
     name = "gaussian"
 
     def __init__(self, std: float) -> None:
-        self.deviation = _number("std", std)
+        self.deviation = check_positive("std", std)
 
     def add(self, clean: Floats, rng: np.random.Generator) -> Floats:
         """Add noise to clean observations."""
@@ -93,8 +95,8 @@ class Poisson(Noise):
     name = "poisson"
 
     def __init__(self, photons: float = 4096.0, attenuation: float = 1.0) -> None:
-        self.photons = _number("photons", photons)
-        self.attenuation = _number("attenuation", attenuation)
+        self.photons = check_positive("photons", photons)
+        self.attenuation = check_positive("attenuation", attenuation)
 
     def add(self, clean: Floats, rng: np.random.Generator) -> Floats:
         """Count, and take logarithms; ValueError where more than 1e18 photons are expected."""
@@ -120,11 +122,3 @@ class Poisson(Noise):
         """Expected counts; infinite where they are beyond all numbers."""
         with np.errstate(over="ignore", under="ignore"):
             return np.asarray(self.photons * np.exp(-self.attenuation * clean.astype(np.float64)))
-
-
-def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
-    if not 0 < float(value) < np.inf:
-        raise ValueError(f"{name} must be positive and finite, got {value}")
-    return float(value)

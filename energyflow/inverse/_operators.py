@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from energyflow_backends import Array, library_of, namespace
 
-from .._checks import check_array, check_finite, shape
+from .._checks import as_numbers, check_array, check_finite, shape
 
 if TYPE_CHECKING:
     from ._noise import Noise
@@ -97,9 +97,7 @@ class Linear(Operator):
     name = "linear"
 
     def __init__(self, matrix: Any) -> None:
-        if np.iscomplexobj(matrix):
-            raise TypeError("matrix must be real, got complex numbers")
-        self.matrix = np.array(matrix, dtype=np.float64)
+        self.matrix = as_numbers("matrix", matrix)
         if self.matrix.ndim not in (1, 2) or 0 in self.matrix.shape:
             raise ValueError(
                 f"matrix must have shape (m, d), or (d,) for a diagonal, got {self.matrix.shape}"
@@ -148,7 +146,7 @@ class Mask(Operator):
     name = "mask"
 
     def __init__(self, seen: Any) -> None:
-        self.seen = np.asarray(seen)
+        self.seen = as_numbers("seen", seen)
         if self.seen.ndim == 0 or not np.isin(self.seen, (0, 1)).all():
             raise ValueError("seen must be an array of zeros and ones")
         self.seen = self.seen.astype(bool)
@@ -198,10 +196,15 @@ def _product(matrix: np.ndarray[Any, Any], vectors: Array) -> Array:
 
 def _pseudoinverse(matrix: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Of a matrix, or the diagonal of that of a diagonal."""
-    if matrix.ndim == 2:
-        return np.linalg.pinv(matrix, rcond=_LEAST)
-    large = np.abs(matrix) > _LEAST * np.abs(matrix).max()
-    return np.where(large, 1 / np.where(large, matrix, 1), 0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if matrix.ndim == 2:
+            inverse = np.linalg.pinv(matrix, rcond=_LEAST)
+        else:
+            large = np.abs(matrix) > _LEAST * np.abs(matrix).max()
+            inverse = np.where(large, 1 / np.where(large, matrix, 1), 0)
+    if not np.isfinite(inverse).all():
+        raise ValueError("matrix must have a pseudoinverse within the range of float64")
+    return inverse
 
 
 def like(array: np.ndarray[Any, Any], other: Array) -> Array:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .._checks import check_array, check_finite
 from .._files import load_array, read_json, read_toml, write_json
+from .._reading import naming
 from ._blur import BlurDownsample
 from ._noise import Gaussian, Noise, Poisson
 from ._operators import Linear, Mask, Operator
@@ -214,7 +215,5 @@ def _built(
         raise ValueError(
             f"{origin}: [{table}] kind must be one of {', '.join(kinds)}, got {kind!r}"
         )
-    try:
+    with naming(f"{origin}: [{table}]"):
         return kinds[kind](**arguments)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{origin}: [{table}]: {error}") from None

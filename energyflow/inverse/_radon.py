@@ -10,8 +10,11 @@ import numpy as np
 from energyflow_backends import Array, library_of
 from numpy.typing import NDArray
 
-from .._checks import check_count
+from .._checks import as_numbers, check_count, check_number
 from ._operators import Operator
+
+_LARGEST = 2**13  # pixels along a side
+_MOST_ANGLES = 2**20
 
 
 class Radon(Operator):
@@ -50,14 +53,14 @@ class Radon(Operator):
             raise ModuleNotFoundError(
                 "Radon needs scikit-image: pip install -e '.[imaging]'", name="skimage"
             )
-        self.size = check_count("size", size, minimum=2)
-        if not 0 <= float(missing) < 180:
+        self.size = check_count("size", size, minimum=2, maximum=_LARGEST)
+        self.missing = check_number("missing", missing)
+        if not 0 <= self.missing < 180:
             raise ValueError(f"missing must be at least 0 and below 180 degrees, got {missing}")
-        self.missing = float(missing)
         if isinstance(angles, Sequence | np.ndarray):
-            self.angles = np.array(angles, dtype=np.float64)
+            self.angles = as_numbers("angles", angles)
         else:
-            count = check_count("angles", angles)
+            count = check_count("angles", angles, maximum=_MOST_ANGLES)
             self.angles = np.linspace(0, 180 - self.missing, count, endpoint=False)
         if self.angles.ndim != 1 or not self.angles.size or not np.isfinite(self.angles).all():
             raise ValueError(f"angles must be finite numbers, at least one, got {angles}")

@@ -15,8 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from .._checks import check_choice, check_count, check_each, check_number, check_positive
+
 Kind = Literal["labels", "vectors", "maps"]
 _LABEL_WEIGHT = 10.0
+_LAST_LABEL = 9999
+_MOST_NUMBERS = 2**28  # of a point
 _MOST_MOMENTS = 4096  # numbers of a point whose covariance is factorised
 _LARGEST = torch.finfo(torch.float32).max / 4  # differences of samples are float32 too
 
@@ -64,6 +68,22 @@ class Scaling:
         scale = (high - low).amax()
         return cls(low, scale if scale > 0 else torch.ones(()))
 
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], shape: tuple[int, ...]) -> Scaling:
+        """Read what `tensors` gave, for points of that shape."""
+        offset, scale = tensors["data.offset"], tensors["data.scale"]
+        wanted = shape if len(shape) == 1 else ()
+        for name, value, form in (("offset", offset, wanted), ("scale", scale, ())):
+            if not value.is_floating_point() or tuple(value.shape) != form:
+                raise ValueError(
+                    f"data.{name} must be floating numbers of shape {form}, "
+                    f"got {value.dtype} of shape {tuple(value.shape)}"
+                )
+            _finite(f"data.{name}", value)
+        if not scale > 0:
+            raise ValueError(f"data.scale must be positive, got {float(scale):g}")
+        return cls(offset, scale)
+
     def apply(self, points: Tensor) -> Tensor:
         """To the units of the networks, as float32."""
         return ((points - self.offset.to(points.device)) / self.scale.to(points.device)).float()
@@ -100,9 +120,17 @@ class Noise:
         return cls(mean.float(), (vectors * values.clamp(min=0).sqrt()).T.float().contiguous())
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Noise:
-        """Read what `tensors` gave."""
-        return cls(tensors.get("data.noise_mean"), tensors.get("data.noise_factor"))
+    def from_tensors(cls, tensors: Mapping[str, Tensor], size: int) -> Noise:
+        """Read what `tensors` gave, for points of so many numbers."""
+        mean, factor = tensors.get("data.noise_mean"), tensors.get("data.noise_factor")
+        if mean is None or factor is None:
+            return cls()
+        if tuple(mean.shape) != (size,) or factor.ndim != 2 or factor.shape[1] != size:
+            raise ValueError(
+                f"noise must have a mean ({size},) and a factor (k, {size}), "
+                f"got {tuple(mean.shape)} and {tuple(factor.shape)}"
+            )
+        return cls(mean.float(), factor.float())
 
     def draw(self, n: int, shape: tuple[int, ...], rng: np.random.Generator) -> Tensor:
         """Points (n, *shape)."""
@@ -132,6 +160,17 @@ class Conditions:
     scale: float = 1.0
     classes: tuple[int, ...] | None = None
 
+    def __post_init__(self) -> None:
+        check_choice("kind", self.kind, ("labels", "vectors", "maps"))
+        check_shape("shape", self.shape, {"labels": 1, "vectors": 1, "maps": 3}[self.kind])
+        if not math.isfinite(check_number("mean", self.mean)):
+            raise ValueError(f"mean must be finite, got {self.mean}")
+        check_positive("scale", self.scale)
+        if self.classes is not None:
+            labels = check_each("classes", self.classes, _label)
+            if list(labels) != sorted(set(labels)) or len(labels) != self.shape[0]:
+                raise ValueError(f"classes must be {self.shape[0]} labels in order")
+
     @classmethod
     def of(cls, condition: Any, count: int, name: str = "condition") -> tuple[Conditions, Tensor]:
         """Read the conditions of `count` points; give them encoded as well."""
@@ -142,9 +181,9 @@ class Conditions:
                 f"got shape {tuple(tensor.shape)}"
             )
         if not tensor.is_floating_point():
-            if tensor.ndim != 1 or tensor.min() < 0 or tensor.max() > 9999:
+            if tensor.ndim != 1 or tensor.min() < 0 or tensor.max() > _LAST_LABEL:
                 raise ValueError(
-                    f"{name} of integers must be labels (n,) from 0 to 9999, "
+                    f"{name} of integers must be labels (n,) from 0 to {_LAST_LABEL}, "
                     f"got shape {tuple(tensor.shape)}"
                 )
             classes = tuple(np.unique(tensor.numpy()).tolist())
@@ -222,6 +261,21 @@ class Conditions:
             name: tuple(v) if isinstance(v, list) else v for name, v in found.items()
         }
         return cls(**listed)
+
+
+def check_shape(name: str, shape: Any, *lengths: int) -> tuple[int, ...]:
+    """Sides of vectors or images that are not beyond all that is trained."""
+    sides = check_each(name, shape, check_count)
+    if len(sides) not in lengths or math.prod(sides) > _MOST_NUMBERS:
+        raise ValueError(
+            f"{name} must have {' or '.join(map(str, lengths))} entries, and no more than "
+            f"{_MOST_NUMBERS} numbers, got {sides}"
+        )
+    return sides
+
+
+def _label(name: str, value: Any) -> int:
+    return check_count(name, value, minimum=0, maximum=_LAST_LABEL)
 
 
 def fingerprint(*tensors: Tensor | None) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .._random import Rng
+from ._data import as_points
 from ._dmmd_loss import DMMDLoss
 from ._dmmd_sampler import Sampler, Sampling
 from ._dmmd_settings import DMMDSettings
@@ -223,7 +224,7 @@ class DMMD(Model[DMMDSettings]):
             return lambda n, condition, rng: self._drawn(network, kept, _JUDGED, n, condition, rng)
 
         return Rounds(
-            self._new_features(),
+            self._seeded(self._new_features),
             self.settings,
             self.settings.n_steps,
             self.settings.n_rounds,
@@ -261,29 +262,38 @@ class DMMD(Model[DMMDSettings]):
         return found
 
     def _new_features(self) -> Features:
-        def build() -> nn.Module:
-            if self._network is not None:
-                inner = copy.deepcopy(self._network)
-            else:
-                seen = [] if self._conditions is None else [self._conditions.shape]
-                inner = feature_network(
-                    self.settings.architecture, self._shape, seen, self.settings.n_features
-                )
-            return Features(inner, with_points=self.settings.with_points)
-
-        network = self._seeded(build)
-        assert isinstance(network, Features)
-        return network
+        if self._network is not None:
+            inner = copy.deepcopy(self._network)
+        else:
+            seen = [] if self._conditions is None else [self._conditions.shape]
+            inner = feature_network(
+                self.settings.architecture, self._shape, seen, self.settings.n_features
+            )
+        return Features(inner, with_points=self.settings.with_points)
 
     def _take(self, networks: dict[int, Tensors], origin: str) -> None:
-        network = self._new_features()
-        self._with_weights(network, networks[max(networks)], origin)
+        network = self._with_weights(self._new_features, networks[max(networks)], origin)
+        assert isinstance(network, Features)
         self._features, self._n_rounds = network, max(networks) + 1
 
     def _read_weights(self, weights: Tensors, origin: str) -> None:
         labelled = self._conditions is not None
         if _REFERENCE not in weights or labelled != (_LABELS in weights):
             raise ValueError(f"{origin}: the data that samples are compared with are missing")
+        reference = as_points(_REFERENCE, weights[_REFERENCE])
+        if tuple(reference.shape[1:]) != self._shape:
+            raise ValueError(
+                f"{origin}: {_REFERENCE} must have points of shape {self._shape}, "
+                f"got {tuple(reference.shape[1:])}"
+            )
+        if self._conditions is not None:
+            labels = weights[_LABELS]
+            known = torch.arange(self._conditions.shape[0])
+            fits = labels.dtype == torch.int64 and labels.shape == reference.shape[:1]
+            if not fits or not torch.equal(torch.unique(labels), known):
+                raise ValueError(
+                    f"{origin}: {_LABELS} must name each of {len(known)} classes, one a point"
+                )
         super()._read_weights(weights, origin)
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
-
-from .._checks import check_choice, check_count, check_exponent, check_number, check_positive
+from .._checks import (
+    check_choice,
+    check_count,
+    check_each,
+    check_exponent,
+    check_flag,
+    check_number,
+    check_positive,
+)
 from ._model_settings import ModelSettings
 from ._noising import SCHEDULES
 
@@ -88,7 +93,10 @@ class DMMDSettings(ModelSettings):
         check_choice("kernel", self.kernel, KERNELS)
         check_choice("schedule", self.schedule, tuple(SCHEDULES))
         check_choice("penalty", self.penalty, ("square", "unit"))
-        object.__setattr__(self, "bandwidths", _lengths("bandwidths", self.bandwidths))
+        bandwidths = check_each("bandwidths", self.bandwidths, check_positive)
+        if not bandwidths:
+            raise ValueError("bandwidths must be positive numbers, got none")
+        object.__setattr__(self, "bandwidths", bandwidths)
         if not 0 < check_number("t_min", self.t_min) < 1:
             raise ValueError(f"t_min must lie between 0 and 1, got {self.t_min}")
         check_positive("penalty_weight", self.penalty_weight)
@@ -96,16 +104,4 @@ class DMMDSettings(ModelSettings):
             raise ValueError(
                 f"feature_penalty must not be negative or infinite, got {self.feature_penalty}"
             )
-        if not isinstance(self.with_points, bool):
-            raise TypeError(
-                f"with_points must be True or False, got {type(self.with_points).__name__}"
-            )
-
-
-def _lengths(name: str, values: Any) -> tuple[float, ...]:
-    """Positive numbers, at least one, as a tuple: what settings.json gives back."""
-    if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray):
-        raise TypeError(f"{name} must be a tuple of numbers, got {type(values).__name__}")
-    if len(values) == 0:
-        raise ValueError(f"{name} must be positive numbers, got none")
-    return tuple(check_positive(name, value) for value in values)
+        check_flag("with_points", self.with_points)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import ClassVar
 
 import numpy as np
@@ -126,9 +127,9 @@ class FlowGenerator(Model[FlowSettings]):
 
         def new_network() -> nn.Module:
             if self._network is not None:
-                return copy.deepcopy(self._network).to(self.device)
+                return copy.deepcopy(self._network)
             form = settings.architecture or suited(shape)
-            return form.build(shape, seen).to(self.device)
+            return form.build(shape, seen)
 
         return Chain(
             plan,
@@ -141,7 +142,7 @@ class FlowGenerator(Model[FlowSettings]):
         )
 
     def _take(self, networks: dict[int, Tensors], origin: str) -> None:
-        self._noise = Noise.from_tensors(self._weights)
+        self._noise = Noise.from_tensors(self._weights, math.prod(self._shape))
         self._chain = self._new_chain()
         last, shared = max(networks), self.settings.one_network
         if not shared and len(networks) != last + 1:
@@ -149,7 +150,6 @@ class FlowGenerator(Model[FlowSettings]):
         if last >= len(self._chain.blocks):
             raise ValueError(f"{origin}: the weights are not those of the settings")
         for k in [last] if shared else range(last + 1):
-            network = self._seeded(self._chain.new_network)
-            self._with_weights(network, networks[k], origin)
+            network = self._with_weights(self._chain.new_network, networks[k], origin)
             for _ in range(last + 1 if shared else 1):
                 self._chain.add(network)

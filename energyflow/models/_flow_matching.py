@@ -15,7 +15,7 @@ from .._checks import check_choice, check_count
 from .._random import Rng
 from ._batches import Batches
 from ._data import as_points
-from ._flow_matching_settings import MATCHING_PRESETS, SOLVERS, FlowMatchingSettings
+from ._flow_matching_settings import MATCHING_PRESETS, MOST_STEPS, SOLVERS, FlowMatchingSettings
 from ._judge import Judge
 from ._model import Model, Pair
 from ._networks import suited
@@ -208,7 +208,7 @@ class FlowMatching(Model[FlowMatchingSettings]):
 
     def _take(self, networks: dict[int, Tensors], origin: str) -> None:
         last = max(networks)
-        network = self._with_weights(self._seeded(self._new_network), networks[last], origin)
+        network = self._with_weights(self._new_network, networks[last], origin)
         self._velocity = Velocity(network, hides=self._hides)
 
     def _draw(self, n: int, condition: Tensor | None, rng: np.random.Generator) -> Tensor:
@@ -238,7 +238,7 @@ class FlowMatching(Model[FlowMatchingSettings]):
     def _solving(self, solver: str | None = None, n_steps: int | None = None) -> dict[str, Any]:
         chosen = check_choice("solver", self.settings.solver if solver is None else solver, SOLVERS)
         steps = self.settings.sampling_steps if n_steps is None else n_steps
-        return {"solver": chosen, "n_steps": check_count("n_steps", steps)}
+        return {"solver": chosen, "n_steps": check_count("n_steps", steps, maximum=MOST_STEPS)}
 
     def _flow(
         self,

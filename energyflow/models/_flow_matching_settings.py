@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
-from .._checks import check_choice, check_count
+from .._checks import check_choice, check_count, check_number, check_positive
 from ._model_settings import ModelSettings
 from ._networks import MLP, UNet
 from ._presets import Preset
 
 COUPLINGS = ("none", "ot", "conditional-ot")
+MOST_STEPS = 2**20  # of a solver: times in float32 must differ
 SOLVERS = ("euler", "midpoint", "rk4", "dopri5")
 
 
@@ -79,11 +79,11 @@ class FlowMatchingSettings(ModelSettings):
         check_choice("solver", self.solver, SOLVERS)
         if self.coupling_size is not None:
             check_count("coupling_size", self.coupling_size)
-        for name in ("n_steps", "n_rounds", "sampling_steps"):
+        for name in ("n_steps", "n_rounds"):
             check_count(name, getattr(self, name))
-        if not 0 < self.beta < math.inf:
-            raise ValueError(f"beta must be positive and finite, got {self.beta}")
-        if not 0 <= self.condition_dropout < 1:
+        check_count("sampling_steps", self.sampling_steps, maximum=MOST_STEPS)
+        check_positive("beta", self.beta)
+        if not 0 <= check_number("condition_dropout", self.condition_dropout) < 1:
             raise ValueError(
                 f"condition_dropout must lie between 0 and 1, got {self.condition_dropout}"
             )

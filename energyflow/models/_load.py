@@ -40,7 +40,7 @@ def load(folder: str | os.PathLike[str], *, device: str | torch.device | None = 
         There is no such run, it is damaged, or holds a model that is not known here.
     """
     name = RunFolder(folder).settings().get("model")
-    if name not in MODELS:
+    if not isinstance(name, str) or name not in MODELS:
         raise ValueError(
             f"{Path(folder) / SETTINGS}: expected one of the models {', '.join(MODELS)}, "
             f"got {name!r}"

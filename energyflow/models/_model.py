@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,10 +20,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .. import _pictures
-from .._checks import check_choice, check_count
+from .._checks import check_choice, check_count, check_flag, check_number
 from .._random import HostSource, Rng, as_source
+from .._reading import naming
 from ._course import Course
-from ._data import Scaling, as_points, fingerprint, given_back, mean_distance
+from ._data import Scaling, as_points, check_shape, fingerprint, given_back, mean_distance
 from ._grid import save_grid
 from ._judge import Judge
 from ._model_settings import ModelSettings
@@ -108,8 +111,7 @@ class Model(ABC, Generic[S]):
     @property
     def n_trained(self) -> int:
         """How many stages are trained."""
-        networks = (name for name in self._weights if name.startswith("networks."))
-        return max((int(name.split(".")[1]) + 1 for name in networks), default=0)
+        return max(_stages(self._weights), default=-1) + 1
 
     def fit(
         self,
@@ -278,15 +280,19 @@ class Model(ABC, Generic[S]):
             described = {name: found[name] for name in _DESCRIPTION}
             kinds = described["condition"]
             conditions = None if kinds is None else revived(kinds)
-            described["shape"] = [check_count("shape", k) for k in described["shape"]]
-            described["spread"] = float(described["spread"])
-        except (KeyError, TypeError, ValueError) as error:
+            described["shape"] = list(check_shape("shape", described["shape"], 1, 3))
+            if not 0 <= check_number("spread", described["spread"]) < math.inf:
+                raise ValueError(f"spread must be at least 0, got {described['spread']}")
+            check_choice("library", described["library"], ("numpy", "torch"))
+            check_flag("given_network", described["given_network"])
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"{folder}: settings.json is damaged: {error}") from None
         if described["given_network"] and network is None:
             raise ValueError(f"{folder}: the model has a network of its own; pass it as network=")
         model = cls(network, device=device, **vars(settings))
         model._described, model._conditions = described, conditions
-        model._read_weights(run.weights(), str(folder))
+        with naming(folder):
+            model._read_weights(run.weights(), str(folder))
         return model
 
     # -- parts of these
@@ -351,18 +357,27 @@ class Model(ABC, Generic[S]):
             raise RuntimeError("this model is not trained: call fit, or load one")
 
     def _read_weights(self, weights: Tensors, origin: str) -> None:
-        numbers = {int(name.split(".")[1]) for name in weights if name.startswith("networks.")}
+        numbers = _stages(weights)
         if not numbers or not {"data.offset", "data.scale"} <= set(weights):
             raise ValueError(f"{origin}: networks are missing from the weights")
-        self._scaling = Scaling(weights["data.offset"], weights["data.scale"])
+        self._scaling = Scaling.from_tensors(weights, self._shape)
         self._weights = {
             name: tensor.cpu() for name, tensor in weights.items()
             if name.startswith(("networks.", "data."))
         }  # fmt: skip
         self._take({k: without_prefix(f"networks.{k}", weights) for k in sorted(numbers)}, origin)
 
-    def _with_weights(self, network: nn.Module, weights: Tensors, origin: str) -> nn.Module:
-        load_weights(network, weights, origin)
+    def _with_weights(
+        self, build: Callable[[], nn.Module], weights: Tensors, origin: str
+    ) -> nn.Module:
+        """A network of these weights; it takes no memory before they fit."""
+        if self._network is not None:
+            network = build()
+            load_weights(network, weights, origin)
+        else:
+            with seeded_layers(self.settings.seed, "network"), torch.device("meta"):
+                network = build()
+            load_weights(network, weights, origin, assign=True)
         return network.to(self.device).eval()
 
     def _seeded(self, build: Callable[[], nn.Module]) -> nn.Module:
@@ -383,3 +398,9 @@ class Model(ABC, Generic[S]):
         elif tuple(samples.shape[1:]) == (2,) and find_spec("matplotlib") is not None:
             drawn, wanted = map(self._scaling.undo, (samples.cpu(), data[:2000]))
             _pictures.save_scatter(path, drawn.numpy(), wanted.numpy())
+
+
+def _stages(weights: Tensors) -> set[int]:
+    """The stages whose networks are among the weights."""
+    found = (re.match(r"networks\.([0-9]{1,6})\.", name) for name in weights)
+    return {int(match[1]) for match in found if match is not None}

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from .._checks import check_choice, check_count
+from .._checks import check_choice, check_count, check_number, check_positive
 from ._networks import MLP, Architecture, UNet
 
 _ARCHITECTURES = {"MLP": MLP, "UNet": UNet}
@@ -57,18 +57,17 @@ class ModelSettings:
             if isinstance(value, np.generic):
                 object.__setattr__(self, field.name, value.item())
         check_count("batch_size", self.batch_size)
-        check_count("seed", self.seed, minimum=0)
+        check_count("seed", self.seed, minimum=0, maximum=math.inf)
         if self.architecture is not None and not isinstance(self.architecture, Architecture):
             raise TypeError(
                 f"architecture must be an MLP or a UNet, got {type(self.architecture).__name__}"
             )
         check_choice("learning_rate_decay", self.learning_rate_decay, ("cosine", "constant"))
-        if not 0 < self.learning_rate < math.inf:
-            raise ValueError(f"learning_rate must be positive and finite, got {self.learning_rate}")
-        if not 0 <= self.ema < 1:
+        check_positive("learning_rate", self.learning_rate)
+        if not 0 <= check_number("ema", self.ema) < 1:
             raise ValueError(f"ema must lie between 0 and 1, got {self.ema}")
-        if self.clip is not None and not 0 < self.clip < math.inf:
-            raise ValueError(f"clip must be positive and finite, got {self.clip}")
+        if self.clip is not None:
+            check_positive("clip", self.clip)
 
     def learning_rate_at(self, fraction: float) -> float:
         """After a fraction of the steps."""

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .._checks import check_count
+from .._checks import check_count, check_each
 
 _SMALL_IMAGE = 256  # up to so many numbers, an image is best treated as a vector
+_MOST_LEVELS = 16  # of a UNet
 _PART = 4096  # points that are pushed through a network at once
 
 
@@ -41,9 +42,9 @@ class MLP:
     frequencies: int = 0
 
     def __post_init__(self) -> None:
-        check_count("width", self.width)
-        check_count("depth", self.depth, minimum=0)
-        check_count("frequencies", self.frequencies, minimum=0)
+        check_count("width", self.width, maximum=2**20)
+        check_count("depth", self.depth, minimum=0, maximum=1000)
+        check_count("frequencies", self.frequencies, minimum=0, maximum=64)
 
     def build(
         self,
@@ -78,11 +79,13 @@ class UNet:
     residual_blocks: int = 2
 
     def __post_init__(self) -> None:
-        check_count("channels", self.channels)
-        check_count("residual_blocks", self.residual_blocks)
-        multipliers = tuple(check_count("multipliers", m) for m in self.multipliers)
-        if not multipliers:
-            raise ValueError("multipliers must have at least one entry, got none")
+        check_count("channels", self.channels, maximum=2**16)
+        check_count("residual_blocks", self.residual_blocks, maximum=100)
+        multipliers = check_each("multipliers", self.multipliers, _multiplier)
+        if not 1 <= len(multipliers) <= _MOST_LEVELS:
+            raise ValueError(
+                f"multipliers must have 1 to {_MOST_LEVELS} entries, got {len(multipliers)}"
+            )
         object.__setattr__(self, "multipliers", multipliers)
 
     def build(self, shape: Sequence[int], conditions: Sequence[Sequence[int]]) -> nn.Module:
@@ -93,6 +96,10 @@ class UNet:
 
 
 Architecture = MLP | UNet
+
+
+def _multiplier(name: str, value: Any) -> int:
+    return check_count(name, value, maximum=2**16)
 
 
 def suited(shape: Sequence[int]) -> Architecture:

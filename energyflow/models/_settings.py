@@ -5,14 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
-from .._checks import check_choice, check_count, check_exponent
+from .._checks import (
+    check_choice,
+    check_count,
+    check_each,
+    check_exponent,
+    check_flag,
+    check_number,
+    check_positive,
+)
 from .._directions import SLICINGS
 from .._patches import PatchSlicing
 from .._slicing import Slicing
 from ._model_settings import ModelSettings
 
+_MOST_BLOCKS = 100_000
 PARTICLES = ("network", "fresh", "flow")
 
 
@@ -58,11 +68,18 @@ class Pyramid:
     patch_scales: tuple[int, ...] = (0, 1, 2, 3)
 
     def __post_init__(self) -> None:
-        for name in ("resolutions", "n_blocks", "first_exponents"):
-            values = tuple(check_count(name, value) for value in getattr(self, name))
-            object.__setattr__(self, name, values)
-        for name in ("step_sizes", "momenta", "patch_scales"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+        for name, check in (
+            ("resolutions", check_count), ("n_blocks", _check_blocks),
+            ("first_exponents", check_count), ("step_sizes", check_positive),
+            ("momenta", _check_momentum), ("patch_scales", partial(check_count, minimum=0)),
+        ):  # fmt: skip
+            object.__setattr__(self, name, check_each(name, getattr(self, name), check))
+        if self.patch_size is not None:
+            check_count("patch_size", self.patch_size)
+        if not 0 <= check_number("momentum_growth", self.momentum_growth) < math.inf:
+            raise ValueError(
+                f"momentum_growth must not be negative or infinite, got {self.momentum_growth}"
+            )
         count = len(self.resolutions)
         for name in ("n_blocks", "step_sizes", "momenta", "first_exponents"):
             if len(getattr(self, name)) != count:
@@ -75,8 +92,8 @@ class Pyramid:
             raise ValueError(
                 f"resolutions must grow, each dividing the next, got {self.resolutions}"
             )
-        if self.noise < 0:
-            raise ValueError(f"noise must not be negative, got {self.noise}")
+        if not 0 <= check_number("noise", self.noise) < math.inf:
+            raise ValueError(f"noise must not be negative or infinite, got {self.noise}")
 
 
 @dataclass(frozen=True)
@@ -165,25 +182,26 @@ class FlowSettings(ModelSettings):
         super().__post_init__()
         check_exponent(self.exponent)
         for name in (
-            "n_particles", "n_projections", "n_blocks", "block_cap", "block_limit",
-            "network_steps",
+            "n_particles", "n_projections", "block_cap", "block_limit", "network_steps",
         ):  # fmt: skip
             check_count(name, getattr(self, name))
+        _check_blocks("n_blocks", self.n_blocks)
         check_count("first_exponent", self.first_exponent, minimum=0)
         check_choice("start", self.start, ("uniform", "normal"))
         check_choice("particles", self.particles, PARTICLES)
         check_choice("loss", self.loss, ("l2", "l1"))
         check_choice("slicing", self.slicing, SLICINGS)
-        if self.step_size is not None and not 0 < self.step_size < math.inf:
-            raise ValueError(f"step_size must be positive and finite, got {self.step_size}")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum must be at least 0 and below 1, got {self.momentum}")
-        if self.condition_weight != "auto" and not 0 < self.condition_weight < math.inf:
-            raise ValueError(
-                f"condition_weight must be positive and finite, got {self.condition_weight}"
-            )
+        if self.step_size is not None:
+            check_positive("step_size", self.step_size)
+        _check_momentum("momentum", self.momentum)
+        if self.condition_weight != "auto":
+            check_positive("condition_weight", self.condition_weight)
+        check_flag("carry_velocity", self.carry_velocity)
+        check_flag("one_network", self.one_network)
+        if self.pyramid is not None and not isinstance(self.pyramid, Pyramid):
+            raise TypeError(f"pyramid must be a Pyramid, got {type(self.pyramid).__name__}")
         for name in ("step_decay", "least_step"):
-            if not 0 < getattr(self, name) <= 1:
+            if not 0 < check_number(name, getattr(self, name)) <= 1:
                 raise ValueError(f"{name} must lie between 0 and 1, got {getattr(self, name)}")
         if self.start == "normal" and self.pyramid is not None:
             raise ValueError('start "normal" goes with a single resolution, got a pyramid as well')
@@ -193,8 +211,18 @@ class FlowSettings(ModelSettings):
     @classmethod
     def _revived(cls, values: dict[str, Any]) -> dict[str, Any]:
         if values["pyramid"] is not None:
-            values["pyramid"] = Pyramid(**values["pyramid"])
+            values["pyramid"] = Pyramid(**dict(values["pyramid"]))
         return super()._revived(values)
+
+
+def _check_blocks(name: str, value: Any) -> int:
+    return check_count(name, value, maximum=_MOST_BLOCKS)
+
+
+def _check_momentum(name: str, value: Any) -> float:
+    if not 0 <= check_number(name, value) < 1:
+        raise ValueError(f"{name} must be at least 0 and below 1, got {value}")
+    return float(value)
 
 
 @dataclass(frozen=True)

@@ -71,10 +71,21 @@ def without_prefix(prefix: str, tensors: Mapping[str, torch.Tensor]) -> Tensors:
     return {n.removeprefix(start): t for n, t in tensors.items() if n.startswith(start)}
 
 
-def load_weights(network: torch.nn.Module, weights: Tensors, origin: str) -> None:
-    """Give a network its weights; where they do not fit, say where they came from."""
+def load_weights(
+    network: torch.nn.Module, weights: Tensors, origin: str, *, assign: bool = False
+) -> None:
+    """Give a network its weights; where they do not fit, say where they came from.
+
+    assign: the network, which may be on torch's device "meta", takes copies of the tensors.
+    """
+    if assign:
+        own = network.state_dict()
+        weights = {
+            name: tensor.to(own[name].dtype, copy=True) if name in own else tensor
+            for name, tensor in weights.items()
+        }
     try:
-        network.load_state_dict(weights)
+        network.load_state_dict(weights, assign=assign)
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{origin}: the weights do not fit the network: {reason}") from None

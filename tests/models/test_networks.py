@@ -55,7 +55,7 @@ def test_a_unet_of_any_width(channels: int) -> None:
         (lambda: MLP(width=0), "width must be at least 1"),
         (lambda: MLP(depth=-1), "depth must be at least 0"),
         (lambda: UNet(channels=0), "channels must be at least 1"),
-        (lambda: UNet(multipliers=()), "multipliers must have at least one entry"),
+        (lambda: UNet(multipliers=()), "multipliers must have 1 to 16 entries"),
         (lambda: UNet(multipliers=(1, 0)), "multipliers must be at least 1"),
     ],
 )
