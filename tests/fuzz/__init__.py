@@ -1,0 +1,1 @@
+"""Damaged files for every loader, from Hypothesis (in the suite) and from atheris (`make fuzz`)."""
