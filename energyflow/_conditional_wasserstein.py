@@ -126,7 +126,9 @@ def conditional_wasserstein_distance(
     apart = None if transport.beta in (0, math.inf) else (y_x, y_z)
     plans: list[Plan] = []
 
-    def compute(x: Array, z: Array, *, wrt: tuple[str, ...]) -> tuple[Array, Array | None, Any]:
+    def compute(
+        x: Array, z: Array, *, wrt: tuple[str, ...], held: None
+    ) -> tuple[Array, Array | None, Any]:
         if x.ndim > 2:
             raise TypeError("x and z must be one set each: plans are not found for mapped ones")
         plan = found(transport, wide(x), y_x, wide(z), y_z, labels, *weights)

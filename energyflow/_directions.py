@@ -9,7 +9,7 @@ from ._checks import check_array, check_choice, check_count
 from ._families import FAMILIES, SampledProjector, UnitSlicing
 from ._hadamard import HadamardSlicing
 from ._projectors import DenseProjector
-from ._random import Rng, Source, as_source
+from ._random import JaxSource, Rng, Source, as_source
 from ._slicing import Slicing
 from ._spread_store import ready
 
@@ -19,7 +19,9 @@ SLICINGS = ("auto", *_NAMED)
 METHODS = ("auto", *(family.name for family in FAMILIES))
 
 
-def resolve_slicing(slicing: str | Slicing, n: int, d: int) -> Slicing:
+def resolve_slicing(
+    slicing: str | Slicing, n: int, d: int, source: Source | None = None
+) -> Slicing:
     """The way of slicing that is meant for n directions in R^d, after checking that it serves."""
     if not isinstance(slicing, Slicing):
         if not isinstance(slicing, str):
@@ -37,25 +39,28 @@ def resolve_slicing(slicing: str | Slicing, n: int, d: int) -> Slicing:
                 "pass energyflow.PatchSlicing(shape) in its place"
             )
         name = check_choice("slicing", slicing, SLICINGS)
-        slicing = _NAMED[_best(n, d) if name == "auto" else name]
+        slicing = _NAMED[_best(n, d, source) if name == "auto" else name]
     slicing.check(d)
     return slicing
 
 
-def _best(n: int, d: int) -> str:
-    """The unbiased family with the smallest error that costs no optimising here."""
+def _best(n: int, d: int, source: Source | None) -> str:
+    """The unbiased family with the smallest error that costs no optimising here.
+
+    Sobol points are made on the host, for which a key of JAX may not be traced.
+    """
     if d == 2:
         return "equispaced"
     if n > d and ready(n, d):
         return "distance"
-    return "sobol" if d <= 6 < n else "orthogonal"
+    return "sobol" if d <= 6 < n and not isinstance(source, JaxSource) else "orthogonal"
 
 
 def sampled_projector(
     n: int, d: int, slicing: str | Slicing, source: Source, step: int = 0
 ) -> Projector:
     """The directions of one call or step; one direction is all there is in one dimension."""
-    chosen = resolve_slicing(slicing, n, d)
+    chosen = resolve_slicing(slicing, n, d, source)
     if d == 1:
         return DenseProjector(np.ones((1, 1)))
     projector = chosen.projector(n, d, source, step)
@@ -96,8 +101,8 @@ def sample_projections(
         several of equal size are turned independently and joined; above 256 dimensions, and for
         n <= d, they are orthonormal frames.
         ``"auto"``: ``"equispaced"`` in two dimensions, ``"distance"`` where it needs no
-        optimising, ``"sobol"`` for other numbers above six in up to six dimensions,
-        ``"orthogonal"`` otherwise.
+        optimising, ``"sobol"`` for other numbers above six in up to six dimensions (but not with
+        a key of JAX, which may be traced), ``"orthogonal"`` otherwise.
     rng : int, generator or None
         An int or a `numpy.random.Generator` draws on the host, the same numbers for every
         library; a `torch.Generator`, `jax.random.key` or `cupy.random.Generator` draws on its
@@ -131,7 +136,8 @@ def sample_projections(
     n, d = check_count("n", n), check_count("d", d)
     if like is not None:
         check_array("like", like)
-    family = resolve_slicing(check_choice("method", method, METHODS), n, d)
+    source = as_source(rng)
+    family = resolve_slicing(check_choice("method", method, METHODS), n, d, source)
     assert isinstance(family, UnitSlicing)
-    drawn = SampledProjector(family, n, d, as_source(rng)).directions()
+    drawn = SampledProjector(family, n, d, source).directions()
     return drawn if like is None else DenseProjector(drawn).matrix(like)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import energyflow_backends as backends
@@ -51,7 +52,9 @@ def energy_distance(
         The power r, 0 < r < 2.
     estimator : "V" or "U"
         "V" is the distance of the two discrete measures, never negative. "U" is unbiased for the
-        distance of the distributions they were drawn from, and may be negative.
+        distance of the distributions they were drawn from, and may be negative. As a loss of
+        batches take "U": under "V" a generator learns samples that are too narrow (a normal
+        distribution gets 0.83 of its width from batches of 10, 0.98 from batches of 100).
     chunk_size : int, optional
         Points of one set whose distances to all others are held at once; chosen to stay within
         64 MiB when not given.
@@ -80,7 +83,7 @@ def energy_distance(
     Székely, Rizzo, "Energy statistics: A class of statistics based on distances", 2013.
     """
     task = problem(x, y, a, b, exponent=exponent, estimator=estimator, chunk_size=chunk_size)
-    return task.value(_exact(task))
+    return task.value(*_exact(task))
 
 
 @eager
@@ -127,7 +130,7 @@ def energy_gradient(
     ICLR 2024, Section 3.
     """
     task = problem(x, y, a, b, exponent=exponent, estimator=estimator, chunk_size=chunk_size)
-    return task.value_and_gradient(_exact(task))[1]
+    return task.value_and_gradient(*_exact(task))[1]
 
 
 @eager
@@ -169,7 +172,7 @@ def sliced_energy_distance(
         How directions are drawn: a name, see `sample_projections`, ``"hadamard"``, or an object
         such as `HadamardSlicing` or `PatchSlicing`.
     estimator : "V" or "U"
-        As in `energy_distance`.
+        As in `energy_distance`: "U" for losses of batches.
     rng : int, generator or None
         Where directions come from, see `sample_projections`. None draws fresh entropy.
     chunk_size : int, optional
@@ -201,8 +204,7 @@ def sliced_energy_distance(
     ICLR 2024, Theorem 1.
     """
     task = problem(x, y, a, b, exponent=exponent, estimator=estimator, chunk_size=chunk_size)
-    sliced = _sliced(task, n_projections, projections, slicing, rng)
-    return task.value(sliced, fixed=array_or_none(projections))
+    return task.value(*_sliced(task, n_projections, projections, slicing, rng))
 
 
 @eager
@@ -253,8 +255,7 @@ def sliced_energy_gradient(
     ICLR 2024, Theorem 3.
     """
     task = problem(x, y, a, b, exponent=exponent, estimator=estimator, chunk_size=chunk_size)
-    sliced = _sliced(task, n_projections, projections, slicing, rng)
-    return task.value_and_gradient(sliced, fixed=array_or_none(projections))[1]
+    return task.value_and_gradient(*_sliced(task, n_projections, projections, slicing, rng))[1]
 
 
 @eager
@@ -300,28 +301,20 @@ def sliced_energy_value_and_gradient(
     As `sliced_energy_gradient`.
     """
     task = problem(x, y, a, b, exponent=exponent, estimator=estimator, chunk_size=chunk_size)
-    sliced = _sliced(task, n_projections, projections, slicing, rng)
-    return task.value_and_gradient(sliced, fixed=array_or_none(projections))
+    return task.value_and_gradient(*_sliced(task, n_projections, projections, slicing, rng))
 
 
-def _exact(task: Problem) -> Any:
+def _exact(task: Problem) -> tuple[Callable[..., Result], Projector | None]:
     if task.x.shape[-1] > 1 or task.exponent != 1:
-        return backends.exact_value_and_gradient
+        return backends.exact_value_and_gradient, None
     return _sliced(task, 1, None, "auto", 0)
 
 
-def _sliced(task: Problem, n_projections: Any, projections: Any, slicing: Any, rng: Rng) -> Any:
+def _sliced(
+    task: Problem, n_projections: Any, projections: Any, slicing: Any, rng: Rng
+) -> tuple[Callable[..., Result], Projector]:
     projector = _projector(task.x, n_projections, projections, slicing, rng)
-
-    def operation(x: Array, y: Array, a: Array | None, b: Array | None, **how: Any) -> Result:
-        return backends.sliced_value_and_gradient(x, y, a, b, projector, **how)
-
-    return operation
-
-
-def array_or_none(projections: Any) -> Array | None:
-    """The user's own directions, unless they are a projector."""
-    return None if library_of(projections) is None else projections
+    return backends.sliced_value_and_gradient, projector
 
 
 def _projector(x: Array, n: Any, projections: Any, slicing: Any, rng: Rng) -> Projector:

@@ -22,7 +22,7 @@ from energyflow_backends import (
 
 from ._checks import check_array, check_choice, check_finite, check_together, shape
 from ._constants import slicing_constant
-from ._distances import _N_PROJECTIONS, _projector, array_or_none
+from ._distances import _N_PROJECTIONS, _projector
 from ._families import SampledProjector
 from ._memory import CHUNKS, advise
 from ._problem import Problem, problem
@@ -125,7 +125,7 @@ def kernel_sum(
         n_projections, projections, slicing, rng,
     )  # fmt: skip
     return backends.differentiable_sums(
-        task.sums, task.pull, task.x, task.y, task.weights, fixed=array_or_none(projections)
+        task.sums, task.pull, task.x, task.y, task.weights, held=task.projector
     )
 
 
@@ -181,9 +181,7 @@ def kernel_sum_gradient(
         x, y, weights, kernel, method, tolerance, chunk_size,
         n_projections, projections, slicing, rng,
     )  # fmt: skip
-    return backends.without_graph(
-        task.gradient, task.x, task.y, task.weights, fixed=array_or_none(projections)
-    )
+    return backends.without_graph(task.gradient, task.x, task.y, task.weights, held=task.projector)
 
 
 class SumsOverflow(ValueError):
@@ -208,21 +206,23 @@ class _Task:
     def y(self) -> Array:
         return self.problem.y
 
-    def sums(self, x: Array, y: Array, weights: Array) -> Array:
-        """(*batch, N)."""
-        return self._compute(x, y, weights, gradient=False)
+    def sums(self, x: Array, y: Array, weights: Array, *, held: Projector | None) -> Array:
+        """(*batch, N), by the projector that is held."""
+        return replace(self, projector=held)._compute(x, y, weights, gradient=False)
 
-    def gradient(self, x: Array, y: Array, weights: Array) -> Array:
+    def gradient(self, x: Array, y: Array, weights: Array, *, held: Projector | None) -> Array:
         """(*batch, N, d)."""
-        return self._compute(x, y, weights, gradient=True)
+        return replace(self, projector=held)._compute(x, y, weights, gradient=True)
 
-    def pull(self, name: str, x: Array, y: Array, weights: Array, outer: Array) -> Array:
+    def pull(
+        self, name: str, x: Array, y: Array, w: Array, outer: Array, *, held: Projector | None
+    ) -> Array:
         """The gradient of sum_i outer_i s_i with respect to x or to y."""
         if name == "x":
-            return outer[..., None] * self.gradient(x, y, weights)
+            return outer[..., None] * self.gradient(x, y, w, held=held)
         xp = namespace(y)
-        own = xp.astype(weights, y.dtype, copy=False)
-        return own[..., None] * self.gradient(y, x, outer)
+        own = xp.astype(w, y.dtype, copy=False)
+        return own[..., None] * self.gradient(y, x, outer, held=held)
 
     def _compute(self, x: Array, y: Array, weights: Array, *, gradient: bool) -> Array:
         xp = namespace(x)

@@ -10,7 +10,7 @@ from typing import Any
 
 import energyflow_backends as backends
 import numpy as np
-from energyflow_backends import Array, dtype_name, known_values, namespace
+from energyflow_backends import Array, Projector, dtype_name, known_values, namespace
 
 from ._checks import (
     check_choice,
@@ -49,6 +49,7 @@ class Problem:
         b: Array | None,
         *,
         wrt: tuple[str, ...],
+        held: Projector | None = None,
     ) -> Result:
         """Value (*batch) and gradients, shaped and typed like the points."""
         xp = namespace(x)
@@ -58,7 +59,7 @@ class Problem:
         weights = (self._flat(v, batch, 1) for v in (a, b))
         try:
             value, gx, gy = operation(
-                *points, *weights,
+                *points, *weights, *(() if held is None else (held,)),
                 exponent=self.exponent,
                 estimator=self.estimator,
                 wrt=wrt,
@@ -82,20 +83,18 @@ class Problem:
             )
         return value, gx, gy
 
-    def value(self, operation: Callable[..., Result], fixed: Array | None = None) -> Array:
-        """The value, known to automatic differentiation; `fixed` is what the operation holds."""
+    def value(self, operation: Callable[..., Result], held: Projector | None = None) -> Array:
+        """The value, known to automatic differentiation; `held` is what the operation slices by."""
         return backends.differentiable_value(
-            partial(self.compute, operation), self.x, self.y, self.a, self.b, fixed=fixed
+            partial(self.compute, operation), self.x, self.y, self.a, self.b, held=held
         )
 
     def value_and_gradient(
-        self, operation: Callable[..., Result], fixed: Array | None = None
+        self, operation: Callable[..., Result], held: Projector | None = None
     ) -> tuple[Array, Array]:
         """The value, and its gradient with respect to x; neither carries a graph."""
         run = partial(self.compute, operation, wrt=("x",))
-        value, gradient, _ = backends.without_graph(
-            run, self.x, self.y, self.a, self.b, fixed=fixed
-        )
+        value, gradient, _ = backends.without_graph(run, self.x, self.y, self.a, self.b, held=held)
         return value, gradient
 
     def _flat(self, array: Array | None, batch: tuple[int, ...], trailing: int) -> Array | None:

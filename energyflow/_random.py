@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, Protocol
 
 import numpy as np
-from energyflow_backends import Array, sharding
+from energyflow_backends import Array, known_values, sharding
 
 Rng = Any
 
@@ -76,11 +77,11 @@ class TorchSource:
         return np.random.default_rng(int(seed.item()))
 
 
+@dataclass(frozen=True, eq=False)
 class JaxSource:
     """A `jax.random.key`, folded with the step and the block: pure, and traceable."""
 
-    def __init__(self, key: Any) -> None:
-        self.key = key
+    key: Any
 
     def _fold(self, step: int, block: int) -> Any:
         import jax
@@ -103,6 +104,11 @@ class JaxSource:
         """Seeded by the folded key, which must be known (not traced)."""
         import jax
 
+        if not known_values(self.key):
+            raise ValueError(
+                "rng must be a key whose value is known for slicing that draws on the host, as "
+                "'sobol' and patches do; under jax.jit take 'iid', 'orthogonal' or 'distance'"
+            )
         words = np.asarray(jax.random.key_data(self._fold(step, block)))
         return np.random.default_rng([int(w) for w in words.ravel()])
 

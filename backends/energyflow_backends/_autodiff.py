@@ -3,62 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ._arrays import Array, library_of, transformed_by_torch
 from ._base import Result
+from ._projector import Projector
 
-Compute = Callable[..., Result]  # (x, y, *others, wrt)
-Sums = Callable[..., Array]  # (x, y, w)
-Pull = Callable[..., Array]  # (name, x, y, w, outer)
+Compute = Callable[..., Result]  # (x, y, *others, wrt=, held=)
+Sums = Callable[..., Array]  # (x, y, w, held=)
+Pull = Callable[..., Array]  # (name, x, y, w, outer, held=)
 
 
 def differentiable_value(
-    compute: Compute, x: Array, y: Array, *others: Array | None, fixed: Array | None = None
+    compute: Compute, x: Array, y: Array, *others: Array | None, held: Projector | None = None
 ) -> Array:
-    """The value of ``compute(x, y, *others, wrt=...)``, differentiable with respect to x and y.
+    """The value of ``compute(x, y, *others, wrt=..., held=held)``, differentiable in x and y.
 
     x is (*batch, N, d), y (*batch, M, d), the `others` broadcast to (*batch, N) or (*batch, M);
-    `compute` serves every batch shape. `fixed` is an array that `compute` uses by itself.
+    `compute` serves every batch shape. What it uses of `held` is not differentiated.
     """
     library = library_of(x)
     if library == "torch":
         from . import _autodiff_torch
 
-        return _autodiff_torch.value(compute, x, y, *others, fixed=fixed)
+        return _autodiff_torch.value(compute, x, y, *others, held=held)
     if library == "jax":
         from . import _autodiff_jax
 
-        return _autodiff_jax.value(compute, x, y, *others, fixed=fixed)
-    return compute(x, y, *others, wrt=())[0]
+        return _autodiff_jax.value(compute, x, y, *others, held=held)
+    return compute(x, y, *others, wrt=(), held=held)[0]
 
 
 def differentiable_sums(
-    sums: Sums, pull: Pull, x: Array, y: Array, w: Array, fixed: Array | None = None
+    sums: Sums, pull: Pull, x: Array, y: Array, w: Array, held: Projector | None = None
 ) -> Array:
-    """The sums (*batch, N) that ``sums(x, y, w)`` gives, differentiable as above.
+    """The sums (*batch, N) that ``sums(x, y, w, held=held)`` gives, differentiable as above.
 
-    ``pull(name, x, y, w, outer)`` is the gradient of sum_i outer_i s_i with respect to the set
-    that is named, "x" or "y".
+    ``pull(name, x, y, w, outer, held=held)`` is the gradient of sum_i outer_i s_i with respect to
+    the set that is named, "x" or "y".
     """
     library = library_of(x)
     if library == "torch":
         from . import _autodiff_torch
 
-        return _autodiff_torch.sums(sums, pull, x, y, w, fixed)
+        return _autodiff_torch.sums(sums, pull, x, y, w, held)
     if library == "jax":
         from . import _autodiff_jax
 
-        return _autodiff_jax.sums(sums, pull, x, y, w, fixed)
-    return sums(x, y, w)
+        return _autodiff_jax.sums(sums, pull, x, y, w, held)
+    return sums(x, y, w, held=held)
 
 
 def without_graph(
-    run: Callable[..., Any], *arrays: Array | None, fixed: Array | None = None
+    run: Callable[..., Any], *arrays: Array | None, held: Projector | None = None
 ) -> Any:
-    """``run(*arrays)``, arrays or tuples of them; `run` gets tensors that hold their numbers."""
-    if any(transformed_by_torch(v) for v in (*arrays, fixed)):
+    """``run(*arrays, held=held)``, arrays or tuples; `run` gets tensors that hold their numbers."""
+    run = partial(run, held=held)
+    if any(transformed_by_torch(v) for v in (*arrays, *getattr(held, "arrays", ()))):
         from . import _autodiff_torch
 
-        return _autodiff_torch.without_graph(run, *arrays, fixed=fixed)
+        return _autodiff_torch.without_graph(run, *arrays, held=held)
     return run(*arrays)

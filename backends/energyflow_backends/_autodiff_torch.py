@@ -14,13 +14,15 @@ from typing import Any
 from torch.autograd import Function
 
 from ._arrays import Array, transformed_by_torch
+from ._projector import Projector
 
 
 def value(
-    compute: Callable[..., Any], x: Array, y: Array, *others: Array | None, fixed: Array | None
+    compute: Callable[..., Any], x: Array, y: Array, *others: Array | None, held: Projector | None
 ) -> Array:
     """See `_autodiff.differentiable_value`."""
-    _refuse_mapped(fixed)
+    _refuse_mapped(held)
+    compute = partial(compute, held=held)
     transformed = any(transformed_by_torch(v) for v in (x, y, *others))
     needed = {"x": x.requires_grad, "y": y.requires_grad}
     if not transformed and not any(needed.values()):
@@ -36,20 +38,21 @@ def sums(
     x: Array,
     y: Array,
     w: Array,
-    fixed: Array | None,
+    held: Projector | None,
 ) -> Array:
     """See `_autodiff.differentiable_sums`."""
-    _refuse_mapped(fixed)
+    _refuse_mapped(held)
+    sums, pull = partial(sums, held=held), partial(pull, held=held)
     if not any(v.requires_grad or transformed_by_torch(v) for v in (x, y, w)):
         return sums(x, y, w)
     return _Sums.apply(sums, pull, x, y, w)  # type: ignore[no-untyped-call]
 
 
 def without_graph(
-    run: Callable[..., Any], *arrays: Array | None, fixed: Array | None = None
+    run: Callable[..., Any], *arrays: Array | None, held: Projector | None = None
 ) -> Any:
     """See `_autodiff.without_graph`."""
-    _refuse_mapped(fixed)
+    _refuse_mapped(held)
     return _Plain.apply(run, *arrays)  # type: ignore[no-untyped-call]
 
 
@@ -148,8 +151,8 @@ def _one_more_batch(info: Any, dims: Any, arrays: tuple[Any, ...]) -> tuple[Arra
     return tuple(batched(k, v, dim) for k, (v, dim) in enumerate(zip(arrays, dims, strict=True)))
 
 
-def _refuse_mapped(fixed: Array | None) -> None:
-    if transformed_by_torch(fixed):
+def _refuse_mapped(held: Projector | None) -> None:
+    if any(transformed_by_torch(v) for v in getattr(held, "arrays", ())):
         raise TypeError(
             "projections must be the same for all: torch.func can map over points and weights only"
         )

@@ -161,6 +161,42 @@ def test_jax_maps_over_keys(slicing: str) -> None:
     np.testing.assert_allclose(found, [drawn(key) for key in keys], rtol=1e-9)
 
 
+@pytest.mark.parametrize("kernel", [None, "energy", "gauss"])
+@pytest.mark.parametrize("slicing", ["auto", "orthogonal", "hadamard"])
+def test_jax_gradients_of_jitted_functions_of_keys(kernel: str | None, slicing: str) -> None:
+    """Rules of gradients are traced when the key of the function is gone."""
+    if kernel == "gauss" and slicing == "hadamard":
+        pytest.skip("smooth kernels take unit directions")
+
+    def function(x, y, key):
+        how = {"n_projections": 9, "slicing": slicing, "rng": key}
+        if kernel is None:
+            return ef.sliced_energy_distance(x, y, **how)
+        return ef.kernel_sum(x, y, kernel=kernel, **how).sum()
+
+    x, y, key = jnp.asarray(X[0]), jnp.asarray(Y), jax.random.key(0)
+    expected = jax.grad(function, (0, 1))(x, y, key)
+    jitted = jax.jit(function)
+    for transformed in (jax.grad(jitted, (0, 1)), jax.jit(jax.grad(jitted, (0, 1)))):
+        for found, slope in zip(transformed(x, y, key), expected, strict=True):
+            np.testing.assert_allclose(found, slope, atol=1e-9)
+
+
+def test_jax_gradients_of_jitted_functions_of_directions() -> None:
+    x, y, t = map(jnp.asarray, (X[0], Y, T))
+    found = jax.grad(jax.jit(lambda x, y, t: ef.sliced_energy_distance(x, y, projections=t)))(
+        x, y, t
+    )
+    np.testing.assert_allclose(found, ef.sliced_energy_gradient(X[0], Y, projections=T), atol=1e-9)
+
+
+def test_jax_traced_keys_for_directions_of_the_host_are_refused() -> None:
+    x, y = jnp.asarray(X[0]), jnp.asarray(Y)
+    drawn = jax.jit(lambda key: ef.sliced_energy_distance(x, y, slicing="sobol", rng=key))
+    with pytest.raises(ValueError, match=r"rng must be a key whose value is known .* 'orthogonal'"):
+        drawn(jax.random.key(0))
+
+
 @pytest.mark.parametrize("transform", [lambda f: f, jax.jit])
 def test_jax_weights_and_directions_are_not_differentiated(transform) -> None:
     x, y, a, t = map(jnp.asarray, (X[0], Y, A[0], T))
