@@ -63,6 +63,11 @@ class ConditionalFlow:
 
     Notes
     -----
+    Give conditions that are distributed as the target's. Otherwise no x brings the joint distance
+    to zero, and where it is least the x_i are samples of no conditional distribution: particles of
+    a condition that the target has seldom, or not at all, push each other apart, and are drawn by
+    pairs of other conditions. No error says so.
+
     A larger beta tells nearby conditions apart more sharply, but compares fewer particles with
     each other: what is learned for one condition is shared less with its neighbours, more
     particles are needed, and the flow takes more steps. A small joint distance alone does not

@@ -17,6 +17,7 @@ from ._projectors import DenseProjector, moved_index
 from ._random import Source
 from ._slicing import Slicing
 
+_SCALES = (0, 1, 2, 3)
 _TOGETHER = 32  # directions that look at one patch: they share the gathering of its pixels
 
 
@@ -44,8 +45,9 @@ class PatchSlicing(Slicing):
         Of the images whose flattened pixels (row-major) are the points, d = C H W.
     size : int
         Cells along each side of a patch.
-    scales : tuple of int
-        The scales s, each at least 0 and with size (s + 1) at most H and W.
+    scales : tuple of int, optional
+        The scales s, each at least 0 and with size (s + 1) at most H and W. When not given, those
+        of 0, 1, 2 and 3 that fit.
 
     Raises
     ------
@@ -64,10 +66,11 @@ class PatchSlicing(Slicing):
 
     shape: tuple[int, int, int]
     size: int = 7
-    scales: tuple[int, ...] = (0, 1, 2, 3)
+    scales: tuple[int, ...] = _SCALES
     unbiased: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
+        chosen = self.scales is not _SCALES
         for name in ("shape", "scales"):
             if np.ndim(getattr(self, name)) != 1:
                 raise TypeError(
@@ -82,10 +85,17 @@ class PatchSlicing(Slicing):
         object.__setattr__(self, "shape", tuple(check_count("shape", k) for k in self.shape))
         scales = tuple(check_count("scales", s, minimum=0) for s in self.scales)
         object.__setattr__(self, "scales", scales)
-        widest, room = check_count("size", self.size) * (max(scales) + 1), min(self.shape[1:])
-        if widest > room:
+        fitting = min(self.shape[1:]) // check_count("size", self.size)  # sides of a cell that do
+        if not fitting:
             raise ValueError(
-                f"size and scales must give patches of at most {room} pixels, got {widest}"
+                f"size must be at most the images' {min(self.shape[1:])} pixels, got {self.size}"
+            )
+        if not chosen:
+            object.__setattr__(self, "scales", _SCALES[:fitting])
+        elif max(scales) >= fitting:
+            raise ValueError(
+                f"scales must be at most {fitting - 1} for patches of size {self.size} in images "
+                f"of {min(self.shape[1:])} pixels, got {max(scales)}"
             )
 
     @property

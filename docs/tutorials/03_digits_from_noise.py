@@ -106,5 +106,5 @@ assert near.copies == 0
 #
 # - `energyflow demo` does this from the command line, with a picture and a table.
 # - Set `momentum=0`, or `n_projections=32`, and compare the last distances.
-# - `slicing=ef.PatchSlicing((1, 8, 8), size=5, scales=(0,))` looks at windows of the images.
+# - `slicing=ef.PatchSlicing((1, 8, 8), size=5)` looks at windows of the images.
 # - Your own images: `datasets.load("folder")` reads PNG, JPEG, IDX (MNIST) and CIFAR-10 files.

@@ -156,4 +156,4 @@ assert found["network"].error < 0.05
 # - [Tomography](06_tomography.md): the same, where the unknown is an image.
 # - `ef.ConditionalFlow` moves particles alone, without a network.
 # - Why a small distance of the joint distribution is not enough:
-#   [conditional flow matching](08_conditional_flow_matching.md).
+#   [joint and posterior](../explanation/joint-and-posterior.md).

@@ -24,6 +24,13 @@ class Operator(ABC):
 
     Images are arrays (n, *image): NumPy arrays, or torch tensors where the operator is a product
     with matrices. Numbers keep their library, device and dtype.
+
+    Notes
+    -----
+    A subclass gives its `name`, `settings`, and two hooks, which are called with checked arrays:
+    ``_apply(images)`` makes the observations (n, *observation) of a call, and
+    ``_lift(observations)`` the first guess (n, *image) of `lift`. `check_image`,
+    `check_observation` and `restricted` are there to be overridden.
     """
 
     name: str
@@ -60,10 +67,12 @@ class Operator(ABC):
         """The arguments that make an equal operator, as JSON and TOML can hold them."""
 
     @abstractmethod
-    def _apply(self, images: Array) -> Array: ...
+    def _apply(self, images: Array) -> Array:
+        """Clean observations (n, *observation) of checked images (n, *image)."""
 
     @abstractmethod
-    def _lift(self, observations: Array) -> Array: ...
+    def _lift(self, observations: Array) -> Array:
+        """The first guess (n, *image) for checked observations (n, *observation)."""
 
     def _check(self, name: str, array: Any, what_is_wrong: Any) -> None:
         check_array(name, array)

@@ -212,7 +212,10 @@ class Trainer:
             log.close()
 
     def _best(self, records: list[Record]) -> int:
-        """How many stages to keep: up to the least distance, where that ends the training."""
+        """How many stages to keep: up to the least distance, where that ends the training.
+
+        Distances are unbiased and may be negative.
+        """
         distances = [record.numbers.get("distance", math.inf) for record in records]
         if self.patience is None or not any(map(math.isfinite, distances)):
             return len(records)

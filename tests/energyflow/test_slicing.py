@@ -308,6 +308,14 @@ def test_every_way_says_whether_it_is_unbiased():
 
 
 @pytest.mark.parametrize(
+    ("side", "size", "scales"),
+    [(28, 7, (0, 1, 2, 3)), (27, 7, (0, 1, 2)), (8, 7, (0,)), (8, 4, (0, 1))],
+)
+def test_patches_take_the_scales_that_fit(side: int, size: int, scales: tuple[int, ...]) -> None:
+    assert ef.PatchSlicing((1, side, side), size).scales == scales
+
+
+@pytest.mark.parametrize(
     ("make", "error", "message"),
     [
         (lambda: resolve_slicing("patches", 8, 5), ValueError, r"PatchSlicing\(shape\)"),
@@ -318,7 +326,12 @@ def test_every_way_says_whether_it_is_unbiased():
         (lambda: resolve_slicing(PATCHES, 8, 59), ValueError, "60 dimensions, got 59"),
         (lambda: ef.sample_projections(8, 5, method="hadamard"), ValueError, "method"),
         (lambda: ef.HadamardSlicing(0), ValueError, "rounds must be at least 1"),
-        (lambda: ef.PatchSlicing((1, 28, 28), size=10), ValueError, "at most 28 pixels, got 40"),
+        (lambda: ef.PatchSlicing((1, 8, 9), size=9), ValueError, "at most the images' 8 pixels"),
+        (
+            lambda: ef.PatchSlicing((1, 8, 8), 3, (0, 1, 2, 3)),
+            ValueError,
+            "scales must be at most 1 for patches of size 3 in images of 8 pixels, got 3",
+        ),
         (lambda: ef.PatchSlicing((28, 28)), ValueError, r"\(channels, height, width\)"),
         (lambda: ef.PatchSlicing((1, 9, 9), scales=()), ValueError, "not empty"),
         (lambda: ef.PatchSlicing((1, 9, 0)), ValueError, "shape"),

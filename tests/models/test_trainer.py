@@ -116,12 +116,14 @@ def test_a_budget_of_seconds() -> None:
     assert record.seconds >= 0.2
 
 
-def test_no_improvement_ends_the_training_and_the_best_is_kept(tmp_path) -> None:
-    distances = [3.0, 1.0, 2.0, 1.5, 0.1]
+@pytest.mark.parametrize("below", [0.0, 1.5, 10.0])
+def test_no_improvement_ends_the_training_and_the_best_is_kept(tmp_path, below: float) -> None:
+    """Unbiased distances may be negative: the least one is the best."""
+    distances = [number - below for number in (3.0, 1.0, 2.0, 1.5, 0.1)]
     course = Lines(n_stages=5, distances=distances)
     records = train(course, patience=2, out=tmp_path / "run")
     assert len(course.learned) == 4
-    assert [record.numbers["distance"] for record in records] == [3.0, 1.0]
+    assert [record.numbers["distance"] for record in records] == distances[:2]
     assert set(RunFolder(tmp_path / "run").weights()) == {"0", "1"}
 
 
