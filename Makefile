@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 WORKERS ?= 2
+PORT ?= 8000
 BIN := .venv/bin
 export NO_MKDOCS_2_WARNING := 1
 INSTALL := $(BIN)/python -m pip install --quiet -c constraints.txt --build-constraint constraints.txt
@@ -19,7 +20,7 @@ help:
 	@echo "make types   mypy, strict"
 	@echo "make floors  imports only go down a floor"
 	@echo "make docs    the documentation, into site/; EXECUTE=0 runs no tutorials"
-	@echo "make serve   the documentation at http://127.0.0.1:8000, built again when a file changes"
+	@echo "make serve   the documentation at http://127.0.0.1:8000, built again when a file changes; PORT="
 	@echo "make site-test  links, code and commands of the built site, and every page in Chromium"
 	@echo "make bench   time and memory on the CPU beside other methods, into benchmarks/results/"
 	@echo "make gpu     check, then time, on a GPU with what is installed, into benchmarks/results/"
@@ -48,7 +49,7 @@ docs: .venv/.docs
 	$(BIN)/mkdocs build --strict
 
 serve: .venv/.docs
-	$(BIN)/mkdocs serve --dev-addr 127.0.0.1:8000
+	$(BIN)/mkdocs serve --dev-addr 127.0.0.1:$(PORT)
 
 site-test: .venv/.docs .venv/.test
 	$(BIN)/python -m pytest -n $(WORKERS) -m site tests/docs

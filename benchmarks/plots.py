@@ -14,16 +14,20 @@ def plot_methods(path: Path, rows: Sequence[Row]) -> None:
     """Median time of every method, one panel a shape."""
     plt = _pyplot()
     shapes = list(dict.fromkeys(row.shape for row in rows))
+    lines = -(-len(shapes) // 2)
     figure, panels = plt.subplots(
-        1, len(shapes), figsize=(3.6 * len(shapes), 4), squeeze=False, layout="constrained"
+        lines, 2, figsize=(9, 2.2 * lines), squeeze=False, layout="constrained"
     )
-    for shape, panel in zip(shapes, panels[0], strict=True):
+    for panel in panels.flat[len(shapes) :]:
+        panel.set_axis_off()
+    for shape, panel in zip(shapes, panels.flat, strict=False):
         timed = [row for row in rows if row.shape == shape and row.seconds is not None]
         timed.sort(key=lambda row: -(row.seconds or 0))
         colours = [_colour(row.method) for row in timed]
         milliseconds = [1000 * (row.seconds or 0) for row in timed]
         panel.barh([row.method for row in timed], milliseconds, color=colours)
         panel.set_xscale("log")
+        panel.xaxis.minorticks_off()
         panel.set_xlabel("ms, median")
         panel.set_title(f"(N, d, P) = {shape}")
     figure.savefig(path)
@@ -52,23 +56,28 @@ def plot_scaling(path: Path, rows: Sequence[Row]) -> None:
 
 
 def plot_errors(path: Path, curves: dict[int, dict[str, dict[str, list[float]]]]) -> None:
-    """Error of each family over the slices and over the time, one column a dimension.
+    """Error of each family over the slices and over the time, one line a dimension.
 
     `curves` has, by dimension and family, the lists "slices", "seconds" and "error".
     """
     plt = _pyplot()
     figure, panels = plt.subplots(
-        2, len(curves), figsize=(3.4 * len(curves), 6.4), squeeze=False, layout="constrained"
+        len(curves), 2, figsize=(9, 2.6 * len(curves)), squeeze=False, layout="constrained"
     )
-    for column, (d, families) in enumerate(curves.items()):
-        for row, along in enumerate(("slices", "seconds")):
-            panel = panels[row][column]
-            for number, (name, curve) in enumerate(families.items()):
-                panel.plot(curve[along], curve["error"], "o-", color=f"C{number}", label=name)
+    names = list(dict.fromkeys(name for families in curves.values() for name in families))
+    for line, (d, families) in zip(panels, curves.items(), strict=True):
+        for panel, along in zip(line, ("slices", "seconds"), strict=True):
+            for name, curve in families.items():
+                colour = f"C{names.index(name)}"
+                panel.plot(curve[along], curve["error"], "o-", color=colour, label=name)
             panel.set(xscale="log", yscale="log", xlabel=along, title=f"d = {d}")
-        panels[0][column].legend(fontsize="small")
-    panels[0][0].set_ylabel("error of N times the gradient")
-    panels[1][0].set_ylabel("error of N times the gradient")
+    shown = {
+        label: line
+        for panel in panels.flat
+        for line, label in zip(*panel.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(shown.values(), shown, loc="outside upper center", ncols=len(shown))
+    figure.supylabel("error of N times the gradient")
     figure.savefig(path)
     plt.close(figure)
 

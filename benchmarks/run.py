@@ -67,7 +67,7 @@ def _write(out: Path, compared: list[Row], scaled: list[Row], about: dict[str, s
     plots.plot_methods(out / "cpu.svg", compared)
     plots.plot_scaling(out / "scaling.svg", scaled)
     lines = tables.markdown("CPU", compared, about)
-    lines += ["# Growth with N at d = 2, P = 32", "", *_growth(scaled), ""]
+    lines += ["## Growth with N at d = 2, P = 32", "", *_growth(scaled), ""]
     text = "\n".join(lines)
     (out / "cpu.md").write_text(text)
     print(text)

@@ -40,7 +40,7 @@ def sharded(
     ----------
     what : "slices" or "particles"
         What is shared.
-    group : optional
+    group : torch.distributed.ProcessGroup, optional
         A process group of `torch.distributed` whose processes share the work. When not given, it
         is the default group where one was initialised; else the one that the variables of
         ``torchrun`` describe is initialised for the length of the block (gloo for arrays in
@@ -54,6 +54,7 @@ def sharded(
     Returns
     -------
     context manager
+        What is called inside is shared.
 
     Raises
     ------

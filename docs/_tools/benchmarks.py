@@ -61,12 +61,15 @@ def _page(name: str, paths: list[Path]) -> str:
     if head is None:
         raise PluginError(f"{name}.md: a heading and a list of what was run must come first")
     record = dict(line[2:].split(": ", 1) for line in head["record"].splitlines())
-    last = record.pop("command")
+    last = record.pop("command", None)
+    if last is None:
+        raise PluginError(f"{name}.md: the list of what was run must have `- command: ...`")
     again = "make bench" if name == "cpu" else re.sub(r"(benchmarks\.\w+).*", r"\1", last)
     captions = tomllib.loads((_RESULTS / "captions.toml").read_text())
+    made = f"Made by `{again}`." if again == last else f"Made by `{again}`, last by `{last}`."
     parts = [
         f"# {_title(name)}",
-        f"Made by `{again}`; its last run was `{last}`.",
+        made,
         '??? note "Machine and versions"',
         *(f"    - {key}: {value}" for key, value in record.items()),
         text[head.end() :].strip(),
@@ -76,8 +79,10 @@ def _page(name: str, paths: list[Path]) -> str:
     if pictures:
         parts.append("## Pictures")
     for path in pictures:
-        caption = captions.get(path.stem, path.stem.replace("_", " "))
-        parts.append(f"![{caption}]({path.name})\n\n{caption}.\n{{ .caption }}")
+        caption = captions.get(path.stem)
+        if not caption:
+            raise PluginError(f"captions.toml must say what {path.name} shows: {path.stem} = ...")
+        parts.append(f"[![{caption}]({path.name})]({path.name})\n\n{caption}.\n{{ .caption }}")
     if numbers:
         parts.append(f"All numbers: {', '.join(numbers)}.")
     return "\n\n".join(parts) + "\n"

@@ -11,6 +11,7 @@ import os
 import re
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import jupytext
@@ -27,6 +28,7 @@ _PICTURES = {"image/png": "png", "image/gif": "gif", "image/svg+xml": "svg"}
 _BEGINNING = re.compile(
     r"# (?P<title>.+)\n\n.+\n\n(?P<about>(?:.|\n)+?[.:?!])(?=\s)"  # the download link in between
 )
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+>")  # of an object that has no better text
 _log = get_plugin_logger("tutorials")
 
 
@@ -79,18 +81,20 @@ def _execute(script: Path, notebook: Any) -> None:
     from nbclient.exceptions import CellExecutionError
     from traitlets.config import Config
 
-    started = time.perf_counter()
-    client = NotebookClient(
-        notebook,
-        timeout=600,
-        kernel_name="python3",
-        config=Config({"KernelManager": {"transport": "ipc"}}),
-        resources={"metadata": {"path": str(TOP)}},
-        coalesce_streams=True,
-    )
+    started, before = time.perf_counter(), os.times()
+    # networks here are small: on a busy machine torch's threads would only wait for each other
+    env = {"OMP_NUM_THREADS": "1", **os.environ, "MATPLOTLIBRC": str(_STYLE)}
     try:
-        # networks here are small: on a busy machine torch's threads would only wait for each other
-        client.execute(env={"OMP_NUM_THREADS": "1", **os.environ, "MATPLOTLIBRC": str(_STYLE)})
+        with TemporaryDirectory() as sockets:
+            client = NotebookClient(
+                notebook,
+                timeout=600,
+                kernel_name="python3",
+                config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}}),
+                resources={"metadata": {"path": str(TOP)}},
+                coalesce_streams=True,
+            )
+            client.execute(env=env)
     except CellExecutionError as error:
         number, cell = next(
             (number, cell)
@@ -101,7 +105,10 @@ def _execute(script: Path, notebook: Any) -> None:
             f"{script.name}: cell {number}, which begins {cell.source.splitlines()[0]!r}, "
             f"raised {error.ename}: {error.evalue}\n{error.traceback}"
         ) from error
-    _log.info("%s ran in %.0f s", script.name, time.perf_counter() - started)
+    now = os.times()
+    cpu = now.children_user + now.children_system - before.children_user - before.children_system
+    seconds = time.perf_counter() - started
+    _log.info("%s ran in %.0f s, %.0f s of CPU time of at most 90", script.name, seconds, cpu)
 
 
 def _rendered(script: Path, notebook: Any) -> dict[str, bytes]:
@@ -138,7 +145,8 @@ def _output(script: Path, number: int, cell: Any, output: Any, pictures: dict[st
             data = output.data[kind]
             pictures[name] = data.encode() if suffix == "svg" else base64.b64decode(data)
             return f"![{alt}]({name})"
-    return _fenced(output.data.get("text/plain", ""))
+    text = output.data.get("text/plain", "")
+    return "" if _ADDRESS.search(text) else _fenced(text)
 
 
 def _fenced(text: str) -> str:

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from _documentation import SITE
+from _documentation import formulas, sources
 
-playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = [pytest.mark.site, pytest.mark.timeout(300)]
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html"))
+SOURCES = sources()
 WIDTHS = {"desk": 1280, "phone": 390}
 
 # text that a reader sees, without code
@@ -66,9 +65,11 @@ def address(site: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
     if not Path(CHROMIUM).exists():
         pytest.fail(f"there is no {CHROMIUM}: install Debian's chromium, or name it in CHROMIUM")
-    with playwright.sync_playwright() as started:
+    with sync_playwright() as started:
         chromium = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield chromium
         chromium.close()
@@ -109,14 +110,21 @@ def tab(request: pytest.FixtureRequest, browser: Any, address: str) -> Iterator[
     assert not wrong
 
 
-@pytest.mark.parametrize("path", PAGES)
+def test_every_page_is_visited(site: Path) -> None:
+    built = {path.relative_to(site).as_posix() for path in site.rglob("*.html")}
+    assert built == SOURCES.keys() | {"404.html"}
+
+
+@pytest.mark.parametrize("path", [*SOURCES, "404.html"])
 def test_page(tab: Any, path: str, pictures: Path) -> None:
     tab.goto(path, wait_until="networkidle")
     text = tab.evaluate(_TEXT)
-    for sign in ("\\(", "\\[", "$$", "\\frac", "\\sum", "{{", "--8<--", ":material-"):
+    for sign in ("\\(", "\\[", "$", "\\frac", "\\sum", "{{", "--8<--", ":material-"):
         assert sign not in text, f"{sign} is seen"
     assert tab.evaluate(_FORMULAS) == 0, "formulas without size"
-    if tab.locator("math").count():
+    shown = tab.locator("math").count()
+    assert shown >= formulas(SOURCES[path]) if path in SOURCES else not shown
+    if shown:
         assert tab.evaluate(_FONT), "the font of formulas is missing"
     assert tab.evaluate(_PICTURES) == [], "pictures that do not load, or have no text"
     assert tab.evaluate("document.documentElement.scrollWidth") <= WIDTHS[tab.kind]

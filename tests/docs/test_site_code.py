@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from _documentation import TEXTS, blocks, name
+from _documentation import TEXTS, blocks, has_other_fences, name
 
 PYTHON = [path for path in TEXTS if blocks(path, "python")]
 FORMATS = {"toml": tomllib.loads, "json": json.loads}
@@ -34,6 +34,29 @@ def test_blocks_of_python_run(path: Path, tmp_path: Path, monkeypatch: Any) -> N
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
                 exec(code, namespace)
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=name)
+def test_every_block_is_closed_and_names_its_language(path: Path) -> None:
+    assert not has_other_fences(path)
+
+
+def test_blocks_inside_others_are_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "!!! note\n\n    <!-- not run: why -->\n\n    ```python\n    if 1:\n\n        x\n    ```\n"
+        '=== "tab"\n\n    ```python\n    y\n    ```\n'
+    )
+    found = [(block.line, block.code, block.not_run) for block in blocks(page, "python")]
+    assert found == [(5, "if 1:\n\n    x\n", "why"), (12, "y\n", None)]
+    assert not has_other_fences(page)
+    for unclosed in (
+        "    ```\n    x\n    ```\n",
+        "~~~python\nx\n~~~\n",
+        "> ```python\n> x\n> ```\n",
+    ):
+        page.write_text(unclosed)
+        assert has_other_fences(page), unclosed
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=name)

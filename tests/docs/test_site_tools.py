@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,9 +12,6 @@ import pytest
 from _documentation import TOP
 
 pytestmark = pytest.mark.site
-
-for module in ("griffe", "jupytext", "math_core", "mkdocs", "nbclient"):
-    pytest.importorskip(module)
 
 TUTORIAL = """# %% [markdown]
 # # A trial
@@ -68,9 +66,12 @@ def test_a_tutorial_is_a_page_and_is_kept(
     tools: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = tmp_path / "01_trial.py"
-    script.write_text(TUTORIAL.format(cell=""))
+    script.write_text(TUTORIAL.format(cell="object()"))
+    before = set(TOP.iterdir())
     made = tools.tutorials._made(script)
+    assert set(TOP.iterdir()) == before  # no sockets of the kernel
     assert "\n2\n" in made["01_trial.md"].decode()
+    assert "object at" not in made["01_trial.md"].decode()
     monkeypatch.setattr(tools.tutorials, "_execute", None)  # must not be called again
     assert tools.tutorials._made(script) == made
 
@@ -147,6 +148,39 @@ def test_a_figure_that_fails_ends_the_build(tools: Any, tmp_path: Path) -> None:
     script.write_text("1 / 0")
     with pytest.raises(PluginError, match=r"(?s)trial\.py failed:.*ZeroDivisionError"):
         tools.figures._drawn(script)
+
+
+@pytest.fixture
+def page_of_results(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """The page of a table, made by the tool that has the name of a folder of the project."""
+    monkeypatch.syspath_prepend(TOP / "docs" / "_tools")
+    path = TOP / "docs" / "_tools" / "benchmarks.py"
+    spec = importlib.util.spec_from_file_location("_benchmarks_tool", path)
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    monkeypatch.setattr(tool, "_RESULTS", tmp_path)
+    (tmp_path / "captions.toml").write_text('trial = "A line that falls"')
+
+    def made(record: str, picture: str) -> str:
+        (tmp_path / "trial.md").write_text(f"# Trial\n\n{record}\n\n## Numbers\n")
+        return tool._page("trial", [Path(picture)])
+
+    yield made
+    sys.modules.pop("kept", None)
+
+
+def test_results_say_how_they_were_made_and_what_pictures_show(page_of_results: Any) -> None:
+    from mkdocs.exceptions import PluginError
+
+    page = page_of_results("- command: python -m benchmarks.trial --seed 1", "trial.svg")
+    assert "Made by `python -m benchmarks.trial`, last by `python -m benchmarks.trial --s" in page
+    assert "[![A line that falls](trial.svg)](trial.svg)" in page
+    page = page_of_results("- command: python -m benchmarks.trial", "trial.svg")
+    assert "Made by `python -m benchmarks.trial`.\n" in page
+    with pytest.raises(PluginError, match=r"captions\.toml must say what trial_two\.png shows"):
+        page_of_results("- command: python -m benchmarks.trial", "trial_two.png")
+    with pytest.raises(PluginError, match=r"trial\.md: .* must have `- command: \.\.\.`"):
+        page_of_results("- seed: 1", "trial.svg")
 
 
 def test_tables_of_results_are_put_in(tools: Any) -> None:
