@@ -17,7 +17,8 @@ from ._conditions import (
     transport_of,
 )
 from ._coupling import Coupling, assembled
-from ._transport import Floats, Plan, host, like, wide
+from ._problem import working_dtype
+from ._transport import Floats, Plan, doubles, like
 
 _PAIRS = 2**16  # whose differences are held at once
 
@@ -62,7 +63,8 @@ def conditional_wasserstein_distance(
     beta : float
         Factor of the conditions before distances are taken, in units of x over units of y.
         Infinity, the exact distance, is for discrete conditions: each must have the same mass on
-        both sides. Conditions from a continuous distribution need a finite one.
+        both sides. Conditions from a continuous distribution need a finite one. Conditions of
+        different dtypes are equal as numbers: 0.5 in float32 is 0.5 in float64, 0.1 is not.
     groups : pair of integer arrays (N,) and (M,), optional
         Plans stay between points of the same number; in place of conditions, or of those among
         several that are discrete: a finite beta weighs y_x and y_z inside the groups.
@@ -93,10 +95,10 @@ def conditional_wasserstein_distance(
 
     Notes
     -----
-    Costs what `conditional_coupling` costs. The plan is found from costs by matrix products in the
-    widest dtype of the device, W from the differences along its pairs. The gradient is that of
-    the exact W wherever the best plan is unique; pairs of coincident points add nothing to it,
-    and at W = 0 it is 0. Values must be known: `jax.grad` works, `jax.jit` does not.
+    Costs what `conditional_coupling` costs, which finds the plan; W is summed in float64 from the
+    differences along its pairs. The gradient is that of the exact W wherever the best plan is
+    unique; pairs of coincident points add nothing to it, and at W = 0 it is 0. Values must be
+    known: `jax.grad` works, `jax.jit` does not.
 
     Between samples whose conditions are continuous, W is biased upwards, the more so the larger
     beta and the dimensions are: two sets of 1000 points of N(0, I) in R^5, with conditions in R^5,
@@ -131,13 +133,16 @@ def conditional_wasserstein_distance(
     ) -> tuple[Array, Array | None, Any]:
         if x.ndim > 2:
             raise TypeError("x and z must be one set each: plans are not found for mapped ones")
-        plan = found(transport, wide(x), y_x, wide(z), y_z, labels, *weights)
+        plan = found(transport, x, y_x, z, y_z, labels, *weights)
         plans[:] = [plan]
-        given = None if apart is None else tuple(host(wide(y)) for y in apart)
-        value, *gradients = _along(
-            plan, host(wide(x)), host(wide(z)), given, transport.p, transport.beta
-        )
+        given = None if apart is None else tuple(doubles(y) for y in apart)
+        value, *gradients = _along(plan, doubles(x), doubles(z), given, transport.p, transport.beta)
         dtype = namespace(x).result_type(x, z)
+        if value > float(namespace(x).finfo(working_dtype(x, z)).max):
+            raise ValueError(
+                f"x and z must be small enough for their distance to be finite in {dtype}, "
+                f"got {value:g}"
+            )
         gx, gz = (
             like(g, v, v.dtype) if name in wrt else None
             for name, g, v in zip(("x", "y"), gradients, (x, z), strict=True)
@@ -155,22 +160,34 @@ def _along(
     plan: Plan, x: Floats, z: Floats, conditions: Any, p: float, beta: float
 ) -> tuple[float, Floats, Floats]:
     """W and its gradients with respect to x and z, summed over the pairs of a plan."""
-    total = 0.0
     gx, gz = np.zeros(x.shape), np.zeros(z.shape)
-    for first in range(0, len(plan.mass), _PAIRS):
-        part = slice(first, first + _PAIRS)
-        rows, columns, mass = plan.rows[part], plan.columns[part], plan.mass[part]
-        away = x[rows] - z[columns]  # (K, d)
-        far = np.linalg.norm(away, axis=1)
-        total += float(mass @ far**p)
+    far, apart = np.zeros((2, len(plan.mass)))
+    parts = [slice(first, first + _PAIRS) for first in range(0, len(far), _PAIRS)]
+    for part in parts:
+        rows, columns = plan.rows[part], plan.columns[part]
+        far[part] = _lengths(x[rows] - z[columns])
         if conditions is not None:
-            y_x, y_z = conditions
-            total += float(mass @ (beta * np.linalg.norm(y_x[rows] - y_z[columns], axis=1)) ** p)
-        power = np.zeros_like(far)
-        np.power(far, p - 2, out=power, where=far > 0)
-        slope = (mass * power)[:, None] * away
+            with np.errstate(over="ignore"):
+                apart[part] = beta * _lengths(conditions[0][rows] - conditions[1][columns])
+    largest = float(max(far.max(), apart.max()))
+    if not 0 < largest < math.inf:
+        return largest, gx, gz
+    far, apart = far / largest, apart / largest
+    total = float(plan.mass @ (far**p + apart**p))
+    steep = plan.mass * far ** (p - 1) * total ** (1 / p - 1)
+    for part in parts:
+        rows, columns = plan.rows[part], plan.columns[part]
+        away = (x[rows] - z[columns]) / largest  # (K, d)
+        length = far[part, None]
+        unit = np.divide(away, length, out=np.zeros_like(away), where=length > 0)
+        slope = steep[part, None] * unit
         np.add.at(gx, rows, slope)
         np.subtract.at(gz, columns, slope)
-    value = total ** (1 / p)
-    outer = total ** (1 / p - 1) if total > 0 else 0.0
-    return value, outer * gx, outer * gz
+    return largest * total ** (1 / p), gx, gz
+
+
+def _lengths(away: Floats) -> Floats:
+    """Of each row, wherever it can be represented."""
+    largest = np.abs(away).max(axis=1, keepdims=True)
+    units = np.where(largest > 0, largest, 1)
+    return np.asarray(units[:, 0] * np.linalg.norm(away / units, axis=1))

@@ -22,6 +22,7 @@ from ._transport import (
     Places,
     Plan,
     Transport,
+    doubles,
     host,
     in_groups,
     like,
@@ -30,6 +31,7 @@ from ._transport import (
 )
 
 METHODS = ("exact", "sinkhorn")
+_ENTROPIC = ("torch", "jax", "cupy")  # libraries whose arrays POT takes; others go by NumPy
 
 
 def transport_of(p: Any, beta: Any, method: Any, regularization: Any, mass: Any = 1.0) -> Transport:
@@ -67,7 +69,10 @@ def found(
 ) -> Plan:
     """The plan for one set of each, within groups where there are some."""
     if labels is None and transport.beta == math.inf:
-        labels = same_conditions(host(wide(y_x)), host(wide(y_z)))
+        labels = same_conditions(doubles(y_x), doubles(y_z))
+    place = wide if transport.entropic and library_of(x) in _ENTROPIC else doubles
+    x, z = place(x), place(z)
+    y_x, y_z = (None if y is None else place(y) for y in (y_x, y_z))
     if labels is None:
         return transport.plan(x, y_x, z, y_z, a, b)
     if transport.beta == math.inf:  # groups alone say what is equal

@@ -6,6 +6,7 @@ POT solves what the assignment solver of SciPy does not; it is imported when it 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -16,12 +17,16 @@ import numpy as np
 from energyflow_backends import Array, detached, library_of, namespace, widest_dtypes
 from numpy.typing import NDArray
 
+from ._transport_costs import costs
+
 Floats = NDArray[np.float64]
 Places = NDArray[np.intp]
 _ITERATIONS = 10_000_000  # of the network simplex; its own limit is met by a few thousand points
 _SINKHORN_STEPS = 1000
 _SINKHORN_STOP = 1e-6
+_MISSED = 1e-3  # of the mass, beyond which Sinkhorn has not converged
 _REGULARIZATION = 0.05
+_REGULARIZED = 1e30  # costs: beyond, there is nothing but entropy
 _UNEQUAL = 1e-5  # of a condition's mass: rounding of weights in float32
 
 
@@ -52,18 +57,16 @@ class Transport:
         self, x: Array, y_x: Array | None, z: Array, y_z: Array | None, a: Floats, b: Floats
     ) -> Plan:
         """The plan for the cost |x - z|^p + |beta (y_x - y_z)|^p, or the first part of it."""
-        cost = powers(x, z, self.p)  # (N, M)
-        regularization = self.regularization
-        if self.entropic and regularization is None:
-            regularization = _REGULARIZATION * float(namespace(cost).mean(cost)) or 1.0
-        if y_x is not None and y_z is not None and self.beta > 0:
-            wide = widest_dtypes(y_x)[0]  # a large beta would drown what x and z ask for
-            xp = namespace(y_x)
-            apart = powers(xp.astype(y_x, wide), xp.astype(y_z, wide), self.p)
-            cost = xp.astype(cost, wide, copy=False) + self.beta**self.p * apart
-        if regularization is not None and self.entropic:
-            return self._entropic(cost, a, b, regularization)
-        return self._exact(np.asarray(host(cost), np.float64), a, b)
+        cost, points, unit = costs(x, y_x, z, y_z, p=self.p, beta=self.beta)  # (N, M)
+        if not self.entropic:
+            return self._exact(cost, a, b)
+        if self.regularization is not None:
+            length = self.regularization ** (1 / self.p) / (unit or 1.0)
+            regularization = min(length, _REGULARIZED ** (1 / self.p)) ** self.p
+        else:
+            mean = namespace(cost).mean
+            regularization = _REGULARIZATION * (float(mean(points)) or float(mean(cost)) or 1.0)
+        return self._entropic(cost, a, b, regularization)
 
     def _exact(self, cost: Floats, a: Floats, b: Floats) -> Plan:
         if self.mass == 1 and len(a) == len(b) and _even(a) and _even(b):
@@ -78,27 +81,38 @@ class Transport:
         return _sparse(dense)
 
     def _entropic(self, cost: Array, a: Floats, b: Floats, regularization: float) -> Plan:
-        """On the device and in the library of the cost, where POT knows it."""
-        pot = _pot()
-        if library_of(cost) not in ("torch", "jax", "cupy"):
-            cost = host(cost)
-        xp = namespace(cost)
+        """On the device and in the library of the cost."""
         where = {"dtype": cost.dtype, "device": compat.device(cost)}
-        weights = (xp.asarray(w, **where) for w in (a, b))
-        dense = pot.sinkhorn(
-            *weights, cost, regularization, method="sinkhorn_log",
-            numItermax=_SINKHORN_STEPS, stopThr=_SINKHORN_STOP, warn=False,
-        )  # fmt: skip
-        return _sparse(_rounded(host(dense), a, b))
+        weights = (namespace(cost).asarray(w, **where) for w in (a, b))
+        pot = _pot()
+        with np.errstate(all="ignore"):
+            dense = pot.sinkhorn(
+                *weights, cost, regularization, method="sinkhorn_log",
+                numItermax=_SINKHORN_STEPS, stopThr=_SINKHORN_STOP, warn=False,
+            )  # fmt: skip
+            plan = host(dense).astype(np.float64)
+        if not np.isfinite(plan).all():
+            raise ValueError(
+                f"regularization must not vanish beside the costs, got {self.regularization}"
+            )
+        missed = float(sum(np.abs(plan.sum(1 - k) - w).sum() for k, w in enumerate((a, b)))) / 2
+        if missed > _MISSED:
+            warnings.warn(
+                f"method 'sinkhorn' has not converged in {_SINKHORN_STEPS} iterations: the weights "
+                f"miss {missed:.1e} of the mass (wanted: {_MISSED:g}), which is put where there "
+                "is room; a larger regularization needs fewer",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        return _sparse(_rounded(plan, a, b))
 
 
-def _rounded(dense: NDArray[Any], a: Floats, b: Floats) -> Floats:
+def _rounded(plan: Floats, a: Floats, b: Floats) -> Floats:
     """The nearly feasible plan as a feasible one.
 
     Altschuler, Weed, Rigollet, "Near-linear time approximation algorithms for optimal transport
     via Sinkhorn iteration", NeurIPS 2017, Algorithm 2.
     """
-    plan = dense.astype(np.float64)
     for axis, weights in ((1, a[:, None]), (0, b[None, :])):
         sums = plan.sum(axis=axis, keepdims=True)
         plan = plan * np.minimum(1, np.divide(weights, sums, where=sums > 0, out=sums * 0))
@@ -144,18 +158,6 @@ def same_conditions(y_x: Floats, y_z: Floats) -> tuple[Places, Places]:
     return number[: len(y_x)], number[len(y_x) :]
 
 
-def powers(x: Array, z: Array, p: float) -> Array:
-    """|x_i - z_j|^p (N, M) by one matrix product, in the dtype of x and z."""
-    xp = namespace(x)
-    middle = xp.mean(x, axis=0, keepdims=True)
-    x, z = x - middle, z - middle
-    squares = xp.sum(x * x, axis=1)[:, None] + xp.sum(z * z, axis=1)[None, :]
-    squared = squares - 2 * xp.matmul(x, xp.matrix_transpose(z))
-    zero = xp.zeros((), dtype=squared.dtype, device=compat.device(squared))
-    squared = xp.where(squared > 0, squared, zero)
-    return squared if p == 2 else squared ** (p / 2)
-
-
 def host(array: Array) -> NDArray[Any]:
     """The numbers in ordinary memory."""
     if library_of(array) == "torch":
@@ -172,6 +174,11 @@ def like(numbers: NDArray[Any], array: Array, dtype: Any = None) -> Array:
 def wide(array: Array) -> Array:
     """In the widest dtype of its device, outside any graph."""
     return namespace(array).astype(detached(array), widest_dtypes(array)[0], copy=False)
+
+
+def doubles(array: Array) -> Floats:
+    """The numbers in float64, in ordinary memory."""
+    return host(wide(array)).astype(np.float64, copy=False)
 
 
 def _members(left: Places, right: Places) -> Iterator[tuple[Places, Places, int]]:

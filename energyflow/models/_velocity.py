@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import Any
 
@@ -68,16 +68,14 @@ def flowed(
 ) -> Tensor:
     """Noise (n, *) carried to samples, some thousand points at a time."""
 
-    def field(x: Tensor, c: Tensor | None) -> Callable[[Tensor, Tensor], Tensor]:
+    def field(c: Tensor | None) -> Callable[[Tensor, Tensor], Tensor]:
         return lambda t, x: velocity.guided(x, c, t.expand(len(x)), guidance)
 
     velocity.network.eval()
     parts = []
     with torch.no_grad():
-        for first in range(0, len(noise), PART):
-            x = noise[first : first + PART]
-            c = None if condition is None else condition[first : first + PART]
-            parts.append(_solved(field(x, c), x, 0.0, 1.0, solver, n_steps))
+        for x, c in _parts(noise, condition):
+            parts.append(_solved(field(c), x, 0.0, 1.0, solver, n_steps))
     return torch.cat(parts)
 
 
@@ -88,26 +86,37 @@ def log_density(
 
     .. math:: \log p(x_1) = \log N(x_0; 0, I) - \int_0^1 \mathrm{div}\, v(x_t, t) \, dt ,
 
-    the divergence by d derivatives of the network.
+    the divergence by d derivatives of the network, some thousand points at a time.
     """
 
-    def field(t: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        with torch.enable_grad():
-            here = state[0].detach().requires_grad_()
-            moved = velocity(here, condition, t.expand(len(here)))
-            divergence = torch.zeros_like(state[1])
-            for k in range(here.shape[1]):
-                (slope,) = torch.autograd.grad(moved[:, k].sum(), here, retain_graph=True)
-                divergence = divergence + slope[:, k]
-        return moved.detach(), divergence
+    def field(c: Tensor | None) -> Callable[..., tuple[Tensor, Tensor]]:
+        def slopes(t: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+            with torch.enable_grad():
+                here = state[0].detach().requires_grad_()
+                moved = velocity(here, c, t.expand(len(here)))
+                divergence = torch.zeros_like(state[1])
+                for k in range(here.shape[1]):
+                    (slope,) = torch.autograd.grad(moved[:, k].sum(), here, retain_graph=True)
+                    divergence = divergence + slope[:, k]
+            return moved.detach(), divergence
+
+        return slopes
 
     velocity.network.eval()
-    start = x, torch.zeros(len(x), device=x.device)
-    # the divergence is gathered on the way back, so with the opposite sign
-    origin, gathered = _solved(field, start, 1.0, 0.0, solver, n_steps)
-    normal = -0.5 * origin.square().sum(1) - 0.5 * x.shape[1] * math.log(2 * math.pi)
-    density: Tensor = normal + gathered
-    return density
+    parts = []
+    for part, c in _parts(x, condition):
+        start = part, torch.zeros(len(part), device=x.device)
+        # the divergence is gathered on the way back, so with the opposite sign
+        origin, gathered = _solved(field(c), start, 1.0, 0.0, solver, n_steps)
+        normal = -0.5 * origin.square().sum(1) - 0.5 * x.shape[1] * math.log(2 * math.pi)
+        parts.append(normal + gathered)
+    return torch.cat(parts)
+
+
+def _parts(x: Tensor, condition: Tensor | None) -> Iterator[tuple[Tensor, Tensor | None]]:
+    for first in range(0, len(x), PART):
+        part = slice(first, first + PART)
+        yield x[part], None if condition is None else condition[part]
 
 
 def _solved(

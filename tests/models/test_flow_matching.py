@@ -84,6 +84,20 @@ def test_the_likelihood_is_a_density_and_the_right_one() -> None:
     assert np.abs(density - true).max() < 0.25 * true.max()
 
 
+def test_likelihoods_go_in_parts(of_classes, classes, monkeypatch) -> None:
+    how = {"solver": "rk4", "n_steps": 2}
+    points, labels = (v[:20] for v in classes)
+    whole = of_classes.log_likelihood(points, labels, **how)
+    seen = []
+    monkeypatch.setattr("energyflow.models._velocity.PART", 7)
+    network = of_classes._trained.network
+    hook = network.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    found = of_classes.log_likelihood(points, labels, **how)
+    hook.remove()
+    np.testing.assert_allclose(found, whole, rtol=1e-5)
+    assert set(seen) == {7, 6}
+
+
 def test_image_conditions(tmp_path) -> None:
     images = np.random.default_rng(0).random((60, 1, 4, 4), np.float32)
     model = fitted(images, images[:, :, :2], condition_dropout=0.1, n_steps=20)
