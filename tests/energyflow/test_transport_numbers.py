@@ -94,6 +94,19 @@ def test_a_huge_beta_is_the_limit(beta: float, seed: int, p: float, dtype: str) 
     assert near == pytest.approx(distance(x, y, z, other, p=p), rel=1e-6)
 
 
+@pytest.mark.parametrize("beta", [1e9, 1e200])
+@given(seed=SEEDS)
+def test_a_huge_beta_leaves_room_for_the_points(beta: float, seed: int) -> None:
+    """Conditions that are all moved by a quarter cost as much in every plan that keeps them."""
+    rng = np.random.default_rng(seed)
+    x, z = rng.normal(size=(2, 12, 2))
+    y, other = (rng.permutation(np.repeat(np.arange(3.0), 4))[:, None] for _ in range(2))
+    columns = ef.conditional_coupling(x, y, z, other + 0.25, beta=beta).columns
+    limit = ef.conditional_coupling(x, y, z, other).columns
+    np.testing.assert_array_equal(y, other[columns])
+    assert cost(x, z, columns, 2) == pytest.approx(cost(x, z, limit, 2), rel=0.02)
+
+
 def test_a_huge_beta_where_points_do_not_differ(rng: np.random.Generator) -> None:
     """Then conditions alone are transported: on the line, in their order."""
     x, y, other = np.zeros((9, 2)), *rng.normal(size=(2, 9, 1))
