@@ -25,6 +25,7 @@ from ._checks import (
     shape,
 )
 from ._flow_result import FORMAT, HISTORY, FlowResult
+from ._memory import PARTICLES, advising
 from ._progress import Progress
 from ._random import HostSource, Rng, Source, agreed, as_source
 from .distributed import gather
@@ -169,7 +170,7 @@ class Descent(ABC):
         clock = perf_counter() - (walk.history[-1][2] if walk.history else 0.0)
         walk.forget_current()
         (saving,), saved = backends.any_process(out is not None), perf_counter()
-        with Progress(n_steps, "flow", progress) as bar:
+        with Progress(n_steps, "flow", progress) as bar, advising(PARTICLES):
             while True:
                 recording = walk.step % record_every == 0 or walk.step == last
                 value, gradient = self._look(

@@ -49,11 +49,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             os.fsync(handle.fileno())
         part.replace(target)
     except OSError as error:
-        if error.errno is not None and error.filename is None:  # a full disk tells no name
+        # a full disk tells no name, other errors that of the new file
+        if error.errno is not None and error.filename in (None, str(part)):
             raise OSError(error.errno, error.strerror, str(target)) from error
         raise
     finally:
-        part.unlink(missing_ok=True)
+        if part.exists():  # a disk that is only read refuses to remove even what is not there
+            part.unlink()
 
 
 def parts(folder: Path, name: str = "") -> list[Path]:

@@ -7,10 +7,17 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib.util import find_spec
 from typing import Any, NoReturn
 
+from energyflow_backends import lost
+
 from . import EnergyflowError
 from ._memory import is_out_of_memory
 
 NEEDED = ("typer", "rich")
+TOLD = (EnergyflowError, ValueError, TypeError, OSError, ImportError)
+LOST = (
+    "another process was lost, or did not answer in time (ENERGYFLOW_TIMEOUT, in seconds); "
+    "--resume goes on from what was saved"
+)
 HOW_TO_INSTALL = "pip install -e '.[cli]'"
 
 
@@ -29,14 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         status = _run(given or ["--help"])
     except KeyboardInterrupt as error:
         _leave(": ".join(["interrupted", *map(str, error.args)]), 130)
-    except (EnergyflowError, ValueError, TypeError, OSError, ImportError) as error:
-        if sys.flags.dev_mode:
+    except (*TOLD, MemoryError, RuntimeError) as error:
+        if sys.flags.dev_mode or (told := _told(error)) is None:
             raise
-        _leave(_describe(error), 1)
-    except (MemoryError, RuntimeError) as error:
-        if sys.flags.dev_mode or not is_out_of_memory(error):
-            raise
-        _leave(f"out of memory: {_describe(error)}", 1)
+        _leave(told, 1)
     if status == 130:
         _leave("interrupted", status)
     sys.exit(status)
@@ -73,6 +76,15 @@ def _quiet_but_for_the_first() -> Iterator[None]:
 def _process() -> int:
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
     return int(os.environ.get("RANK", "0")) if several else 0
+
+
+def _told(error: BaseException) -> str | None:
+    """What went wrong; None for what nobody has foreseen."""
+    if is_out_of_memory(error):
+        return f"out of memory: {_describe(error)}"
+    if lost(error):
+        return LOST
+    return _describe(error) if isinstance(error, TOLD) else None
 
 
 def _describe(error: BaseException) -> str:

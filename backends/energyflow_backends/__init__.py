@@ -32,6 +32,7 @@ from ._processes import any_process as any_process
 from ._processes import count_of_all as count_of_all
 from ._processes import is_first as is_first
 from ._processes import largest as largest
+from ._processes import lost as lost
 from ._processes import sharded as sharded
 from ._processes import sharding as sharding
 from ._processes import summed as summed

@@ -215,6 +215,15 @@ def any_process(*flags: bool) -> list[bool]:
     return list(flags) if here is None else here.any(*flags)
 
 
+def lost(error: BaseException) -> bool:
+    """Whether an error says that another process is gone, or did not answer in time."""
+    dist = sys.modules.get("torch.distributed")
+    if dist is None or not dist.is_available():
+        return False
+    gloo = isinstance(error, RuntimeError) and "gloo/transport" in str(error)
+    return gloo or isinstance(error, dist.DistError)
+
+
 def agree(what: str, *numbers: int) -> None:
     """Wait for all processes that share the work; a ValueError where their numbers differ."""
     here = _current.get()

@@ -18,7 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from .. import _interrupts
 from .._checks import check_count
-from .._memory import advise
+from .._memory import TRAINING, advising
 from .._progress import Progress
 from ._budget import Budget
 from ._course import Course, Report, Stage
@@ -160,12 +160,8 @@ class Trainer:
         records, carried = self._start(course)
         if self.folder is not None and is_first():
             begun(self.folder.path)
-        with self._logging(course, records) as log:
-            try:
-                _Run(self, course, records, carried, log).go()
-            except (MemoryError, RuntimeError) as error:
-                advise(error, "A smaller batch_size, or fewer particles, take less memory.")
-                raise
+        with self._logging(course, records) as log, advising(TRAINING):
+            _Run(self, course, records, carried, log).go()
         kept = records[: self._best(records)]
         if self.folder is not None:
             self.folder.write_weights(course.weights(len(kept)))

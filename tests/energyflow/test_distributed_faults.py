@@ -4,32 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import energyflow as ef
+from benchmarks.faults_processes import by_themselves
 
 pytest.importorskip("torch", reason="torch is an extra")
-
-TIMEOUT = 20  # s, after which processes give up a silent one
-PROGRAM = """
-import sys
-from pathlib import Path
-import numpy as np, energyflow as ef
-
-def running(step, particles, distance):
-    Path(sys.argv[2]).touch()
-
-with ef.distributed.sharded(sys.argv[1]):
-    x = ef.distributed.shard(np.random.default_rng(0).normal(size=(200, 3)))
-    ef.ParticleFlow(x, rng=0).run(x + 1, 10**9, record_every=1, callback=running, progress=False)
-"""
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -37,41 +22,23 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, **threads, **more}
 
 
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
-
-
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
-@pytest.mark.parametrize(("how", "what"), [("SIGKILL", "particles"), ("SIGSTOP", "slices")])
-def test_a_lost_process_ends_the_others(tmp_path, how: str, what: str) -> None:
-    group = {
-        "WORLD_SIZE": "3", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(),
-        "ENERGYFLOW_TIMEOUT": str(TIMEOUT),
-    }  # fmt: skip
-    signs = [tmp_path / f"running{rank}" for rank in range(3)]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, what, str(sign)],
-            env=environment(RANK=str(rank), **group), stderr=subprocess.PIPE, text=True,
-        )
-        for rank, sign in enumerate(signs)
-    ]  # fmt: skip
-    try:
-        while not all(sign.exists() for sign in signs):
-            assert all(process.poll() is None for process in processes)
-            time.sleep(0.05)
-        processes[1].send_signal(getattr(signal, how))
-        for other in (processes[0], processes[2]):
-            # shutting down takes some seconds more than giving up
-            errors = other.communicate(timeout=3 * TIMEOUT)[1]
-            assert other.returncode == 1
-            assert "Error" in errors
-    finally:
-        for process in processes:
-            process.kill()
-            process.communicate()
+@pytest.mark.parametrize(
+    ("how", "work"),
+    [("SIGKILL", "flow --shard particles"), ("SIGSTOP", "flow"), ("SIGKILL", "train")],
+)
+def test_a_lost_process_ends_the_others_in_one_line(
+    tmp_path, monkeypatch, how: str, work: str
+) -> None:
+    pytest.importorskip("typer", reason="the command line is an extra")
+    pytest.importorskip("safetensors", reason="models are an extra")
+    for name, value in environment(ENERGYFLOW_TIMEOUT="20").items():
+        monkeypatch.setenv(name, value)
+    np.save(tmp_path / "target.npy", np.random.default_rng(0).normal(size=(200, 3)))
+    size = 3 if work.startswith("flow") else 2
+    rows = list(by_themselves(tmp_path / "run", work, getattr(signal, how), 1, size))
+    for measure, wanted in (("exit status", 1), ("lines of ours", 1), ("tracebacks of ours", 0)):
+        assert [row.value for row in rows if row.measure == measure] == [wanted] * (size - 1)
 
 
 def energyflow(*arguments: str, processes: int = 1) -> str:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from disks import mounted, short_files
 
 import energyflow as ef
 from energyflow._files import replacing, write_json
-from energyflow._memory import CHUNKS, advise, is_out_of_memory
+from energyflow._memory import CHUNKS, PARTICLES, advise, is_out_of_memory
 from energyflow.cli import main
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="limits and mounts of POSIX")
@@ -26,47 +26,16 @@ RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(3000, 4)), RNG.normal(size=(50, 4))
 
 
-@contextmanager
-def mounted(folder: Path, how: str) -> Iterator[None]:
-    """A small disk of its own at a folder, where this user may mount one."""
-    mount = shutil.which("mount")
-    done = None if mount is None else subprocess.run(
-        [mount, "-t", "tmpfs", "-o", how, "tmpfs", folder], capture_output=True, check=False
-    )  # fmt: skip
-    if done is None or done.returncode:
-        pytest.skip("this user may not mount a disk")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", folder], check=True)
-
-
-@contextmanager
-def short_files(folder: Path) -> Iterator[None]:
-    """No file may grow beyond 16 KiB."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2**14, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 @pytest.fixture(params=["disk", "limit"])
 def full(request, tmp_path):
-    """A folder and a context: little can be written to the folder within it."""
+    """A folder, a context in which little can be written to it, and the error's number."""
     folder = tmp_path / "full"
     folder.mkdir()
     if request.param == "limit":
-        yield folder, short_files, errno.EFBIG
+        yield folder, partial(short_files, 2**14), errno.EFBIG
         return
     with mounted(folder, "size=64k"):
-
-        @contextmanager
-        def filled(folder: Path) -> Iterator[None]:
-            yield
-
-        yield folder, filled, errno.ENOSPC
+        yield folder, nullcontext, errno.ENOSPC
 
 
 def names(folder: Path) -> list[str]:
@@ -90,7 +59,7 @@ def run(capsys, tmp_path):
 def test_a_full_disk_leaves_what_was_there(full) -> None:
     folder, filled, number = full
     (folder / "a.bin").write_bytes(b"old")
-    with filled(folder), pytest.raises(OSError) as caught, replacing(folder / "a.bin") as handle:  # noqa: PT011
+    with filled(), pytest.raises(OSError) as caught, replacing(folder / "a.bin") as handle:  # noqa: PT011
         handle.write(bytes(2**20))
     assert (caught.value.errno, caught.value.filename) == (number, str(folder / "a.bin"))
     assert names(folder) == ["a.bin"]
@@ -102,7 +71,7 @@ def test_a_flow_on_a_full_disk_names_it_and_keeps_the_older_result(full, run, tm
     how = ("--steps", 2, "--out", folder / "run", "--quiet", "--projections", 4)
     assert run("flow", "--target", tmp_path / "y.npy", *how)[0] == 0
     before = {name: (folder / name).read_bytes() for name in names(folder) if "." in name}
-    with filled(folder):
+    with filled():
         status, err = run("flow", "--target", tmp_path / "x.npy", *how, "--force")
     assert status == 1
     assert f"{folder}/run/flow.npz: {os.strerror(number)}" in err
@@ -119,6 +88,7 @@ def test_a_folder_that_may_not_be_written_is_told_before_the_work(run, tmp_path)
         with pytest.raises(OSError, match="Read-only") as caught:
             write_json(folder / "a.json", {})
         assert caught.value.errno == errno.EROFS
+        assert caught.value.filename == str(folder / "a.json")
         assert names(folder) == []
 
 
@@ -192,22 +162,19 @@ def test_save_every_is_checked() -> None:
 # -- memory
 
 LITTLE = """
-import resource, sys
+import resource
 import numpy as np
 import energyflow as ef
-from energyflow.cli import main
 x = np.random.default_rng(0).normal(size=(20000, 50))
 ef.sliced_energy_distance(x[:9], x[:9], rng=0)
-if len(sys.argv) > 1:
-    import torch, energyflow._cli_train, energyflow.models, energyflow.datasets
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 2**26, used + 2**26))
 """
 
 
-def short_of_memory(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", LITTLE + program, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+def short_of_memory(program: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", LITTLE + program]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
@@ -227,6 +194,33 @@ with ef.use_backend("numpy"):
     assert done.stdout.endswith("True\n")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
+def test_a_flow_without_memory_comes_with_advice_and_its_last_saved_state(tmp_path) -> None:
+    done = short_of_memory(
+        """
+held = []
+
+def fill(step, particles, distance):
+    if step == 3:
+        while True:
+            held.append(np.ones(2**15))
+
+try:
+    flow = ef.ParticleFlow(x[:900], n_projections=4, rng=0)
+    flow.run(
+        x[:500], 9, record_every=1, callback=fill, out="flow.npz", save_every=0, progress=False
+    )
+except MemoryError as error:
+    held.clear()
+    print(error.__notes__, ef.FlowResult.load("flow.npz").state["step"])
+""",
+        tmp_path,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{[PARTICLES]} 2\n"
+    assert names(tmp_path) == ["flow.npz"]
+
+
 def test_what_says_that_there_is_no_memory() -> None:
     torch = pytest.importorskip("torch", reason="torch is an extra")
     with pytest.raises(RuntimeError) as caught:
@@ -236,9 +230,10 @@ def test_what_says_that_there_is_no_memory() -> None:
         for _ in range(2):
             advise(error, CHUNKS)
         assert error.__notes__ == [CHUNKS]
-    other = RuntimeError("shapes do not fit")
-    advise(other, CHUNKS)
-    assert not hasattr(other, "__notes__")
+    assert is_out_of_memory(OSError(errno.ENOMEM, "a file that cannot be mapped"))
+    for other in (RuntimeError("shapes do not fit"), OSError(errno.ENOENT, "no such file")):
+        advise(other, CHUNKS)
+        assert not hasattr(other, "__notes__")
 
 
 def test_the_command_line_tells_of_no_memory_in_one_line(run, tmp_path, monkeypatch) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import math
-import resource
 import shutil
 import signal
 
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from _lines import Lines, rows, train
+from disks import mounted, short_files
 
 from energyflow.models import (
     MLP,
@@ -190,16 +190,40 @@ def test_a_folder_that_vanishes_is_told(tmp_path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_a_folder_that_may_not_be_written_is_told_before_the_work(tmp_path) -> None:
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    steps: list[tuple[int, int]] = []
+    course = Lines(at_step=lambda *where: steps.append(where))
+    for out, file in ((folder, folder / "settings.json"), (folder / "run", folder / "run")):
+        with mounted(folder, "ro"):
+            with pytest.raises(OSError, match="Read-only") as caught:
+                train(course, out=out)
+            assert caught.value.errno == errno.EROFS
+            assert caught.value.filename == str(file)
+            assert list(folder.iterdir()) == steps == []
+
+
+def test_an_error_of_the_users_own_is_theirs_and_the_run_goes_on(tmp_path) -> None:
+    def fail(stage: int, step: int) -> None:
+        if (stage, step) == (1, 7):
+            raise ZeroDivisionError("a network of the user's own")
+
+    train(Lines(), out=tmp_path / "whole")
+    with pytest.raises(ZeroDivisionError, match="of the user's own"):
+        train(Lines(at_step=fail), out=tmp_path / "run", checkpoint_every=5)
+    assert not list(tmp_path.rglob("*.part*"))
+    train(Lines(), out=tmp_path / "run", resume=True)
+    whole = RunFolder(tmp_path / "whole").weights()
+    assert all(torch.equal(v, whole[k]) for k, v in RunFolder(tmp_path / "run").weights().items())
+
+
 def test_a_full_disk_is_told_and_the_run_goes_on(tmp_path) -> None:
     torch.set_num_threads(1)
     whole = matching().fit(data(), progress=False)
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))  # pictures and weights are larger
-    try:
-        with pytest.raises(OSError) as caught:  # noqa: PT011
-            matching().fit(data(), out=tmp_path / "run", progress=False)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    # pictures and weights are larger
+    with short_files(2000), pytest.raises(OSError) as caught:  # noqa: PT011
+        matching().fit(data(), out=tmp_path / "run", progress=False)
     assert caught.value.errno == errno.EFBIG
     assert str(tmp_path / "run") in caught.value.filename
     assert not list(tmp_path.rglob("*.part*"))

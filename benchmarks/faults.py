@@ -1,0 +1,265 @@
+"""Faults: runs are killed and interrupted at their writes and at random, and go on as if never.
+
+    python -m benchmarks.faults [flow "train dmmd" ...] [--quick]
+
+What a kind of work writes is learned from a run that nobody disturbs: which writes there are, and
+what each file holds at any time. Then the work is killed (SIGKILL) before some of its writes, half
+of the bytes that it was about to make last being lost, and again before another while it goes on;
+and at random times. Each file must be one that the undisturbed run had, and the end must be its
+end, bit for bit but for seconds. Interrupts (SIGINT) must end the work with the status 130, and
+leave it to go on as well.
+
+Processes are forked from one that has imported everything already and has one thread; some are
+real command lines, which are killed at random times. `processes` are those of torchrun, of which
+one is lost. Writes faults.csv and faults.md; a fault ends the run with status 1.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+# one thread: for forks, and for the same bits
+os.environ.update({f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "ENERGYFLOW")})
+
+import numpy as np
+
+from . import faults_processes
+from .disturbed import Forked, await_change, contents, killed, strike, watch
+from .faults_works import WORKS, Work, inputs
+from .rows import Row, command, read, shown, write
+
+FAULTS = ("bad files", "other exit statuses", "other ends")
+Disturbance = Callable[[], int]  # the exit status that it led to
+
+
+@dataclass
+class Case:
+    """A kind of work, where it is done, and what it leaves when nobody disturbs it."""
+
+    work: Work
+    folder: Path
+    log: Path
+
+    def __post_init__(self) -> None:
+        self.run = self.folder / "run"
+        self._begun = self.folder.with_name(f"{self.folder.name} begun")
+        self._begun.mkdir()
+        assert Forked(self._prepare, self._begun, self.log).wait() == 0, self.log.read_text()
+        self.fresh()
+        process = self._forked(self.work.do)
+        await_change(process, self.run)
+        begun = time.perf_counter()
+        assert process.wait() == 0, self.log.read_text()
+        self.seconds = time.perf_counter() - begun
+        self.end = contents(self.run)
+        self.fresh()
+        assert self._forked(self._watched).wait() == 0, self.log.read_text()
+        assert self.end == contents(self.run), "two runs that nobody disturbs differ"
+        self.n_writes, self.ever = json.loads((self.folder / "watched.json").read_text())
+
+    def fresh(self) -> None:
+        """Begin anew, with nothing but what the work needs."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.copytree(self._begun, self.folder)
+
+    def _prepare(self) -> int:
+        inputs()
+        self.work.before()
+        return 0
+
+    def do(self) -> int:
+        """Do the work; the exit status."""
+        return self._forked(self.work.do).wait()
+
+    def do_until(self, seconds: float) -> int:
+        """Do the work, and kill it so long after it has begun to write."""
+        return killed(self._forked(self.work.do), self.run, seconds)
+
+    def do_until_write(self, at: int, number: signal.Signals) -> int:
+        """Do the work, with a signal before one of its writes."""
+
+        def body() -> int:
+            strike(at, number, Path("struck"))
+            return self.work.do()
+
+        return self._forked(body).wait()
+
+    def line(self) -> int:
+        """Do the work by a command line of its own."""
+        return self._line().wait()
+
+    def line_until(self, seconds: float) -> int:
+        """Do the work by a command line of its own, and kill that as `do_until`."""
+        return killed(self._line(), self.run, seconds)
+
+    def _line(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "energyflow", *self.work.command(self.folder)]
+        with self.log.open("ab") as out:
+            return subprocess.Popen(command, cwd=self.folder, stdout=out, stderr=out)
+
+    def _forked(self, body: Callable[[], int]) -> Forked:
+        return Forked(body, self.folder, self.log)
+
+    def _watched(self) -> int:
+        """Do the work, and keep how many writes it takes and what each file holds at any time."""
+        ever: dict[str, list[str]] = {}
+        count = 0
+
+        def note(number: int, moment: str, descriptor: int | None) -> None:
+            nonlocal count
+            count = number
+            for name, digest in contents(Path("run")).items():
+                ever.setdefault(name, []).append(digest)
+
+        watch(note)
+        status = self.work.do()
+        note(count, "end", None)
+        found = json.dumps([count, ever])
+        Path("watched.json").write_text(found)
+        return status
+
+
+def tried(
+    kind: str, how: str, case: Case, plan: Iterable[list[Disturbance]],
+    noun: str = "kills", expected: tuple[int, ...] = (-signal.SIGKILL,),
+    finish: Callable[[Case], int] = Case.do,
+) -> Iterator[Row]:  # fmt: skip
+    """Disturb the work, time after time from anew, and let it come to its end; what came of it.
+
+    Each file must be old or new after a kill; an interrupt may also save what it has reached.
+    """
+    tally: Counter[str] = Counter()
+    for disturbances in plan:
+        case.fresh()
+        for disturb in disturbances:
+            struck = case.folder / "struck"
+            struck.unlink(missing_ok=True)
+            if (status := disturb()) == 0:  # it was done before
+                break
+            tally[noun] += 1
+            tally[f"before {struck.read_text()}" if struck.exists() else "at any time"] += 1
+            tally["other exit statuses"] += status not in expected
+            try:
+                found = contents(case.run)
+            except ValueError as error:
+                print(f"bad file: {error}", flush=True)
+                tally["bad files"] += 1
+                continue
+            tally["files read"] += len(found)
+            strange = [n for n, digest in found.items() if digest not in case.ever.get(n, ())]
+            if strange and status == -signal.SIGKILL:
+                print(f"neither old nor new: {strange}", flush=True)
+                tally["bad files"] += len(strange)
+        status, end = finish(case), contents(case.run)
+        left = [str(path) for path in case.folder.rglob("*.part*") if case.work.sweeps]
+        equal = status == 0 and end == case.end and not left
+        tally["ends equal to undisturbed" if equal else "other ends"] += 1
+        if not equal:
+            names = sorted({*end.items()} ^ {*case.end.items()})
+            print(f"not equal: status {status}, left {left}, {names}", flush=True)
+    moments = [name for name in tally if name.startswith(("at ", "before "))]
+    for measure in (noun, *sorted(moments), "files read", *FAULTS, "ends equal to undisturbed"):
+        yield Row(kind, how, 0, measure, tally[measure])
+
+
+def disturbed(kind: str, quick: bool, folder: Path) -> Iterator[Row]:
+    """All that is done to a kind of work."""
+    work, rng = WORKS[kind], np.random.default_rng(0)
+    case = Case(work, folder / kind, folder / f"{kind}.log")
+    print(f"{kind}: {case.n_writes} writes, {case.seconds:.2f} s", flush=True)
+    writes = [int(k) for k in 1 + rng.permutation(case.n_writes)[: 2 if quick else 12]]
+
+    def at(write: int, number: signal.Signals = signal.SIGKILL) -> Disturbance:
+        return partial(case.do_until_write, write, number)
+
+    plan = [[at(write), at(int(rng.integers(1, case.n_writes + 1)))] for write in writes]
+    yield from tried(kind, "SIGKILL before a write, then another", case, plan)
+    plan = [
+        [partial(case.do_until, rng.uniform(0, case.seconds)) for _ in range(3)]
+        for _ in range(1 if quick else 4)
+    ]
+    yield from tried(kind, "SIGKILL at random times", case, plan)
+    if not work.arguments:
+        return
+    plan = [[at(write, signal.SIGINT)] for write in writes[:8]]
+    yield from tried(kind, "SIGINT before a write", case, plan, "interrupts", (130,))
+    if quick:
+        return
+    plan = [[partial(case.line_until, rng.uniform(0, case.seconds))] for _ in range(4)]
+    how = "SIGKILL of a command line at random times"
+    yield from tried(kind, how, case, plan, finish=Case.line)
+
+
+def warm() -> None:
+    """Import and compile what children inherit, as long as there is one thread."""
+    import matplotlib.figure  # noqa: F401
+    import PIL.Image  # noqa: F401
+    import safetensors.numpy  # noqa: F401
+    import torch
+
+    import energyflow as ef
+    from energyflow import (  # noqa: F401
+        _cli_energy_test,
+        _cli_evaluate,
+        _cli_posterior,
+        _cli_train,
+        datasets,
+        inverse,
+        models,
+    )
+
+    torch.set_num_threads(1)
+    torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], fused=True)
+    points = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
+    for wide in (points, points.astype(np.float64)):
+        ef.ParticleFlow(wide, rng=0).run(wide, 2, progress=False)
+        ef.sliced_energy_distance(wide, wide[:9], rng=0, estimator="U")
+    threads = len(os.listdir("/proc/self/task"))
+    assert threads == 1, f"expected one thread before forks, got {threads}"
+
+
+def rows(kinds: Iterable[str], quick: bool) -> Iterator[Row]:
+    with tempfile.TemporaryDirectory() as folder:
+        if set(kinds) & set(WORKS):
+            warm()
+        for kind in kinds:
+            if kind in WORKS:
+                yield from disturbed(kind, quick, Path(folder))
+            else:
+                yield from faults_processes.rows(Path(folder))
+
+
+def totals(rows: Iterable[Row]) -> list[Row]:
+    """Sums over the kinds of work."""
+    sums: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        if row.experiment in WORKS:
+            sums[row.method, row.measure] += int(row.value)
+    return [Row("All kinds of work", how, 0, what, n) for (how, what), n in sums.items()]
+
+
+def main() -> None:
+    known = (*WORKS, "processes")
+    given = command("faults", (__doc__ or "").partition("\n")[0], known).parse_args()
+    found = shown(rows(given.names or known, given.quick))
+    path = given.out / "faults.csv"
+    write(path, "Faults", found)
+    write(path, "Faults", totals(read(path)))
+    if any(row.value for row in found if row.measure in FAULTS):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
