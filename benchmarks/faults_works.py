@@ -76,6 +76,19 @@ def _saved() -> None:
     Path("run", "s.npz").write_bytes(Path("run", "flow.npz").read_bytes())
 
 
+def _fit() -> None:
+    """Small networks whose training is carried on from round to round."""
+    from energyflow.models import DMMD, MLP, FlowMatching
+
+    with np.load("points.npz") as file:
+        points = file["x"]
+    how = {"n_steps": 30, "n_rounds": 3, "batch_size": 32, "seed": 3}
+    small = MLP(width=8, depth=1)
+    again = {"resume": True, "progress": False}
+    FlowMatching(sampling_steps=4, architecture=small, **how).fit(points, out="run/fm", **again)
+    DMMD(n_features=4, architecture=small, **how).fit(points, out="run/dmmd", **again)
+
+
 def _save() -> None:
     import energyflow as ef
     from energyflow import inverse, models
@@ -101,6 +114,7 @@ WORKS = {
     "train flow-matching": _train("flow-matching", "--steps", "3", "--batch", "16"),
     "train dmmd": _train("dmmd", "--steps", "4"),
     "train posterior": _train("posterior", *_REGRESSION, *_BLOCKS),
+    "fit": Work(call=_fit),
     "save": Work(call=_save, before=_saved, sweeps=False),
     "sample": Work(
         ("sample", "model", "-n", "9", "--out", "run/s.npz", "--grid", "run/s.png"),

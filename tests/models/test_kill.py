@@ -15,8 +15,8 @@ pytest.importorskip("typer", reason="the command line is an extra")
 pytest.importorskip("matplotlib", reason="pictures are an extra")
 
 TOP = Path(__file__).parents[2]
-OFTEN = ("flow", "train flow", "train flow-matching", "save")
-SELDOM = ("flow --force", "train dmmd", "train posterior", "sample")
+OFTEN = ("flow", "train flow", "fit", "save")
+SELDOM = ("flow --force", "train flow-matching", "train dmmd", "train posterior", "sample")
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
