@@ -64,7 +64,8 @@ def check_flag(name: str, value: Any) -> bool:
 
 def check_each(name: str, values: Any, check: Callable[[str, Any], T]) -> tuple[T, ...]:
     """What `check(name, value)` makes of each of a tuple, list or array of one axis."""
-    if isinstance(values, str | bytes) or not isinstance(values, Sequence | np.ndarray):
+    listed = isinstance(values, Sequence) and not isinstance(values, str | bytes)
+    if not listed and not (isinstance(values, np.ndarray) and values.ndim == 1):
         raise TypeError(f"{name} must be a tuple, got {type(values).__name__}")
     return tuple(check(name, value) for value in values)
 
@@ -73,13 +74,16 @@ def as_numbers(name: str, values: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Numbers in nested lists or arrays, as a new array of float64."""
     if isinstance(values, np.ma.MaskedArray):
         raise TypeError(f"{name} must be a plain array, got MaskedArray")
-    if np.iscomplexobj(values):
-        raise TypeError(f"{name} must be real numbers, got complex ones")
     try:
+        given = np.asarray(values)
+        real = given.dtype.kind != "c"
         with np.errstate(over="ignore"):
-            return np.array(values, dtype=np.float64)
+            numbers = np.array(given if real else 0, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{name} must be real numbers: {error}") from None
+    if not real:
+        raise TypeError(f"{name} must be real numbers, got complex ones")
+    return numbers
 
 
 def check_positive(name: str, value: Any) -> float:
@@ -210,8 +214,10 @@ def check_directions(projections: Any, x: Array) -> None:
         return
     check_finite("projections", projections)
     xp = namespace(projections)
-    norms = xp.sqrt(xp.sum(xp.astype(projections, xp.float32) ** 2, axis=1))
-    error = float(xp.max(xp.abs(norms - 1)))
+    error = float(xp.max(xp.abs(projections))) - 1
+    if error <= 1e-2:  # no square overflows
+        norms = xp.sqrt(xp.sum(xp.astype(projections, xp.float32) ** 2, axis=1))
+        error = float(xp.max(xp.abs(norms - 1)))
     if error > 1e-2:
         raise ValueError(f"projections must have rows of length one, got one off by {error:g}")
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 import os
-from numbers import Real
 from typing import Any
 
 from energyflow_backends import Array, detached, namespace
 
 from ._blocks import spread
-from ._checks import check_choice, check_exponent, check_together
+from ._checks import check_choice, check_exponent, check_positive, check_together
 from ._descent import Callback, Schedule, check_cloud
 from ._flow_result import FlowResult
 from ._flows import ParticleFlow, unit_step
@@ -211,11 +210,7 @@ def _weight(weight: Any, target: Array, condition: Array) -> float:
     if isinstance(weight, str) and weight == "auto":
         ratio = spread(target) / (spread(condition) or math.inf)
         return ratio if 0 < ratio < math.inf else 1.0
-    if isinstance(weight, bool) or not isinstance(weight, Real):
-        raise TypeError(f"condition_weight must be a number or 'auto', got {type(weight).__name__}")
-    if not 0 < float(weight) < math.inf:
-        raise ValueError(f"condition_weight must be positive and finite, got {float(weight):g}")
-    return float(weight)
+    return check_positive("condition_weight", weight)
 
 
 def _step_size(step_size: Schedule | str, target: Array, exponent: float) -> Schedule:

@@ -165,9 +165,9 @@ def _along(
     parts = [slice(first, first + _PAIRS) for first in range(0, len(far), _PAIRS)]
     for part in parts:
         rows, columns = plan.rows[part], plan.columns[part]
-        far[part] = _lengths(x[rows] - z[columns])
-        if conditions is not None:
-            with np.errstate(over="ignore"):
+        with np.errstate(over="ignore"):
+            far[part] = _lengths(x[rows] - z[columns])
+            if conditions is not None:
                 apart[part] = beta * _lengths(conditions[0][rows] - conditions[1][columns])
     largest = float(max(far.max(), apart.max()))
     if not 0 < largest < math.inf:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from numbers import Integral
 
-from ._checks import check_exponent
+from ._checks import check_count, check_exponent
 
 _FAR = 100  # dimension from which three terms of Stirling's series are enough
 
@@ -41,11 +40,7 @@ def slicing_constant(d: int, exponent: float = 1.0) -> float:
     Hertrich, Wald, Altekrüger, Hagemann, "Generative Sliced MMD Flows with Riesz Kernels",
     ICLR 2024, Theorem 1.
     """
-    if isinstance(d, bool) or not isinstance(d, Integral):
-        raise TypeError(f"d must be an integer, got {type(d).__name__}")
-    if d < 1:
-        raise ValueError(f"d must be at least 1, got {d}")
-    return _constant(int(d), check_exponent(exponent))
+    return _constant(check_count("d", d), check_exponent(exponent))
 
 
 @cache

@@ -11,7 +11,7 @@ import numpy as np
 from energyflow_backends import Array, dtype_name, eager, namespace
 from numpy.typing import NDArray
 
-from ._checks import check_count, check_number, check_points, check_together, shape
+from ._checks import check_count, check_finite, check_number, check_points, check_together, shape
 from ._conditions import (
     check_conditions,
     checked_groups,
@@ -230,11 +230,14 @@ def conditional_geodesic(x: Array, z: Array, coupling: Coupling, t: float) -> tu
     Chemseddine, Hagemann, Steidl, Wald, "Conditional Wasserstein Distances with Applications in
     Bayesian OT Flow Matching", JMLR 26, 2025, Section 3.
     """
+    if not isinstance(coupling, Coupling):
+        raise TypeError(f"coupling must be a Coupling, got {type(coupling).__name__}")
     for name, points, count in (("x", x, coupling.shape[0]), ("z", z, coupling.shape[1])):
         check_points(name, points)
         check_together(name, points, "coupling", coupling.mass)
         if shape(points)[:-1] != (*shape(coupling.mass)[:-1], count):
             raise ValueError(f"{name} must be the points of the coupling, got {shape(points)}")
+        check_finite(name, points)
     time = check_number("t", t)
     if not 0 <= time <= 1:
         raise ValueError(f"t must lie between 0 and 1, got {time:g}")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, ClassVar
 
 import numpy as np
 from energyflow_backends import Array, namespace
 from numpy.typing import NDArray
 
-from ._checks import check_count
+from ._checks import check_count, check_each
 from ._projectors import DenseProjector, moved_index
 from ._random import Source
 from ._slicing import Slicing
@@ -71,20 +71,14 @@ class PatchSlicing(Slicing):
 
     def __post_init__(self) -> None:
         chosen = self.scales is not _SCALES
-        for name in ("shape", "scales"):
-            if np.ndim(getattr(self, name)) != 1:
-                raise TypeError(
-                    f"{name} must be a tuple of integers, got {type(getattr(self, name)).__name__}"
-                )
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+        for name, least in (("shape", 1), ("scales", 0)):
+            check = partial(check_count, minimum=least)
+            object.__setattr__(self, name, check_each(name, getattr(self, name), check))
         if len(self.shape) != 3 or not self.scales:
             raise ValueError(
                 "shape must be (channels, height, width) and scales not empty, "
                 f"got {self.shape} and {self.scales}"
             )
-        object.__setattr__(self, "shape", tuple(check_count("shape", k) for k in self.shape))
-        scales = tuple(check_count("scales", s, minimum=0) for s in self.scales)
-        object.__setattr__(self, "scales", scales)
         fitting = min(self.shape[1:]) // check_count("size", self.size)  # sides of a cell that do
         if not fitting:
             raise ValueError(
@@ -92,10 +86,10 @@ class PatchSlicing(Slicing):
             )
         if not chosen:
             object.__setattr__(self, "scales", _SCALES[:fitting])
-        elif max(scales) >= fitting:
+        elif max(self.scales) >= fitting:
             raise ValueError(
                 f"scales must be at most {fitting - 1} for patches of size {self.size} in images "
-                f"of {min(self.shape[1:])} pixels, got {max(scales)}"
+                f"of {min(self.shape[1:])} pixels, got {max(self.scales)}"
             )
 
     @property

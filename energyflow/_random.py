@@ -157,6 +157,19 @@ def as_source(rng: Rng) -> Source:
     )
 
 
+def as_generator(rng: Any, name: str = "rng") -> np.random.Generator:
+    """NumPy's generator that a seed, a generator or None stands for."""
+    if isinstance(rng, Integral) and not isinstance(rng, bool):
+        if rng < 0:
+            raise ValueError(f"{name} must be a non-negative seed, got {rng}")
+        return np.random.default_rng(int(rng))
+    if rng is None or isinstance(rng, np.random.Generator):
+        return np.random.default_rng(rng)
+    raise TypeError(
+        f"{name} must be None, an int or a numpy.random.Generator, got {type(rng).__name__}"
+    )
+
+
 def agreed(source: Source) -> Source:
     """The source of the first of the processes that share the work, on each of them.
 

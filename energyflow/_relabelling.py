@@ -22,11 +22,17 @@ def check_strata(strata: Sequence[Any] | None, sizes: Whole) -> Whole | None:
     """The stratum of each pooled point (T,), numbered from 0."""
     if strata is None:
         return None
-    if len(strata) != len(sizes):
+    try:
+        given = list(strata)
+    except TypeError:
+        raise TypeError(
+            f"strata must be a sequence of arrays, got {type(strata).__name__}"
+        ) from None
+    if len(given) != len(sizes):
         raise ValueError(
-            f"strata must be one array for each of {len(sizes)} samples, got {len(strata)}"
+            f"strata must be one array for each of {len(sizes)} samples, got {len(given)}"
         )
-    parts = [to_host(part) if library_of(part) else np.asarray(part) for part in strata]
+    parts = [to_host(part) if library_of(part) else np.asarray(part) for part in given]
     for number, (part, size) in enumerate(zip(parts, sizes, strict=True)):
         if part.shape != (size,):
             raise ValueError(f"strata[{number}] must have shape ({size},), got {part.shape}")

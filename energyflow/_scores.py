@@ -23,6 +23,8 @@ from ._kernel_sums import kernel_sum
 from ._problem import check_self_term, working_dtype
 from .kernels import Riesz
 
+_TOO_FAR = "samples and truth must be small enough for their score to be finite"
+
 
 @eager
 def energy_score(
@@ -80,7 +82,10 @@ def energy_score(
     exponent = check_exponent(exponent)
     samples, truth, weights, dtype = _checked(samples, truth, weights, estimator)
     xp = namespace(samples)
-    score = energy_distance(samples, truth, weights, exponent=exponent) / 2
+    try:
+        score = energy_distance(samples, truth, weights, exponent=exponent) / 2
+    except ValueError as error:  # all else is checked
+        raise ValueError(_TOO_FAR) from error
     if estimator == "U":
         far = kernel_sum(truth, samples, weights, kernel=Riesz(exponent), method="direct")
         first = -far[..., 0]
@@ -134,7 +139,10 @@ def crps(
     samples, truth, weights, dtype = _checked(samples, truth, weights, estimator)
     xp = namespace(samples)
     n = samples.shape[-2]
-    away = samples - truth  # (..., N, d)
+    with np.errstate(over="ignore"):
+        away = samples - truth  # (..., N, d)
+        if known_values(away) and not bool(xp.all(xp.isfinite(away * n))):
+            raise ValueError(_TOO_FAR)
     if weights is None:
         ranks = 2 * xp.arange(1, n + 1, dtype=away.dtype, device=compat.device(away)) - (n + 1)
         spread = xp.sum(xp.sort(away, axis=-2) * ranks[:, None], axis=-2) / n
@@ -161,6 +169,8 @@ def _checked(
     check_array("truth", truth)
     check_together("samples", samples, "truth", truth)
     check_choice("estimator", estimator, ("V", "U"))
+    if 0 in truth.shape:
+        raise ValueError(f"truth must not be empty, got shape {shape(truth)}")
     if truth.ndim == 0 or truth.shape[-1] != samples.shape[-1]:
         raise ValueError(
             f"truth must have shape (..., {samples.shape[-1]}), one coordinate for each of the "

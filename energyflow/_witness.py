@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +12,7 @@ from energyflow_backends import Array, Projector, detached, eager, known_values,
 
 from ._checks import check_finite, check_points, check_together, shape
 from ._distances import _N_PROJECTIONS
-from ._kernel_sums import kernel_sum, kernel_sum_gradient
+from ._kernel_sums import SumsOverflow, kernel_sum, kernel_sum_gradient
 from ._problem import problem
 from ._random import Rng
 from ._slicing import Slicing
@@ -78,11 +80,12 @@ def witness(
     Gretton, Borgwardt, Rasch, Schölkopf, Smola, "A Kernel Two-Sample Test", JMLR 2012, Section 2.
     """
     mixture = _mixture(points, x, y, a, b)
-    return kernel_sum(
-        points, mixture.points, mixture.charges, n_projections, kernel=kernel, method=method,
-        projections=projections, slicing=slicing, rng=rng, tolerance=tolerance,
-        chunk_size=chunk_size,
-    )  # fmt: skip
+    with _naming_points():
+        return kernel_sum(
+            points, mixture.points, mixture.charges, n_projections, kernel=kernel, method=method,
+            projections=projections, slicing=slicing, rng=rng, tolerance=tolerance,
+            chunk_size=chunk_size,
+        )  # fmt: skip
 
 
 @eager
@@ -138,11 +141,12 @@ def witness_gradient(
     Section 2.
     """
     mixture = _mixture(points, x, y, a, b)
-    return kernel_sum_gradient(
-        points, mixture.points, mixture.charges, n_projections, kernel=kernel, method=method,
-        projections=projections, slicing=slicing, rng=rng, tolerance=tolerance,
-        chunk_size=chunk_size,
-    )  # fmt: skip
+    with _naming_points():
+        return kernel_sum_gradient(
+            points, mixture.points, mixture.charges, n_projections, kernel=kernel, method=method,
+            projections=projections, slicing=slicing, rng=rng, tolerance=tolerance,
+            chunk_size=chunk_size,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,3 +183,12 @@ def full_weights(weights: Array | None, points: Array, dtype: Any) -> Array:
     if weights is None:
         return xp.full(wanted, 1 / wanted[-1], dtype=dtype, device=compat.device(points))
     return xp.broadcast_to(xp.astype(weights, dtype, copy=False), wanted)
+
+
+@contextmanager
+def _naming_points() -> Iterator[None]:
+    """Sums that overflow name the arguments as they are called here."""
+    try:
+        yield
+    except SumsOverflow as error:
+        raise SumsOverflow(str(error).replace("x, y and weights", "points, x and y")) from None

@@ -81,11 +81,13 @@ def use_backend(name: str) -> Iterator[None]:
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         No backend has that name.
     BackendUnavailable
         What it needs is not installed. Inside the block: it cannot take the arrays at hand.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a string, got {type(name).__name__}")
     reason = named(name).unusable()
     if reason:
         raise BackendUnavailable(name, reason)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .._checks import check_count, check_each, check_number
 from ._dataset import Array, Dataset
 
 Part = tuple[Array, Array | None]
@@ -60,9 +61,12 @@ def from_arrays(
     -----
     Each class gives its share to the test part, up to one element.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a string, got {type(name).__name__}")
     values = _with_channels(name, values)
     labels = _as_labels(f"{name}: labels", labels, len(values))
-    if not 0 < split < 1:
+    seed = check_count("seed", seed, 0, math.inf)
+    if not 0 < check_number("split", split) < 1:
         raise ValueError(f"split must lie strictly between 0 and 1, got {split}")
     if len(values) < 2:
         raise ValueError(f"{name}: expected at least 2 elements to split, got {len(values)}")
@@ -90,7 +94,7 @@ def from_parts(
     """Make a data set of two parts that the source has already told apart, on one scale."""
     values = [_with_channels(name, part[0]) for part in (train, test)]
     labels = [_as_labels(f"{name}: labels", part[1], len(part[0])) for part in (train, test)]
-    low, high = low_high or _range(name, values)
+    low, high = _range(name, values) if low_high is None else _given_range(low_high)
     scaled = [_to_unit(part, low, high) for part in values]
     return Dataset(scaled[0], scaled[1], labels[0], labels[1], name, low, high, class_names)
 
@@ -111,10 +115,10 @@ def held_out_rows(n: int, labels: Array | None, n_test: int, seed: int) -> tuple
     return order[held_out[order]], order[~held_out[order]]
 
 
-def _with_channels(name: str, values: Any) -> Array:
-    if not isinstance(values, np.ndarray) or values.dtype.kind not in "biuf":
-        kind = getattr(values, "dtype", type(values).__name__)
-        raise TypeError(f"{name}: expected an array of real numbers, got {kind}")
+def _with_channels(name: str, given: Any) -> Array:
+    values = _plain(name, given)
+    if values.dtype.kind not in "biuf":
+        raise TypeError(f"{name}: expected an array of real numbers, got {values.dtype}")
     if values.ndim not in (1, 2, 3, 4) or 0 in values.shape:
         raise ValueError(
             f"{name}: expected shape (n,), (n, d), (n, H, W), (n, C, H, W) or (n, H, W, C), "
@@ -125,6 +129,13 @@ def _with_channels(name: str, values: Any) -> Array:
     if values.ndim == 4 and values.shape[3] in (1, 3) and values.shape[1] not in (1, 3):
         return np.moveaxis(values, 3, 1)
     return values
+
+
+def _plain(name: str, given: Any) -> Array:
+    if not isinstance(given, np.ndarray) or isinstance(given, np.ma.MaskedArray | np.matrix):
+        raise TypeError(f"{name}: expected an array of real numbers, got {type(given).__name__}")
+    array: Array = given
+    return array
 
 
 def _as_labels(name: str, labels: Any, n: int) -> Array | None:
@@ -142,11 +153,22 @@ def _as_labels(name: str, labels: Any, n: int) -> Array | None:
 
 def as_condition(name: str, condition: Array, n: int) -> Array:
     """Real numbers (n,) or (n, m) as float32 (n, m)."""
+    condition = _plain(name, condition)
     if condition.dtype.kind != "f":
         raise TypeError(f"{name} must hold real floating numbers, got {condition.dtype}")
     if condition.ndim not in (1, 2) or len(condition) != n:
         raise ValueError(f"{name} must have shape ({n},) or ({n}, m), got {condition.shape}")
-    return condition.reshape(n, -1).astype(np.float32)
+    with np.errstate(over="ignore"):  # infinite numbers are refused by the data set
+        return condition.reshape(n, -1).astype(np.float32)
+
+
+def _given_range(low_high: Any) -> tuple[float, float]:
+    numbers = check_each("low_high", low_high, check_number)
+    if len(numbers) != 2 or not (
+        numbers[0] < numbers[1] and math.isfinite(numbers[1] - numbers[0])
+    ):
+        raise ValueError(f"low_high must be two finite numbers in order, got {low_high}")
+    return numbers[0], numbers[1]
 
 
 def _range(name: str, parts: list[Array]) -> tuple[float, float]:
@@ -166,7 +188,8 @@ def _range(name: str, parts: list[Array]) -> tuple[float, float]:
 
 def _to_unit(values: Array, low: float, high: float) -> Array:
     if (low, high) == (0.0, 1.0):
-        return np.ascontiguousarray(values, dtype=np.float32)
+        with np.errstate(over="ignore"):  # what lies outside is refused by the data set
+            return np.ascontiguousarray(values, dtype=np.float32)
     if (
         values.dtype == np.uint8 and low == 0
     ):  # half of the memory that float64 would take on the way

@@ -38,7 +38,12 @@ class Operator(ABC):
     def __call__(self, images: Array) -> Array:
         """Clean observations (n, *observation) of images (n, *image)."""
         self._check("images", images, self.check_image)
-        return self._apply(images)
+        with np.errstate(over="ignore", invalid="ignore"):
+            observed = self._apply(images)
+        xp = namespace(observed)
+        if not bool(xp.all(xp.isfinite(observed))):
+            raise ValueError("images must be small enough for their observations to be finite")
+        return observed
 
     def lift(self, observations: Array) -> Array:
         """The natural first guess: observations (n, *observation) on the image grid."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .._checks import check_array, check_choice, check_count
 from .._files import read_json, write_json
+from .._random import as_generator
 from ..models import FlowGenerator, Model, RunFolder, load
 from ._components import Components, checked_share
 from ._posterior import Posterior
@@ -120,7 +121,7 @@ class PosteriorFlow:
         TypeError, ValueError, OSError
             As `Model.fit`, and images that the problem cannot observe.
         """
-        generator = np.random.default_rng(rng)
+        generator = as_generator(rng)
         if observations is None:
             observations = self.problem.simulate(images, generator)
         points, condition = self._pairs(images, observations)

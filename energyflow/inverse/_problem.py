@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .._checks import check_array, check_finite
 from .._files import load_array, read_json, read_toml, write_json
+from .._random import as_generator
 from .._reading import naming
 from ._blur import BlurDownsample
 from ._noise import Gaussian, Noise, Poisson
@@ -80,7 +81,7 @@ class Problem:
         """
         if library_of(images) != "numpy":
             raise TypeError(f"images must be a NumPy array, got {type(images).__name__}")
-        noisy = self.noise.add(self.operator(images), np.random.default_rng(rng))
+        noisy = self.noise.add(self.operator(images), as_generator(rng))
         return self.operator.restricted(noisy)
 
     def lift(self, observations: Array) -> Array:

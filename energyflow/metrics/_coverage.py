@@ -9,7 +9,8 @@ import numpy as np
 from energyflow_backends import to_host
 from numpy.typing import NDArray
 
-from .._checks import check_count, check_finite
+from .._checks import as_numbers, check_array, check_count, check_finite
+from .._random import as_generator
 from ._points import Floats
 
 
@@ -86,14 +87,19 @@ def calibration(
     2018; Gneiting, Raftery, "Strictly Proper Scoring Rules", JASA 2007.
     """
     bins = check_count("bins", bins)
-    wanted = np.asarray(levels, np.float64)
+    wanted = as_numbers("levels", levels)
     if wanted.ndim != 1 or not wanted.size or not np.all((wanted > 0) & (wanted < 1)):
         raise ValueError(f"levels must lie between 0 and 1, got {levels}")
-    u = _places(to_host(samples), to_host(truths), np.random.default_rng(rng))
+    u = _places(_host("samples", samples), _host("truths", truths), as_generator(rng))
     places = np.minimum((u * bins).astype(np.int64), bins - 1)  # u may have been rounded to 1
     counts = np.bincount(places.ravel(), minlength=bins)
     inside = np.abs(u.ravel() - 0.5)[:, None] <= wanted / 2  # (numbers, levels)
     return Calibration(counts, wanted, inside.mean(axis=0))
+
+
+def _host(name: str, values: Any) -> Floats:
+    check_array(name, values)
+    return to_host(values)
 
 
 def _places(samples: Floats, truths: Floats, rng: np.random.Generator) -> Floats:

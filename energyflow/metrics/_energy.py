@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from energyflow_backends import to_host
+from energyflow_backends import library_of, to_host
 
 from .. import energy_distance, sliced_energy_distance
 from .._checks import check_choice, check_count
+from .._random import as_generator
 from ..datasets._split import held_out_rows
 from ._points import Floats, points_together
 
@@ -101,7 +102,7 @@ def energy_distance_report(
     Cost of `energy_distance` or `sliced_energy_distance`, up to 2 n_repeats times. A model that
     only repeats its training data reaches the floor: look at `nearest_neighbours` too.
     """
-    generator = np.random.default_rng(rng)
+    generator = as_generator(rng)
     n_repeats = check_count("n_repeats", n_repeats)
     check_choice("method", method, ("auto", "exact", "sliced"))
     given = {"samples": samples, "held_out": held_out} | ({} if real is None else {"real": real})
@@ -111,6 +112,8 @@ def energy_distance_report(
     m = len(y) if others else len(y) // 2
     pool = np.concatenate([y, *others])
     n = min(len(x), len(pool) - m)
+    if strata is not None and library_of(strata) is None:
+        raise TypeError(f"strata must be an array, got {type(strata).__name__}")
     classes = None if strata is None else to_host(strata)
     if classes is not None and classes.shape != (len(pool),):
         raise ValueError(f"strata must have shape ({len(pool)},), got {classes.shape}")

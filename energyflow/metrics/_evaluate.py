@@ -9,6 +9,7 @@ import numpy as np
 from energyflow_backends import to_host
 
 from .._checks import check_count
+from .._random import as_generator
 from ..datasets import Dataset
 from ._classifier import Classifier, classifier_report, train_classifier
 from ._energy import energy_distance_report
@@ -166,7 +167,7 @@ def _as_in_the_data(dataset: Dataset, labels: str, n: int, rng: int) -> Floats:
         raise ValueError(f"{dataset.name} has no labels to ask for")
     places = ((np.arange(n) + 0.5) * (len(dataset.train_labels) / n)).astype(np.int64)
     in_order = np.sort(dataset.train_labels)[places]
-    return np.asarray(np.random.default_rng(rng).permutation(in_order))
+    return np.asarray(as_generator(rng).permutation(in_order))
 
 
 def _conditions_of_the_data(
@@ -178,7 +179,7 @@ def _conditions_of_the_data(
     if dataset.train_condition is None:
         raise ValueError(f"{dataset.name} has no conditions to ask for")
     every = ((np.arange(n) + 0.5) * (len(dataset.train) / n)).astype(np.int64)
-    rows = np.random.default_rng(rng).permutation(every)
+    rows = as_generator(rng).permutation(every)
     given = dataset.train_condition[rows]
     if labels is None:
         return given, None
@@ -211,7 +212,7 @@ def _in_feature_space(
     samples: Floats, held_out: Floats, k: int, n_repeats: int, seed: int
 ) -> list[Row]:
     """Samples, and one half of the held-out data, against the other half; means over halves."""
-    generator = np.random.default_rng(seed)
+    generator = as_generator(seed)
     n = min(len(held_out) // 2, len(samples), MOST_IN_FEATURE_SPACE)
     if n <= k:
         return []

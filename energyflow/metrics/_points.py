@@ -12,6 +12,7 @@ from .._checks import check_array, check_finite, check_together, shape
 
 Floats: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 BYTES = 64 * 2**20
+_LARGEST = 2.0**500
 
 
 def as_points(name: str, values: Any) -> Array:
@@ -22,6 +23,12 @@ def as_points(name: str, values: Any) -> Array:
             f"{name} must have shape (n, d) or (n, C, H, W) and not be empty, got {shape(values)}"
         )
     check_finite(name, values)
+    largest = float(namespace(values).max(namespace(values).abs(values)))
+    if largest > _LARGEST:
+        raise ValueError(
+            f"{name} must be at most {_LARGEST:.2g} in size, so that squares of distances are "
+            f"finite, got {largest:.2g}"
+        )
     return values if values.ndim == 2 else namespace(values).reshape(values, (count(values), -1))
 
 

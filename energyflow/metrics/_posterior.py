@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from energyflow_backends import to_host
 
-from .._checks import check_finite
+from .._checks import check_array, check_finite, check_positive
 from .._scores import crps, energy_score
 from ._coverage import calibration
 from ._points import Floats
@@ -37,10 +37,10 @@ def psnr(images: Any, truths: Any, data_range: float = 1.0) -> Floats:
         Shapes that differ, NaN or infinity, a range that is not positive.
     """
     x, z = _pair(images, truths)
-    _check_range(data_range)
+    peak = check_positive("data_range", data_range)
     squared = ((x - z) ** 2).reshape(len(x), -1).mean(axis=1)
     with np.errstate(divide="ignore"):
-        ratio: Floats = 10 * np.log10(data_range**2 / squared)
+        ratio: Floats = 10 * np.log10(peak / squared * peak)
     return ratio
 
 
@@ -74,7 +74,7 @@ def ssim(images: Any, truths: Any, data_range: float = 1.0) -> Floats:
     from skimage.metrics import structural_similarity
 
     x, z = _pair(images, truths)
-    _check_range(data_range)
+    peak = check_positive("data_range", data_range)
     if x.ndim != 4 or min(x.shape[2:]) < 3:
         raise ValueError(f"images must have shape (n, C, H, W), H and W at least 3, got {x.shape}")
     side = min(*x.shape[2:], 7)
@@ -82,7 +82,7 @@ def ssim(images: Any, truths: Any, data_range: float = 1.0) -> Floats:
     return np.array(
         [
             structural_similarity(  # type: ignore[no-untyped-call]
-                a, b, win_size=window, data_range=data_range, channel_axis=0
+                a, b, win_size=window, data_range=peak, channel_axis=0
             )
             for a, b in zip(x, z, strict=True)
         ]
@@ -159,6 +159,8 @@ def posterior_table(
 
 
 def _pair(images: Any, truths: Any) -> tuple[Floats, Floats]:
+    for name, values in (("images", images), ("truths", truths)):
+        check_array(name, values)
     x, z = (to_host(v).astype(np.float64) for v in (images, truths))
     if x.shape != z.shape or x.ndim < 2 or 0 in x.shape:
         raise ValueError(
@@ -168,8 +170,3 @@ def _pair(images: Any, truths: Any) -> tuple[Floats, Floats]:
     check_finite("images", x)
     check_finite("truths", z)
     return x, z
-
-
-def _check_range(data_range: float) -> None:
-    if not 0 < data_range < np.inf:
-        raise ValueError(f"data_range must be positive and finite, got {data_range}")
