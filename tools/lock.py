@@ -19,6 +19,7 @@ from packaging.version import Version
 from .requirements import ROOT, everything
 
 FILE = ROOT / "constraints.txt"
+OF_GPUS = ("nvidia-", "cuda-")  # what builds of torch for GPUs ask for, in versions of their own
 
 
 def closure(roots: list[Requirement]) -> dict[str, str]:
@@ -31,6 +32,8 @@ def closure(roots: list[Requirement]) -> dict[str, str]:
         if requirement.marker and not requirement.marker.evaluate({"extra": of_extra}):
             continue
         name = canonicalize_name(requirement.name)
+        if name.startswith(OF_GPUS):
+            continue
         try:
             installed = distribution(name)
         except PackageNotFoundError:

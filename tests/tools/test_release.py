@@ -23,6 +23,25 @@ def test_one_version() -> None:
     assert ef.__version__ == PROJECT["project"]["version"] == cited[1]
 
 
+def test_the_citation_can_be_read() -> None:
+    """What the Citation File Format 1.2.0 requires, and dates and types as it spells them."""
+    yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert cited["cff-version"] == "1.2.0"
+    assert cited["type"] == "software"
+    assert cited["license"] == PROJECT["project"]["license"]
+    assert cited["title"].startswith("energyflow: ")
+    assert PROJECT["project"]["description"].lower() in cited["title"].lower()
+    assert cited["authors"] == PROJECT["project"]["authors"]
+    assert str(cited["version"]) == ef.__version__
+    for source in cited["references"]:
+        assert {"type", "title", "authors", "year"} <= set(source)
+        assert all({"family-names", "given-names"} == set(a) for a in source["authors"])
+        assert isinstance(source["year"], int)
+        assert re.fullmatch(r"https://\S+", source.get("url", "https://x"))
+        assert re.fullmatch(r"10\.\d+/\S+", source.get("doi", "10.1/x"))
+
+
 def test_everything_is_pinned() -> None:
     """Each line names one version, but triton's, which follows the build of torch."""
     lines = [x for x in (ROOT / "constraints.txt").read_text().splitlines() if x[:1] != "#"]
