@@ -88,21 +88,21 @@ def sample_projections(
         One of these; each direction alone is uniform on the sphere in all of them, so that sliced
         sums are unbiased.
 
-        ``"iid"``: independent.
-        ``"orthogonal"``: blocks of Haar-distributed orthonormal frames.
-        ``"sobol"``: scrambled Sobol points mapped to the sphere.
-        ``"equispaced"``: d = 2, equal angles on the half circle, turned by a random angle.
-        ``"distance"``: sets that maximise the sum of distances between all ends of their lines,
-        turned by a Haar-distributed rotation; the smallest errors in low dimensions. Sets of
-        50, 64, 100, 128, 200, 256, 500, 512 and 1000 come with the package for d = 3 to 8 and 10;
-        others are optimised when first needed, some ten seconds at most, and kept in the user's
-        cache folder (``$XDG_CACHE_HOME/energyflow`` on Linux), so that seeds give the same
-        directions on one machine. Sets have at most 1000 directions and 2^17 numbers; beyond,
-        several of equal size are turned independently and joined; above 256 dimensions, and for
-        n <= d, they are orthonormal frames.
-        ``"auto"``: ``"equispaced"`` in two dimensions, ``"distance"`` where it needs no
-        optimising, ``"sobol"`` for other numbers above six in up to six dimensions (but not with
-        a key of JAX, which may be traced), ``"orthogonal"`` otherwise.
+        - ``"iid"``: independent.
+        - ``"orthogonal"``: blocks of Haar-distributed orthonormal frames.
+        - ``"sobol"``: scrambled Sobol points mapped to the sphere.
+        - ``"equispaced"``: d = 2, equal angles on the half circle, turned by a random angle.
+        - ``"distance"``: sets that maximise the sum of distances between all ends of their lines,
+          turned by a Haar-distributed rotation; the smallest errors in low dimensions. Sets of
+          50, 64, 100, 128, 200, 256, 500, 512 and 1000 come with the package for d = 3 to 8 and 10;
+          others are optimised when first needed, some ten seconds at most, and kept in the user's
+          cache folder (``$XDG_CACHE_HOME/energyflow`` on Linux), so that seeds give the same
+          directions on one machine. Sets have at most 1000 directions and 2^17 numbers; beyond,
+          several of equal size are turned independently and joined; above 256 dimensions, and for
+          n <= d, they are orthonormal frames.
+        - ``"auto"``: ``"equispaced"`` in two dimensions, ``"distance"`` where it needs no
+          optimising, ``"sobol"`` for other numbers above six in up to six dimensions (but not with
+          a key of JAX, which may be traced), ``"orthogonal"`` otherwise.
     rng : int, generator or None
         An int or a `numpy.random.Generator` draws on the host, the same numbers for every
         library; a `torch.Generator`, `jax.random.key` or `cupy.random.Generator` draws on its
