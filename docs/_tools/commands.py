@@ -17,5 +17,9 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     text = typer.cli.get_docs_for_click(
         obj=command, ctx=context, name="energyflow", title="Command line"
     )
+    groups = [command, *(one for one in command.commands.values() if hasattr(one, "commands"))]
+    for one in (one for group in groups for one in group.commands.values()):
+        # typer cuts the lines of its lists short
+        text = text.replace(one.get_short_help_str(), one.get_short_help_str(limit=200))
     files.append(File.generated(config, "api/command-line.md", content=text))
     return files

@@ -13,6 +13,7 @@ import griffe
 _BLOCK = re.compile(r"^(?P<indent> *)\.\. math::(?P<body>.*(?:\n(?P=indent) +\S.*)*)", re.MULTILINE)
 _INLINE = re.compile(r":math:`(?P<body>[^`]*)`")
 _SESSION = re.compile(r"^>>> .*\n(?:.+\n?)*", re.MULTILINE)
+_LITERAL = re.compile(r"^ *::\n", re.MULTILINE)  # before text that is indented: code in Markdown
 _ENTRY = re.compile(r"^(?:[\w*]+(?:, [\w*]+)* : )?(?P<type>\S.*?)(?:, optional)?$", re.MULTILINE)
 
 
@@ -25,7 +26,8 @@ class Docstrings(griffe.Extension):
             _show_defaults(obj)
         if not obj.docstring:
             return
-        text = _INLINE.sub(lambda found: f"${_joined(found['body'])}$", obj.docstring.value)
+        text = _LITERAL.sub("", obj.docstring.value)
+        text = _INLINE.sub(lambda found: f"${_joined(found['body'])}$", text)
         obj.docstring.value = _SESSION.sub(_session, _BLOCK.sub(_block, text))
         written = {_squeezed(found["type"]): found["type"] for found in _ENTRY.finditer(text)}
         for section in obj.docstring.parsed:

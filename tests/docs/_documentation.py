@@ -7,8 +7,6 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import jupytext
-
 TOP = Path(__file__).parents[2]
 SITE = TOP / "site"
 TEXTS = [TOP / "README.md", TOP / "CONTRIBUTING.md", *sorted((TOP / "docs").rglob("*.md"))]
@@ -58,9 +56,9 @@ def sources() -> dict[str, str]:
     docs = TOP / "docs"
     texts = {path.relative_to(docs): path.read_text() for path in docs.rglob("*.md")}
     for script in sorted((docs / "tutorials").glob("*.py")):
-        cells = jupytext.read(script).cells
-        text = [cell.source for cell in cells if cell.cell_type == "markdown"]
-        texts[Path("tutorials", script.name)] = "\n\n".join(text)
+        cells = re.split("^# %%", script.read_text(), flags=re.MULTILINE)
+        text = "".join(cell for cell in cells if cell.startswith(" [markdown]"))
+        texts[Path("tutorials", script.name)] = re.sub("^# ?", "", text, flags=re.MULTILINE)
     for results in sorted((TOP / "benchmarks" / "results").glob("*.md")):
         texts[Path("benchmarks", results.name)] = results.read_text()
     texts[Path("api", "command-line.md")] = ""

@@ -108,6 +108,10 @@ def test_docstrings_are_shown_as_they_are_written(tools: Any) -> None:
 
     text = """A sum :math:`x + y`.
 
+::
+
+    [noise]
+
 .. math:: x
           + y
 
@@ -123,7 +127,10 @@ x, y : arrays (N, d) and (M, d)
     function.docstring.parent = function
     tools.docstrings.Docstrings().on_object(obj=function)
     said, parameters = function.docstring.parsed
-    assert said.value == "A sum $x + y$.\n\n$$\nx + y\n$$\n\n```pycon\n>>> 1 + 1\n2\n```"
+    assert (
+        said.value
+        == "A sum $x + y$.\n\n\n    [noise]\n\n$$\nx + y\n$$\n\n```pycon\n>>> 1 + 1\n2\n```"
+    )
     (both,) = parameters.value
     assert (both.name, both.annotation) == ("x, y", "arrays (N, d) and (M, d)")
 
