@@ -7,7 +7,6 @@ from functools import cache
 from typing import Any
 
 import array_api_compat as compat
-import array_api_compat.numpy as compat_numpy
 import numpy as np
 from numpy.typing import NDArray
 
@@ -88,8 +87,16 @@ def describe(array: Array) -> ArrayInfo:
 def namespace(array: Array) -> Any:
     """The array-API namespace that `array` belongs to."""
     if type(array) is np.ndarray:
-        return compat_numpy
+        return _of_numpy()
     return compat.array_namespace(array)
+
+
+@cache
+def _of_numpy() -> Any:
+    """Loads all of NumPy, which `import energyflow` need not wait for."""
+    import array_api_compat.numpy
+
+    return array_api_compat.numpy
 
 
 def known_values(array: Array) -> bool:

@@ -77,7 +77,8 @@ def test_import_is_light() -> None:
     code = (
         "import sys, energyflow\n"
         "heavy = {'torch', 'jax', 'cupy', 'numba', 'triton', 'scipy', 'dask', 'rich', 'typer',"
-        " 'matplotlib', 'array_api_extra', 'pandas', 'sklearn', 'ot', 'PIL'}\n"
+        " 'matplotlib', 'array_api_extra', 'pandas', 'sklearn', 'ot', 'PIL',"
+        " 'numpy.f2py', 'numpy.testing'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
