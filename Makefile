@@ -3,14 +3,15 @@
 
 PYTHON ?= python3
 WORKERS ?= 2
+SECONDS ?= 60
 PORT ?= 8000
 BIN := .venv/bin
 export NO_MKDOCS_2_WARNING := 1
 INSTALL := $(BIN)/python -m pip install --quiet -c constraints.txt --build-constraint constraints.txt
-STAMPS := $(foreach name,demo test lint docs bench release,.venv/.$(name))
+STAMPS := $(foreach name,demo test lint docs bench fuzz release,.venv/.$(name))
 
 .PHONY: help demo test lint types floors docs serve site-test bench gpu clean
-.PHONY: lock lock-check audit dist-smoke dist-test
+.PHONY: lock lock-check audit dist-smoke dist-test fuzz
 .NOTPARALLEL:
 
 help:
@@ -24,6 +25,7 @@ help:
 	@echo "make site-test  links, code and commands of the built site, and every page in Chromium"
 	@echo "make bench   time and memory on the CPU beside other methods, into benchmarks/results/"
 	@echo "make gpu     check, then time, on a GPU with what is installed, into benchmarks/results/"
+	@echo "make fuzz    damaged files for every loader, SECONDS=60 each, into benchmarks/results/"
 	@echo "make lock    pin in constraints.txt all that pyproject.toml leads to, as it is installed"
 	@echo "make audit   known vulnerabilities of what is pinned, where the advisories are reached"
 	@echo "make dist-test  build, install into empty environments and test: pinned, lowest and newest"
@@ -60,6 +62,9 @@ bench: .venv/.bench
 gpu:
 	PYTHONPATH=.:backends:kernels $(PYTHON) -m benchmarks.gpu
 
+fuzz: .venv/.fuzz
+	$(BIN)/python -m benchmarks.fuzz --seconds $(SECONDS)
+
 lock: $(STAMPS)
 	$(BIN)/python -m tools.lock
 
@@ -90,6 +95,7 @@ clean:
 .venv/.lint: EXTRAS := --group lint
 .venv/.docs: EXTRAS := -e '.[all]' --group docs
 .venv/.bench: EXTRAS := -e '.[all]' --group bench
+.venv/.fuzz: EXTRAS := -e '.[all]' --group fuzz
 .venv/.release: EXTRAS := --group release
 
 $(STAMPS): .venv/.pip pyproject.toml constraints.txt

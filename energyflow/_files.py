@@ -19,7 +19,7 @@ from ._reading import Array as Array
 from ._reading import one_line, opened, opened_archive, read_array, split_key
 
 _PART = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.part(\.[^.]*)?")
-_LONGEST_TOML = 2**24
+_LONGEST_TOML = 2**22
 _MAPPED_FROM = 2**24  # bytes
 # The reader of TOML takes quadratic time for them.
 _LONG_KEY = re.compile(

@@ -6,6 +6,8 @@ happen: no other error, no file beside it, no code of its own.
 
 from __future__ import annotations
 
+import atexit
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -57,9 +59,8 @@ def _told(error: Exception) -> str:
 @cache
 def _top() -> Path:
     memory = Path("/dev/shm")
-    top = tempfile.mkdtemp(prefix="fuzz", dir=memory if memory.is_dir() else None)
-    import atexit
-
+    fast = memory.is_dir() and "TMPDIR" not in os.environ
+    top = tempfile.mkdtemp(prefix="fuzz", dir=memory if fast else None)
     atexit.register(shutil.rmtree, top, ignore_errors=True)
     return Path(top) / "top"
 
