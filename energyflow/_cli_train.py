@@ -296,4 +296,4 @@ def _draw(path: Path, samples: Array) -> Path | None:
         return None
     from ._pictures import save_scatter
 
-    return save_scatter(path, samples, samples[:0])
+    return save_scatter(path, samples)

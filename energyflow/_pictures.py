@@ -32,12 +32,16 @@ def save_history(path: Path, result: "FlowResult", level: tuple[float, str] | No
     return _save(figure, path)
 
 
-def save_scatter(path: Path, particles: Array, target: Array) -> Path:
+def save_scatter(path: Path, particles: Array, target: Array | None = None) -> Path:
     """Draw particles (N, 2) over their target (M, 2), some tens of thousands of each at most."""
     figure = _figure(5.0, 5.0)
     axes = figure.add_subplot()
-    size = 2000 / np.sqrt(min(max(len(particles), len(target)), _MOST_DRAWN) * 100)
-    for points, colour, name in ((target, ASIDE, "target"), (particles, REACHED, "particles")):
+    clouds = [(particles, REACHED, "particles")]
+    if target is not None:
+        clouds.insert(0, (target, ASIDE, "target"))
+    most = max(len(points) for points, _, _ in clouds)
+    size = 2000 / np.sqrt(min(most, _MOST_DRAWN) * 100)
+    for points, colour, name in clouds:
         points = points[:: -(-len(points) // _MOST_DRAWN)]
         axes.scatter(
             points[:, 0], points[:, 1], s=size, color=colour, alpha=0.6, linewidths=0, label=name

@@ -54,6 +54,14 @@ def test_train_sample_and_go_on(run, tmp_path) -> None:
     assert "3 blocks trained" in out
 
 
+def test_samples_in_the_plane_are_drawn(run, tmp_path) -> None:
+    pytest.importorskip("matplotlib", reason="pictures are an extra")
+    assert run("train", "flow", "--data", "moons", "--out", "run", *FAST)[::2] == (0, "")
+    status, out, err = run("sample", "run", "-n", 6, "--grid", "s.png")
+    assert (status, out, err) == (0, "6 samples; written: s.png\n", "")
+    assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_dmmd(run) -> None:
     train = ("train", "dmmd", "--data", "data.npz", "--out", "run", "--steps", 4, "--quiet")
     status, out, err = run(*train)
