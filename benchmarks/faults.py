@@ -230,15 +230,12 @@ def warm() -> None:
     assert threads == 1, f"expected one thread before forks, got {threads}"
 
 
-def rows(kinds: Iterable[str], quick: bool) -> Iterator[Row]:
+def rows(kind: str, quick: bool) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
-        if set(kinds) & set(WORKS):
-            warm()
-        for kind in kinds:
-            if kind in WORKS:
-                yield from disturbed(kind, quick, Path(folder))
-            else:
-                yield from faults_processes.rows(Path(folder))
+        if kind in WORKS:
+            yield from disturbed(kind, quick, Path(folder))
+        else:
+            yield from faults_processes.rows(Path(folder))
 
 
 def totals(rows: Iterable[Row]) -> list[Row]:
@@ -253,12 +250,15 @@ def totals(rows: Iterable[Row]) -> list[Row]:
 def main() -> None:
     known = (*WORKS, "processes")
     given = command("faults", (__doc__ or "").partition("\n")[0], known).parse_args()
-    found = shown(rows(given.names or known, given.quick))
-    path = given.out / "faults.csv"
-    write(path, "Faults", found)
-    write(path, "Faults", totals(read(path)))
-    if any(row.value for row in found if row.measure in FAULTS):
-        sys.exit(1)
+    names, path, faults = given.names or known, given.out / "faults.csv", 0.0
+    if set(names) & set(WORKS):
+        warm()
+    for kind in names:
+        found = shown(rows(kind, given.quick))
+        faults += sum(row.value for row in found if row.measure in FAULTS)
+        write(path, "Faults", found)
+        write(path, "Faults", totals(read(path)))
+    sys.exit(bool(faults))
 
 
 if __name__ == "__main__":

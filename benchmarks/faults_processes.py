@@ -119,11 +119,12 @@ def torchrun(processes: int, out: Path, *more: str) -> list[str]:
 
 
 def until_running(out: Path, processes: list[subprocess.Popen[str]]) -> None:
-    """Wait until something is saved, or trained."""
+    """Wait until something is saved, or trained, and for some steps more."""
     log = out / "log.csv"
     while not ((out / "flow.npz").exists() or (log.exists() and log.read_text().count("\n") > 1)):
         assert all(process.poll() is None for process in processes)
         time.sleep(0.05)
+    time.sleep(1)
 
 
 def rank(parent: int, number: int) -> int:
