@@ -242,7 +242,7 @@ def totals(rows: Iterable[Row]) -> list[Row]:
     """Sums over the kinds of work."""
     sums: Counter[tuple[str, str]] = Counter()
     for row in rows:
-        if row.experiment in WORKS:
+        if row.experiment in WORKS and not row.measure.startswith(("at ", "before ")):
             sums[row.method, row.measure] += int(row.value)
     return [Row("All kinds of work", how, 0, what, n) for (how, what), n in sums.items()]
 
