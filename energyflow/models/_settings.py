@@ -194,7 +194,9 @@ class FlowSettings(ModelSettings):
         if self.step_size is not None:
             check_positive("step_size", self.step_size)
         _check_momentum("momentum", self.momentum)
-        if self.condition_weight != "auto":
+        if isinstance(self.condition_weight, str):
+            check_choice("condition_weight", self.condition_weight, ("auto",))
+        else:
             check_positive("condition_weight", self.condition_weight)
         check_flag("carry_velocity", self.carry_velocity)
         check_flag("one_network", self.one_network)
