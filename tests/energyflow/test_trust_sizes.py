@@ -107,3 +107,21 @@ def test_ten_million_points(backend: str, dtype: str) -> None:
     assert float(value) == pytest.approx(expected, rel=1e-6 if dtype == "float32" else 1e-9)
     slope = 2 / n * (2 * before[1] - (2 * np.arange(n) + 1) / n)
     np.testing.assert_allclose(gradient[:, 0], slope, atol=1e-5 / n)
+
+
+@pytest.mark.parametrize("exponent", [0.5, 1.5])
+def test_the_tree_has_the_digits_of_sums_over_pairs(exponent: float) -> None:
+    """On the line, where one slice is exact; differences of near points are so in float64."""
+    pytest.importorskip("numba", reason="numba is an extra")
+    rng = np.random.default_rng(5)
+    x, y = rng.normal(size=(3000, 1)), rng.normal(size=(2000, 1)) + 0.5
+
+    def pull(other: np.ndarray) -> np.ndarray:
+        away = x - other.T  # (N, M)
+        far = np.where(away == 0, 1, np.abs(away))
+        return 2 * exponent * np.mean(np.sign(away) * far ** (exponent - 1), axis=1) / len(x)
+
+    expected = pull(y) - pull(x)
+    with ef.use_backend("numba"):
+        found = ef.sliced_energy_gradient(x, y, exponent=exponent)[:, 0]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-11 * np.abs(expected).max())
