@@ -11,7 +11,7 @@ from ._networks import MLP, UNet
 from ._presets import Preset
 
 COUPLINGS = ("none", "ot", "conditional-ot")
-MOST_STEPS = 2**20  # of a solver: times in float32 must differ
+MOST_STEPS = 2**14  # of a solver: a file may not ask for hours
 SOLVERS = ("euler", "midpoint", "rk4", "dopri5")
 
 
