@@ -290,7 +290,9 @@ class Backend:
         def cumulated(weights: Array, mine: Array, offset: int) -> Array:
             own = xp.clip(order - offset, 0, weights.shape[1] - 1)
             taken = xp.take_along_axis(xp.astype(weights, wide), own, axis=1)
-            return xp.cumulative_sum(xp.where(mine, taken, xp.zeros_like(taken)), axis=1)
+            sums = xp.cumulative_sum(xp.where(mine, taken, xp.zeros_like(taken)), axis=1)
+            # however they round, so that points that are all equal have no gradient
+            return xp.concat([sums[:, :-1], xp.ones_like(sums[:, -1:])], axis=1)
 
         counts = xp.cumulative_sum(xp.astype(is_x, whole), axis=1)
         place = xp.arange(1, n + m + 1, dtype=whole, device=compat.device(order))

@@ -103,6 +103,18 @@ def test_all_points_equal(implementation, d: int, exponent: float) -> None:
     assert not implementation.to_numpy(ef.energy_gradient(x, y, exponent=exponent)).any()
 
 
+@pytest.mark.parametrize("exponent", [0.5, 1.0, 1.5])
+@pytest.mark.parametrize("seed", range(4))
+def test_all_points_equal_however_they_weigh(implementation, seed: int, exponent: float) -> None:
+    """Weights whose sums round to a neighbour of one."""
+    rng = np.random.default_rng(seed)
+    a, b = (implementation.asarray(rng.dirichlet(np.ones(n))) for n in (65, 33))
+    x, y = (implementation.asarray(np.full((n, 1), 0.3)) for n in (65, 33))
+    value, gradient = ef.sliced_energy_value_and_gradient(x, y, a, b, exponent=exponent)
+    assert float(value) == 0
+    assert not implementation.to_numpy(gradient).any()
+
+
 @given(st.data(), st.sampled_from([0.5, 1.0, 1.5]), st.integers(2, 8), st.integers(2, 8))
 def test_estimators_differ_by_their_self_terms(
     data: st.DataObject, exponent: float, n: int, m: int
