@@ -1,6 +1,6 @@
 """Every loader fed with damaged files by atheris, guided by coverage.
 
-    python -m benchmarks.fuzz [TARGET ...] [--seconds 60]
+    python -m benchmarks.fuzz [TARGET ...] [--seconds 60] [--more]
 
 Each target has so many seconds in a process of its own. What breaks one is kept in `.fuzz/`, and
 becomes a test once it is mended; inputs that reach new code are kept there too, for the next time.
@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -78,18 +79,37 @@ def _cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
+def replaced(before: list[Row], rows: list[Row]) -> list[Row]:
+    """All rows, the new ones in place of those of the same targets."""
+    names = {row.method for row in rows}
+    return [*(row for row in before if row.method not in names), *rows]
+
+
+def added(rows: list[Row]) -> list[Row]:
+    """One row for each target and measure: their sums, and the largest growth."""
+    found: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        key = row.method, row.measure
+        join = max if row.measure.startswith("growth") else float.__add__
+        old = found.get(key)
+        found[key] = row if old is None else replace(row, value=join(old.value, row.value))
+    return list(found.values())
+
+
 def main() -> None:
     """Fuzz, and exit with 1 where something broke."""
     parser = command("fuzz", __doc__, [*TARGETS, *_ENTRIES])
     parser.add_argument("--seconds", type=float, default=60, help="for each target")
+    parser.add_argument("--more", action="store_true", help="add to what earlier runs have counted")
     asked = parser.parse_args()
     names = asked.names or [*TARGETS, *_ENTRIES]
     seconds = 2 if asked.quick else asked.seconds
     broken = []
     for name in names:
         rows = shown(fuzzed(name, seconds))
-        others = [row for row in read(asked.out / "fuzz.csv") if row.method != name]
-        write(asked.out / "fuzz.csv", "Damaged files", [*others, *rows])
+        before = read(asked.out / "fuzz.csv")
+        kept = added([*before, *rows]) if asked.more else replaced(before, rows)
+        write(asked.out / "fuzz.csv", "Damaged files", kept)
         broken += [name for row in rows if row.measure == "crashes" and row.value]
     if broken:
         raise SystemExit(f"broken: {', '.join(broken)}, see {FOUND}")
