@@ -310,7 +310,7 @@ def test_array_type_in_equals_array_type_out(xp, rng: np.random.Generator) -> No
 
 
 def test_half_precision(rng: np.random.Generator) -> None:
-    import torch
+    torch = pytest.importorskip("torch", reason="torch is an extra")
 
     x, y = rng.normal(size=(20, 3)), rng.normal(size=(15, 3)) + 1
     for dtype in (torch.float16, torch.bfloat16):
@@ -333,7 +333,7 @@ def test_mixed_precision_gives_the_wider_value(rng: np.random.Generator) -> None
 def test_batches_share_the_directions_of_a_stream(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import torch
+    torch = pytest.importorskip("torch", reason="torch is an extra")
 
     monkeypatch.setattr("energyflow_backends._base.MEMORY_BUDGET", 1)  # set after set
     x, y = (torch.asarray(np.repeat(rng.normal(size=(1, 9, 4)), 3, axis=0)) for _ in range(2))

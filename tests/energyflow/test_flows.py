@@ -231,7 +231,7 @@ def test_every_library_saves(tmp_path, xp, rng: np.random.Generator) -> None:
 
 
 def test_a_flow_keeps_no_graph(tmp_path, rng: np.random.Generator) -> None:
-    import torch
+    torch = pytest.importorskip("torch", reason="torch is an extra")
 
     x = torch.asarray(rng.normal(size=(10, 2))).requires_grad_()
     result = quiet(ef.ParticleFlow(x.detach() + 1, rng=0), x, 3)
