@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 import energyflow as ef
-from energyflow._directions import sampled_projector
 from energyflow._random import as_source
+from energyflow._slices.directions import sampled_projector
 
 from . import plots
 from .competitors import papers

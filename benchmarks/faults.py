@@ -210,15 +210,6 @@ def warm() -> None:
     import torch
 
     import energyflow as ef
-    from energyflow import (  # noqa: F401
-        _cli_energy_test,
-        _cli_evaluate,
-        _cli_posterior,
-        _cli_train,
-        datasets,
-        inverse,
-        models,
-    )
 
     torch.set_num_threads(1)
     torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], fused=True)

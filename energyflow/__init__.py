@@ -16,38 +16,38 @@ from energyflow_backends import use_backend as use_backend
 from . import distributed as distributed
 from . import kernels as kernels
 from . import reference as reference
-from ._conditional_flow import ConditionalFlow as ConditionalFlow
-from ._conditional_wasserstein import (
+from ._flow_result import FlowResult as FlowResult
+from ._flows.conditional_flow import ConditionalFlow as ConditionalFlow
+from ._flows.descent import FlowDiverged as FlowDiverged
+from ._flows.kale import kale as kale
+from ._flows.kale_flow import KALEFlow as KALEFlow
+from ._flows.mmd_flow import MMDFlow as MMDFlow
+from ._flows.particle_flow import ParticleFlow as ParticleFlow
+from ._permutation_tests.energy_test import energy_test as energy_test
+from ._permutation_tests.result import EnergyTestResult as EnergyTestResult
+from ._slices.constants import slicing_constant as slicing_constant
+from ._slices.directions import sample_projections as sample_projections
+from ._slices.hadamard import HadamardSlicing as HadamardSlicing
+from ._slices.patches import PatchSlicing as PatchSlicing
+from ._slices.slicing import Slicing as Slicing
+from ._sums.distances import energy_distance as energy_distance
+from ._sums.distances import energy_gradient as energy_gradient
+from ._sums.distances import sliced_energy_distance as sliced_energy_distance
+from ._sums.distances import sliced_energy_gradient as sliced_energy_gradient
+from ._sums.distances import sliced_energy_value_and_gradient as sliced_energy_value_and_gradient
+from ._sums.kernel_sums import kernel_sum as kernel_sum
+from ._sums.kernel_sums import kernel_sum_gradient as kernel_sum_gradient
+from ._sums.mmd import mmd_squared as mmd_squared
+from ._sums.scores import crps as crps
+from ._sums.scores import energy_score as energy_score
+from ._sums.witness import witness as witness
+from ._sums.witness import witness_gradient as witness_gradient
+from ._transport.coupling import Coupling as Coupling
+from ._transport.coupling import conditional_coupling as conditional_coupling
+from ._transport.coupling import conditional_geodesic as conditional_geodesic
+from ._transport.distance import (
     conditional_wasserstein_distance as conditional_wasserstein_distance,
 )
-from ._constants import slicing_constant as slicing_constant
-from ._coupling import Coupling as Coupling
-from ._coupling import conditional_coupling as conditional_coupling
-from ._coupling import conditional_geodesic as conditional_geodesic
-from ._descent import FlowDiverged as FlowDiverged
-from ._directions import sample_projections as sample_projections
-from ._distances import energy_distance as energy_distance
-from ._distances import energy_gradient as energy_gradient
-from ._distances import sliced_energy_distance as sliced_energy_distance
-from ._distances import sliced_energy_gradient as sliced_energy_gradient
-from ._distances import sliced_energy_value_and_gradient as sliced_energy_value_and_gradient
-from ._energy_test import energy_test as energy_test
-from ._energy_test_result import EnergyTestResult as EnergyTestResult
-from ._flow_result import FlowResult as FlowResult
-from ._flows import ParticleFlow as ParticleFlow
-from ._hadamard import HadamardSlicing as HadamardSlicing
-from ._kale import kale as kale
-from ._kale_flow import KALEFlow as KALEFlow
-from ._kernel_sums import kernel_sum as kernel_sum
-from ._kernel_sums import kernel_sum_gradient as kernel_sum_gradient
-from ._mmd import mmd_squared as mmd_squared
-from ._mmd_flow import MMDFlow as MMDFlow
-from ._patches import PatchSlicing as PatchSlicing
-from ._scores import crps as crps
-from ._scores import energy_score as energy_score
-from ._slicing import Slicing as Slicing
-from ._witness import witness as witness
-from ._witness import witness_gradient as witness_gradient
 
 __version__ = "0.1.0"
 

@@ -11,7 +11,7 @@ from ._files import Array, replacing
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from . import FlowResult
+    from ._flow_result import FlowResult
 
 REACHED, ASIDE = "#1f4e79", "#c46210"
 _MOST_DRAWN = 50_000

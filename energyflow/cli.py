@@ -48,12 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(arguments: list[str]) -> Any:
     from typer import TyperException
 
-    from . import (  # noqa: F401 - commands join the others
-        _cli_energy_test,
-        _cli_evaluate,
-        _cli_posterior,
-        _cli_train,
-    )
     from ._cli import app
 
     try:

@@ -13,7 +13,7 @@ from typing import Any
 from energyflow_backends import Array, namespace
 
 from ._checks import check_exponent, check_positive
-from ._spectra import GaussSpectrum, MaternSpectrum, Spectrum
+from ._sums.spectra import GaussSpectrum, MaternSpectrum, Spectrum
 
 __all__ = [
     "Energy", "Gauss", "Kernel", "Laplace", "Linear", "Matern", "RadialKernel", "Riesz",

@@ -5,8 +5,6 @@ import typer.cli
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-# modules whose commands join the others when they are imported
-from energyflow import _cli_energy_test, _cli_evaluate, _cli_posterior, _cli_train  # noqa: F401
 from energyflow._cli import app
 
 

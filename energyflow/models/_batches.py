@@ -12,7 +12,7 @@ from energyflow_backends import usable_threads
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .._coupling import conditional_coupling
+from .._transport.coupling import conditional_coupling
 from ._ahead import Ahead
 from ._flow_matching_settings import FlowMatchingSettings
 from ._random import generator

@@ -13,9 +13,9 @@ import torch
 from energyflow_backends import Array
 from torch import Tensor, nn
 
-from .._conditional_flow import ConditionalFlow
 from .._flow_result import FlowResult
-from .._flows import ParticleFlow
+from .._flows.conditional_flow import ConditionalFlow
+from .._flows.particle_flow import ParticleFlow
 from ._chain import Chain
 from ._course import Report, Stage
 from ._data import Scaling

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from .._distances import sliced_energy_distance
+from .._sums.distances import sliced_energy_distance
 from ._random import generator
 from ._several import AnyConditions
 

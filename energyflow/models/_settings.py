@@ -17,9 +17,9 @@ from .._checks import (
     check_number,
     check_positive,
 )
-from .._directions import SLICINGS
-from .._patches import PatchSlicing
-from .._slicing import Slicing
+from .._slices.directions import SLICINGS
+from .._slices.patches import PatchSlicing
+from .._slices.slicing import Slicing
 from ._model_settings import ModelSettings
 
 _MOST_BLOCKS = 100_000

@@ -14,13 +14,7 @@ from _documentation import TEXTS, TOP, blocks, name
 
 typer = pytest.importorskip("typer")
 
-from energyflow import (  # noqa: E402, F401 - commands join the others
-    _cli_energy_test,
-    _cli_evaluate,
-    _cli_posterior,
-    _cli_train,
-)
-from energyflow._cli import app  # noqa: E402
+from energyflow._cli.main import app  # noqa: E402
 
 SHELL = [path for path in TEXTS if blocks(path, "sh")]
 TARGETS = set(re.findall(r"^([\w-]+):(?!=)", (TOP / "Makefile").read_text(), re.MULTILINE))

@@ -21,7 +21,7 @@ from energyflow.cli import main
 pytest.importorskip("typer", reason="the command line is an extra")
 pytest.importorskip("rich", reason="the command line is an extra")
 
-_cli_flow = pytest.importorskip("energyflow._cli_flow")
+_cli_flow = pytest.importorskip("energyflow._cli.flow")
 
 
 @pytest.fixture(autouse=True)

@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 
 pytest.importorskip("sklearn", reason="the digits come with scikit-learn")
+pytest.importorskip("typer", reason="the command line is an extra")
 
-from energyflow import FlowResult, _demo, _pictures
+from energyflow import FlowResult, _pictures
+from energyflow._cli import demo
 
 
 @pytest.fixture(scope="module")
 def short(tmp_path_factory):
     """A demonstration cut short, and its folder."""
     out = tmp_path_factory.mktemp("demo") / "new"
-    return _demo.run_demo(out, n_steps=40, n_particles=60, seed=3, progress=False), out
+    return demo.run_demo(out, n_steps=40, n_particles=60, seed=3, progress=False), out
 
 
 def test_noise_comes_near_the_digits(short):
@@ -36,7 +38,7 @@ def test_the_files_are_there(short):
 
 def test_the_same_seed_gives_the_same_particles(short, tmp_path):
     outcome, out = short
-    again = _demo.run_demo(tmp_path, n_steps=40, n_particles=60, seed=3, progress=False)
+    again = demo.run_demo(tmp_path, n_steps=40, n_particles=60, seed=3, progress=False)
     assert (again.before, again.after) == (outcome.before, outcome.after)
     np.testing.assert_array_equal(
         np.load(tmp_path / "particles.npy"), np.load(out / "particles.npy")
@@ -44,7 +46,7 @@ def test_the_same_seed_gives_the_same_particles(short, tmp_path):
 
 
 def test_the_halves_share_no_digit():
-    target, held_out = _demo._halves_of_the_digits(0)
+    target, held_out = demo._halves_of_the_digits(0)
     assert (target.shape, held_out.shape) == ((899, 64), (898, 64))
     assert (target.min(), target.max()) == (0, 1)
     load_digits = importlib.import_module("sklearn.datasets").load_digits
@@ -57,7 +59,7 @@ def test_the_halves_share_no_digit():
 def test_without_scikit_learn_it_says_how_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install -e '\.\[cli\]'"):
-        _demo.run_demo(tmp_path / "new")
+        demo.run_demo(tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
@@ -74,5 +76,5 @@ def test_the_mosaic_lays_images_out_in_reading_order():
 
 @pytest.mark.slow
 def test_the_particles_are_as_near_to_real_digits_as_real_digits(tmp_path):
-    outcome = _demo.run_demo(tmp_path, progress=False)
+    outcome = demo.run_demo(tmp_path, progress=False)
     assert outcome.after < 1.15 * outcome.between_halves

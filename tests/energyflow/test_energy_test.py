@@ -16,9 +16,9 @@ from scipy import stats
 from strategies import pairs
 
 import energyflow as ef
-from energyflow._projectors import DenseProjector
+from energyflow._permutation_tests.relabelling import relabellings
 from energyflow._random import as_source
-from energyflow._relabelling import relabellings
+from energyflow._slices.projectors import DenseProjector
 
 
 def labellings(rng: np.random.Generator, sizes: list[int], count: int) -> np.ndarray:
@@ -236,7 +236,7 @@ def test_what_is_held_is_bounded(monkeypatch) -> None:
         (50 * 512, [[256, 256], [88]]),
         (50 * 250, [[250], [250], [100]]),
     ]:
-        monkeypatch.setattr("energyflow._relabelling._HELD", held)
+        monkeypatch.setattr("energyflow._permutation_tests.relabelling._HELD", held)
         parts = list(relabellings(sizes, None, as_source(0), 600, 1))
         assert [[block.shape[1] for block in part] for part in parts] == shapes
         assert all((block.sum(axis=0) == 20).all() for part in parts for block in part)
@@ -274,7 +274,7 @@ def test_the_dtype_comes_back(samples, dtype) -> None:
 
 def test_parts_change_nothing(samples, monkeypatch) -> None:
     whole = ef.energy_test(*samples, rng=0, n_resamples=600)
-    monkeypatch.setattr("energyflow._relabelling._HELD", 50 * 256 * 16)
+    monkeypatch.setattr("energyflow._permutation_tests.relabelling._HELD", 50 * 256 * 16)
     parts = ef.energy_test(*samples, rng=0, n_resamples=600)
     np.testing.assert_allclose(parts.null_distribution, whole.null_distribution, rtol=1e-12)
     assert parts.pvalue == whole.pvalue

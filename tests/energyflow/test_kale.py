@@ -11,8 +11,8 @@ from scipy.special import rel_entr
 from strategies import pairs
 
 import energyflow as ef
-from energyflow._kale_dual import KaleDual
-from energyflow._kernel_pairs import kernel_pairs
+from energyflow._flows.kale_dual import KaleDual
+from energyflow._flows.kernel_pairs import kernel_pairs
 from energyflow.kernels import Gauss, Kernel, Laplace, Linear, Matern
 
 DEFINITE = [Gauss(0.8), Laplace(1.3), Matern(1.5, 0.9), Linear()]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.special import hyp1f1, roots_legendre
 
 import energyflow as ef
-from energyflow._spectra import line_kernel
+from energyflow._sums.spectra import line_kernel
 from energyflow.kernels import (
     Energy,
     Gauss,

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import energyflow as ef
-from energyflow._directions import sampled_projector
-from energyflow._minibatch import Minibatch
+from energyflow._flows.minibatch import Minibatch
 from energyflow._random import as_source
+from energyflow._slices.directions import sampled_projector
 
 
 def quiet(flow, *start, **how) -> ef.FlowResult:

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from scipy.linalg import hadamard
 
 import energyflow as ef
-from energyflow._directions import resolve_slicing, sampled_projector
-from energyflow._hadamard import transform
 from energyflow._random import as_source
-from energyflow._slicing import Slicing
+from energyflow._slices.directions import resolve_slicing, sampled_projector
+from energyflow._slices.hadamard import transform
+from energyflow._slices.slicing import Slicing
 
 IMAGE = (2, 6, 5)
 PATCHES = ef.PatchSlicing(IMAGE, size=2, scales=(0, 1))
@@ -287,7 +287,7 @@ class AlongAxes(Slicing):
     unbiased = False
 
     def projector(self, n, d, source, step=0):
-        from energyflow._projectors import DenseProjector
+        from energyflow._slices.projectors import DenseProjector
 
         return DenseProjector(np.eye(d)[np.arange(n) % d])
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import energyflow as ef
-from energyflow import _spread_store
-from energyflow._directions import resolve_slicing
-from energyflow._spread_sets import spread, sum_and_ascent
-from energyflow._spread_store import TABLE_DIMENSIONS, TABLE_SIZES, set_size, spread_set
+from energyflow._slices import spread_store
+from energyflow._slices.directions import resolve_slicing
+from energyflow._slices.spread_sets import spread, sum_and_ascent
+from energyflow._slices.spread_store import TABLE_DIMENSIONS, TABLE_SIZES, set_size, spread_set
 
 
 def on_sphere(points):
@@ -22,7 +22,7 @@ def on_sphere(points):
 def cache(tmp_path, monkeypatch):
     for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.setenv(name, str(tmp_path))
-    monkeypatch.setattr(_spread_store, "cache_folder", lambda: tmp_path / "energyflow")
+    monkeypatch.setattr(spread_store, "cache_folder", lambda: tmp_path / "energyflow")
     spread_set.cache_clear()
     yield tmp_path / "energyflow"
     spread_set.cache_clear()
@@ -72,13 +72,13 @@ def test_the_table_is_whole_and_small():
         for n in TABLE_SIZES:
             assert spread_set(n, d).shape == (n, d)
             assert not spread_set(n, d).flags.writeable
-    assert _spread_store.TABLE.stat().st_size < 300_000
+    assert spread_store.TABLE.stat().st_size < 300_000
 
 
 def test_the_table_can_be_computed_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(_spread_store, "TABLE_DIMENSIONS", (3,))
-    monkeypatch.setattr(_spread_store, "TABLE_SIZES", (50,))
-    _spread_store.write_table(tmp_path / "table.npz")
+    monkeypatch.setattr(spread_store, "TABLE_DIMENSIONS", (3,))
+    monkeypatch.setattr(spread_store, "TABLE_SIZES", (50,))
+    spread_store.write_table(tmp_path / "table.npz")
     with np.load(tmp_path / "table.npz") as file:
         again = on_sphere(file["3x50"].astype(float))
     sums = [sum_and_ascent(t)[0] for t in (again, spread_set(50, 3))]
@@ -121,7 +121,7 @@ def test_sets_are_kept_in_the_cache(cache, monkeypatch):
     first = ef.sample_projections(13, 3, method="distance", rng=0)
     (file,) = cache.iterdir()
     spread_set.cache_clear()
-    monkeypatch.setattr(_spread_store, "spread", None)
+    monkeypatch.setattr(spread_store, "spread", None)
     np.testing.assert_array_equal(ef.sample_projections(13, 3, method="distance", rng=0), first)
     assert file.name == "spread-1-3x13.float64"
 
@@ -161,7 +161,7 @@ def test_without_a_home_nothing_is_kept(cache, monkeypatch):
     def homeless():
         raise RuntimeError("Could not determine home directory.")
 
-    monkeypatch.setattr(_spread_store, "cache_folder", homeless)
+    monkeypatch.setattr(spread_store, "cache_folder", homeless)
     assert spread_set(13, 3).shape == (13, 3)
     assert not cache.exists()
 
@@ -177,8 +177,8 @@ def test_without_a_home_nothing_is_kept(cache, monkeypatch):
     ],
 )
 def test_cache_folders_of_systems(monkeypatch, system, variables, expected):
-    monkeypatch.setattr(_spread_store.sys, "platform", system)
+    monkeypatch.setattr(spread_store.sys, "platform", system)
     monkeypatch.setattr(Path, "home", lambda: Path("/home/me"))
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert _spread_store.cache_folder() == Path(expected)
+    assert spread_store.cache_folder() == Path(expected)

@@ -152,7 +152,7 @@ def _log(path: Path) -> None:
 
 
 def _spread(path: Path) -> None:
-    from energyflow._spread_store import _read
+    from energyflow._slices.spread_store import _read
 
     found = _read(path, (5, 3))
     assert found is None or np.allclose(np.linalg.norm(found, axis=1), 1)

@@ -1,0 +1,94 @@
+"""Conditions on the command line: those of data, and those that samples are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+import typer
+
+from .._files import Array, load_array
+
+if TYPE_CHECKING:
+    from ..datasets import Dataset
+
+Kind = Literal["labels", "continuous", "both"]
+Learned = Annotated[
+    Kind | None,
+    typer.Option(
+        help="Learn to sample each class, given the continuous `condition` of a .npz file, or both."
+    ),
+]
+Asked = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="For a conditional model: a label, numbers with commas between, or a file of one for "
+        "each sample; where both were learned, once labels=... and once condition=..."
+    ),
+]
+
+
+def of_data(data: Dataset, kind: Kind, source: str) -> Any:
+    """The conditions of the training data: an array, or a dict of both."""
+    found: dict[str, Array] = {}
+    for name, wanted, array in (
+        ("labels", ("labels", "both"), data.train_labels),
+        ("condition", ("continuous", "both"), data.train_condition),
+    ):
+        if kind in wanted:
+            if array is None:
+                told = "labels" if name == "labels" else "array `condition`"
+                raise ValueError(f"--condition {kind}: {source} has no {told}")
+            found[name] = array
+    return found if kind == "both" else next(iter(found.values()))
+
+
+def taken(condition: Any, rows: Array) -> Any:
+    """Some of the conditions."""
+    if isinstance(condition, dict):
+        return {name: array[rows] for name, array in condition.items()}
+    return None if condition is None else condition[rows]
+
+
+def asked(texts: Sequence[str] | None, learned: Mapping[str, Any] | None) -> Any:
+    """What samples are asked for, of a model that learned what its settings tell."""
+    if not texts:
+        return None
+    if learned is None:
+        raise ValueError("--condition must be left out: the model was trained without")
+    if learned["kind"] != "several":
+        if len(texts) > 1:
+            raise ValueError(f"--condition: the model has one condition, got {len(texts)}")
+        return _value(texts[0], learned["kind"])
+    parts, given = learned["parts"], {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or name not in parts:
+            raise ValueError(
+                f"--condition: expected NAME=VALUE for each of {', '.join(parts)}, got {text!r}"
+            )
+        if name in given:
+            raise ValueError(f"--condition: {name} is given twice")
+        given[name] = _value(value, parts[name]["kind"])
+    return given
+
+
+def as_arrays(given: Any, number: int) -> dict[str, Array]:
+    """What was asked for, under names for a file."""
+    named = given if isinstance(given, dict) else {} if given is None else {"condition": given}
+    return {name: np.full(number, v) if v.ndim == 0 else v for name, v in named.items()}
+
+
+def _value(text: str, kind: str) -> Array:
+    """A label, a vector, or the array in a file; whole numbers in files of labels are labels."""
+    if kind == "labels" and text.isdecimal():
+        return np.asarray(int(text))
+    if kind == "vectors":
+        try:
+            return np.array([float(part) for part in text.split(",")], np.float32)
+        except ValueError:
+            pass
+    array = load_array(text)
+    whole = kind == "labels" and bool(np.all(array == np.rint(array)))
+    return array.astype(np.int64) if whole else array.astype(np.float32)

@@ -1,0 +1,108 @@
+"""`energyflow evaluate`: how good the samples of a trained model are."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from .._files import read_json
+from .flow import can_draw
+from .main import Seed, app
+
+if TYPE_CHECKING:
+    from ..datasets import Dataset
+
+SETTINGS = "settings.json"
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(metavar="RUN_FOLDER", help="Folder of a trained model.")],
+    data: Annotated[
+        str | None,
+        typer.Option(help="A name or a path, as in training.", show_default="the training's"),
+    ] = None,
+    number: Annotated[
+        int | None,
+        typer.Option("--number", "-n", min=2, help="Samples.", show_default="as training data"),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="File for the table: .json, .csv or .md. A picture of samples and their nearest "
+            "training data goes beside it.",
+            show_default="RUN_FOLDER/report.json",
+        ),
+    ] = None,
+    seed: Seed = 0,
+) -> None:
+    """Compare samples of a trained model with data that it has not seen.
+
+    Every number stands beside its value for real data.
+    """
+    from .. import metrics, models
+    from ..metrics._picture import save_neighbours
+    from ..metrics._report import table_writer
+
+    target = run / "report.json" if out is None else out
+    table_writer(target)
+    if not target.parent.is_dir():
+        raise ValueError(f"--out {target}: there is no folder {target.parent}")
+    settings = _read_settings(run)
+    dataset = _load_data(data, settings, run / SETTINGS)
+    generator = models.load(run)
+    asked = _asked(settings, run / SETTINGS)
+    report = metrics.evaluate(generator, dataset, **asked, n=number, rng=seed)
+
+    table = Table(*metrics.COLUMNS, title=f"{report.n_samples} samples, {report.dataset}")
+    for column in table.columns[1:3]:
+        column.justify = "right"
+    for row in report.rows:
+        table.add_row(*row.cells())
+    console = Console()
+    console.print(table)
+    files = [report.save(target)]
+    if can_draw():
+        picture = target.with_name(f"{target.stem}-neighbours.png")
+        files.append(save_neighbours(picture, report, dataset))
+    console.print("written: " + ", ".join(map(str, files)), soft_wrap=True, highlight=False)
+
+
+def _read_settings(run: Path) -> dict[str, Any]:
+    """The settings in a run's folder."""
+    path = run / SETTINGS
+    if not path.is_file():
+        raise FileNotFoundError(f"{run}: expected the folder of a trained model, with {SETTINGS}")
+    return read_json(path)
+
+
+def _load_data(given: str | None, settings: dict[str, Any], path: Path) -> "Dataset":
+    """The data named on the command line, or those of the training: a source, or arguments."""
+    from ..datasets import load
+
+    data = settings.get("data") if given is None else given
+    if isinstance(data, str):
+        return load(data)
+    if isinstance(data, dict):
+        return load(**data)
+    raise ValueError(f"{path} names no data that can be loaded: give --data")
+
+
+def _asked(settings: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Which conditions of the data are to be asked for; none for a model without conditions."""
+    condition = settings.get("condition")
+    if condition is None:
+        return {}
+    kind = condition.get("kind") if isinstance(condition, dict) else None
+    if kind == "labels":
+        return {"labels": "data"}
+    if kind == "vectors":
+        return {"condition": "data"}
+    if kind == "several" and set(condition["parts"]) == {"labels", "condition"}:
+        return {"labels": "data", "condition": "data"}
+    raise ValueError(
+        f"{path}: expected a model without conditions, of labels, of vectors or of both, "
+        f"got {condition}"
+    )

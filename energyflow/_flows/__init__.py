@@ -1,0 +1,1 @@
+"""Particles that descend a functional, step by step."""

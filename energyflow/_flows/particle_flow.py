@@ -1,0 +1,158 @@
+"""Particle flows: points that descend the energy distance to a target."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import energyflow_backends as backends
+import numpy as np
+from energyflow_backends import Array, namespace
+
+from .._blocks import spread
+from .._checks import check_choice, check_count, check_exponent
+from .._random import Rng, Source
+from .._slices.directions import resolve_slicing, sampled_projector
+from .._slices.projectors import moved_index
+from .._slices.slicing import Slicing
+from .._sums.problem import working_dtype
+from .descent import Descent, Schedule, Walk, check_cloud
+from .minibatch import Minibatch
+
+
+class ParticleFlow(Descent):
+    r"""Particles that follow the Wasserstein gradient flow of the energy distance to a target.
+
+    With F = E / 2 (the MMD^2 of the kernel -|.|^r), momentum m and step size tau, a step is
+
+    .. math:: v \leftarrow N \nabla F(x) + m v, \qquad x \leftarrow x - \tau v
+
+    with fresh directions at each step. N grad F has norm at most 2 when it is exact and r = 1, so
+    a natural step size is the size of the data.
+
+    Parameters
+    ----------
+    target : array (M, d)
+        Points to flow to.
+    target_weights : array (M,), optional
+        Their weights, non-negative and with sum one; uniform when not given.
+    exponent : float
+        The power r, 0 < r < 2.
+    n_projections : int
+        Directions at each step.
+    slicing : str or Slicing
+        How directions are drawn: a name, see `sample_projections`, ``"hadamard"``, or an object
+        such as `HadamardSlicing` or `PatchSlicing`.
+    step_size : float, callable or "auto"
+        tau > 0, or a function of the step (0, 1, ...). ``"auto"`` is s^(2 - r), with s the root
+        mean squared distance of the target to its mean: it has the units of the data.
+    momentum : float or callable
+        0 <= m < 1, or a function of the step.
+    batch_size : int, optional
+        Points of the target that a step sees, drawn anew for each step: without replacement, or
+        in proportion to `target_weights` with replacement. All of them when not given.
+    rng : int, generator or None
+        Where directions and batches come from, see `sample_projections`. With an int, a
+        `numpy.random.Generator` or None they are a pure function of the seed and the step, so a
+        flow that is saved and goes on is the flow that was never interrupted.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Arguments of the wrong type, shape or range.
+
+    Notes
+    -----
+    A step costs one `sliced_energy_gradient`. Particles that coincide stay together: they are
+    moved by the same subgradient. Start from distinct points.
+
+    The gradient along a batch is unbiased. The distance that is recorded is too large, in the mean
+    over batches of size B by W (M - B) / (M B - B) without weights and by W / B with them, where
+    W = sum_jl b_j b_l |y_j - y_l|^r.
+
+    References
+    ----------
+    Hertrich, Wald, Altekrüger, Hagemann, "Generative Sliced MMD Flows with Riesz Kernels",
+    ICLR 2024, Section 4.
+    """
+
+    def __init__(
+        self,
+        target: Array,
+        *,
+        target_weights: Array | None = None,
+        exponent: float = 1.0,
+        n_projections: int = 128,
+        slicing: str | Slicing = "auto",
+        step_size: Schedule | str = "auto",
+        momentum: Schedule = 0.0,
+        batch_size: int | None = None,
+        rng: Rng = None,
+    ) -> None:
+        check_cloud("target", target, "M")
+        self.exponent = check_exponent(exponent)
+        if isinstance(step_size, str):
+            check_choice("step_size", step_size, ("auto",))
+            step_size = unit_step(target, self.exponent)
+        super().__init__(target, target_weights, step_size, momentum, rng)
+        self.n_projections = check_count("n_projections", n_projections)
+        self.slicing = resolve_slicing(slicing, self.n_projections, self._dimension())
+        self._minibatch = None
+        if batch_size is not None:
+            self._minibatch = Minibatch(batch_size, int(target.shape[0]), target_weights)
+
+    def _look(
+        self, walk: Walk, fixed: Array | None, source: Source, *, moving: bool, recording: bool
+    ) -> tuple[Array, Array]:
+        """The distance to the target, which comes with the sort, and N grad F if asked for."""
+        xp = namespace(walk.x)
+        d = walk.x.shape[1]
+        target, weights = self._seen(source, walk.step)
+        dtype = working_dtype(walk.x, target)
+
+        def one(array: Array | None) -> Array | None:
+            return None if array is None else xp.astype(array[None, ...], dtype, copy=False)
+
+        x = walk.x if fixed is None else xp.concat([walk.x, fixed], axis=1)
+        projector = sampled_projector(
+            self.n_projections, int(x.shape[1]), self.slicing, source, walk.step
+        )
+        try:
+            value, gradient, _ = backends.sliced_value_and_gradient(
+                one(x), one(target), None, one(weights), projector,
+                exponent=self.exponent, estimator="V", wrt=("x",) if moving else (),
+            )  # fmt: skip
+        except backends.NonFiniteValue:
+            raise walk.lost() from None
+        if gradient is not None:  # scaled before it is rounded: F = E / 2, times N
+            gradient = xp.astype(gradient[0, :, :d] * (walk.n / 2), walk.x.dtype, copy=False)
+        return value[0, ...], gradient
+
+    def _seen(self, source: Source, step: int) -> tuple[Array, Array | None]:
+        """The points and weights of the target that a step sees."""
+        if self._minibatch is None:
+            return self._points(None), self.target_weights
+        places = self._minibatch.places(source, step)
+        return self._points(moved_index(places, self.target)), None
+
+    def _points(self, places: Array | None) -> Array:
+        """All points of the target in the space of the directions, or those at some places."""
+        target = self.target
+        return target if places is None else namespace(target).take(target, places, axis=0)
+
+    def _dimension(self) -> int:
+        """Of the space of the directions."""
+        return int(self.target.shape[1])
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "exponent": self.exponent,
+            "n_projections": self.n_projections,
+            "slicing": self.slicing.name,
+            "batch_size": None if self._minibatch is None else self._minibatch.size,
+        }
+
+
+def unit_step(target: Array, exponent: float) -> float:
+    """A step size with the units of the data, 1 where all points of the target are the same."""
+    with np.errstate(over="ignore", under="ignore"):  # infinity and zero are refused as step sizes
+        return float(np.power(spread(target) or 1.0, 2 - exponent))

@@ -1,0 +1,1 @@
+"""Whether samples differ: energies of relabelled points."""

@@ -1,0 +1,89 @@
+"""Relabellings of pooled points: which are drawn, and how many are held at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from energyflow_backends import library_of, to_host
+from numpy.typing import NDArray
+
+from .._random import Source
+
+_BLOCK = 256  # relabellings that a pass over a sorted row serves
+_HELD = 2**28  # bytes of labels held at once, in the form that the method needs
+
+Labels = NDArray[np.uint8]
+Whole = NDArray[np.int64]
+
+
+def check_strata(strata: Sequence[Any] | None, sizes: Whole) -> Whole | None:
+    """The stratum of each pooled point (T,), numbered from 0."""
+    if strata is None:
+        return None
+    try:
+        given = list(strata)
+    except TypeError:
+        raise TypeError(
+            f"strata must be a sequence of arrays, got {type(strata).__name__}"
+        ) from None
+    if len(given) != len(sizes):
+        raise ValueError(
+            f"strata must be one array for each of {len(sizes)} samples, got {len(given)}"
+        )
+    parts = [to_host(part) if library_of(part) else np.asarray(part) for part in given]
+    for number, (part, size) in enumerate(zip(parts, sizes, strict=True)):
+        if part.shape != (size,):
+            raise ValueError(f"strata[{number}] must have shape ({size},), got {part.shape}")
+    names, numbers = np.unique(np.concatenate(parts), return_inverse=True)
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    pairs = np.unique(np.stack([numbers, groups]), axis=1)
+    if pairs.shape[1] == len(names):
+        raise ValueError("strata must hold points of two samples, got one sample in each")
+    return numbers
+
+
+def relabellings(
+    sizes: Whole, strata: Whole | None, source: Source, count: int, bytes_each: int
+) -> Iterator[list[Labels]]:
+    """Draw `count` relabellings, the first of them the true one.
+
+    Blocks (T, W) of labels come in lists of at most 256 MiB, where a point's label takes
+    `bytes_each`. A block's numbers depend on the source and on the block alone.
+    """
+    true = np.repeat(np.arange(len(sizes), dtype=np.uint8), sizes)
+    width = min(_BLOCK, max(1, _HELD // (bytes_each * len(true))))
+    at_once = max(1, _HELD // (bytes_each * len(true) * width))
+    starts = range(0, count, width)
+    for first in range(0, len(starts), at_once):
+        yield [
+            _block(true, strata, source, start // width, min(width, count - start))
+            for start in starts[first : first + at_once]
+        ]
+
+
+def _block(true: Labels, strata: Whole | None, source: Source, number: int, width: int) -> Labels:
+    """One block of relabellings (T, W)."""
+    rng = source.host(1 + number, 0)
+    relabel = (lambda: rng.permutation(true)) if strata is None else _within(true, strata, rng)
+    labels = np.empty((width, len(true)), np.uint8)
+    for row in labels:
+        row[:] = relabel()
+    if number == 0:
+        labels[0] = true
+    return np.ascontiguousarray(labels.T)
+
+
+def _within(true: Labels, strata: Whole, rng: np.random.Generator) -> Callable[[], Labels]:
+    """Relabellings that keep the labels of each stratum inside it."""
+    in_order = true[np.argsort(strata, kind="stable")]
+
+    def relabel() -> Labels:
+        # half, so that no rounding lifts a point into the next stratum
+        places = np.argsort(strata + 0.5 * rng.random(len(true)))
+        found = np.empty_like(true)
+        found[places] = in_order
+        return found
+
+    return relabel

@@ -1,0 +1,1 @@
+"""Directions and other ways of slicing: what draws projectors, and where good sets come from."""

@@ -1,0 +1,32 @@
+"""What a way of slicing is: how the directions of one call, or of one step of a flow, are drawn."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from energyflow_backends import Projector
+
+from .._random import Source
+
+
+class Slicing(ABC):
+    """Draws projectors. Subclass it to slice in a way of your own.
+
+    Attributes
+    ----------
+    name : str
+        What it is called in messages and in saved flows; it tells the settings as well.
+    unbiased : bool
+        Whether the mean over many draws is the energy distance of the points themselves.
+    """
+
+    name: str
+    unbiased: ClassVar[bool]
+
+    def check(self, d: int) -> None:  # noqa: B027
+        """Raise a ValueError where points in d dimensions cannot be sliced in this way."""
+
+    @abstractmethod
+    def projector(self, n: int, d: int, source: Source, step: int = 0) -> Projector:
+        """The n directions in R^d of one step: a function of (source, step) alone."""

@@ -1,0 +1,1 @@
+"""Sums over pairs and slices: distances, kernel sums, witnesses and scores."""

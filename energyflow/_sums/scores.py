@@ -1,0 +1,202 @@
+"""Scores of samples against the one truth that came: energy score and CRPS."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import array_api_compat as compat
+import numpy as np
+from energyflow_backends import Array, eager, known_values, namespace
+
+from .._checks import (
+    check_array,
+    check_choice,
+    check_exponent,
+    check_finite,
+    check_points,
+    check_together,
+    check_weights,
+    shape,
+)
+from ..kernels import Riesz
+from .distances import energy_distance
+from .kernel_sums import kernel_sum
+from .problem import check_self_term, working_dtype
+
+_TOO_FAR = "samples and truth must be small enough for their score to be finite"
+
+
+@eager
+def energy_score(
+    samples: Array,
+    truth: Array,
+    weights: Array | None = None,
+    *,
+    exponent: float = 1.0,
+    estimator: str = "V",
+) -> Array:
+    r"""Energy score of samples of a prediction, small where they are near the truth.
+
+    .. math:: ES = \sum_i w_i |x_i - z|^r - \frac{s}{2} \sum_{ij} w_i w_j |x_i - x_j|^r
+
+    with s = 1 for the V estimator and 1 / (1 - sum of squared weights) for the U estimator. In
+    expectation over truths the score is smallest for samples of their own distribution: it is a
+    proper score.
+
+    Parameters
+    ----------
+    samples : array (..., N, d)
+        Samples of the predictions, in any unit of length.
+    truth : array (..., d)
+        What came, in the same unit; leading batch dimensions broadcast.
+    weights : array (N,) or (..., N), optional
+        Of the samples, non-negative and with sum one; uniform when not given.
+    exponent : float
+        The power r, 0 < r < 2.
+    estimator : "V" or "U"
+        "V" is half the energy distance between the samples and the truth, never negative. "U" is
+        unbiased for the score of the distribution the samples were drawn from: scores of
+        different numbers of samples can be compared. It needs two samples.
+
+    Returns
+    -------
+    array (...)
+        In the library, device and dtype of the samples. Unit: length^r.
+
+    Raises
+    ------
+    TypeError
+        Not arrays, integers, mixed libraries or devices.
+    ValueError
+        Shapes that do not fit, NaN or infinity, r outside (0, 2), one sample with "U".
+
+    Notes
+    -----
+    Cost O(N^2 d) for each truth.
+
+    References
+    ----------
+    Gneiting, Raftery, "Strictly Proper Scoring Rules, Prediction, and Estimation", JASA 2007,
+    Section 4.2.
+    """
+    exponent = check_exponent(exponent)
+    samples, truth, weights, dtype = _checked(samples, truth, weights, estimator)
+    xp = namespace(samples)
+    try:
+        score = energy_distance(samples, truth, weights, exponent=exponent) / 2
+    except ValueError as error:  # all else is checked
+        raise ValueError(_TOO_FAR) from error
+    if estimator == "U":
+        far = kernel_sum(truth, samples, weights, kernel=Riesz(exponent), method="direct")
+        first = -far[..., 0]
+        n = samples.shape[-2]
+        scale = n / (n - 1) if weights is None else 1 / (1 - xp.sum(weights**2, axis=-1))
+        score = first - (first - score) * scale
+    return xp.astype(score, dtype, copy=False)
+
+
+@eager
+def crps(
+    samples: Array, truth: Array, weights: Array | None = None, *, estimator: str = "V"
+) -> Array:
+    r"""Continuous ranked probability score, the energy score of each coordinate by itself.
+
+    .. math:: CRPS = \sum_i w_i |x_i - z| - \frac{s}{2} \sum_{ij} w_i w_j |x_i - x_j|
+              \overset{V}{=} \int (F(t) - 1_{t \ge z})^2 \, dt
+
+    with the distribution function F of the weighted samples, and s as in `energy_score`.
+
+    Parameters
+    ----------
+    samples : array (..., N, d)
+        Samples of the predictions.
+    truth : array (..., d)
+        What came, in the same units; leading batch dimensions broadcast.
+    weights : array (N,) or (..., N), optional
+        As in `energy_score`.
+    estimator : "V" or "U"
+        As in `energy_score`.
+
+    Returns
+    -------
+    array (..., d)
+        One score a coordinate, in its unit; library, device and dtype of the samples.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `energy_score`.
+
+    Notes
+    -----
+    Cost O(N log(N) d) for each truth: the samples are sorted. Ties need no care.
+
+    References
+    ----------
+    Gneiting, Raftery, "Strictly Proper Scoring Rules, Prediction, and Estimation", JASA 2007,
+    Section 4.2.
+    """
+    samples, truth, weights, dtype = _checked(samples, truth, weights, estimator)
+    xp = namespace(samples)
+    n = samples.shape[-2]
+    with np.errstate(over="ignore"):
+        away = samples - truth  # (..., N, d)
+        if known_values(away) and not bool(xp.all(xp.isfinite(away * n))):
+            raise ValueError(_TOO_FAR)
+    if weights is None:
+        ranks = 2 * xp.arange(1, n + 1, dtype=away.dtype, device=compat.device(away)) - (n + 1)
+        spread = xp.sum(xp.sort(away, axis=-2) * ranks[:, None], axis=-2) / n
+        score = xp.mean(xp.abs(away), axis=-2) - spread / (n if estimator == "V" else n - 1)
+        return xp.astype(score, dtype, copy=False)
+    shares = xp.broadcast_to(weights[..., None], away.shape)
+    order = xp.argsort(away, axis=-2)
+    in_order = xp.take_along_axis(away, order, axis=-2)
+    below = xp.cumulative_sum(xp.take_along_axis(shares, order, axis=-2), axis=-2)[..., :-1, :]
+    gaps = in_order[..., 1:, :] - in_order[..., :-1, :]
+    spread = xp.sum(gaps * below * (1 - below), axis=-2)
+    if estimator == "U":
+        spread = spread / (1 - xp.sum(weights**2, axis=-1))[..., None]
+    return xp.astype(xp.sum(shares * xp.abs(away), axis=-2) - spread, dtype, copy=False)
+
+
+def _checked(
+    samples: Any, truth: Any, weights: Any, estimator: Any
+) -> tuple[Array, Array, Array | None, Any]:
+    """Samples (..., N, d), truth (..., 1, d) and weights in the dtype of the computation, and the
+    samples' own.
+    """
+    check_points("samples", samples)
+    check_array("truth", truth)
+    check_together("samples", samples, "truth", truth)
+    check_choice("estimator", estimator, ("V", "U"))
+    if 0 in truth.shape:
+        raise ValueError(f"truth must not be empty, got shape {shape(truth)}")
+    if truth.ndim == 0 or truth.shape[-1] != samples.shape[-1]:
+        raise ValueError(
+            f"truth must have shape (..., {samples.shape[-1]}), one coordinate for each of the "
+            f"samples', got {shape(truth)}"
+        )
+    for name, array in (("samples", samples), ("truth", truth)):
+        if known_values(array):
+            check_finite(name, array)
+    if weights is not None:
+        check_weights("weights", weights, "samples", samples)
+    if estimator == "U":
+        check_self_term("weights", weights, "samples", samples)
+    leading = {"samples": shape(samples)[:-2], "truth": shape(truth)[:-1]}
+    if weights is not None:
+        leading["weights"] = shape(weights)[:-1]
+    try:
+        batch = np.broadcast_shapes(*leading.values())
+    except ValueError:
+        raise ValueError(
+            f"{', '.join(leading)} must have batch dimensions that broadcast, "
+            f"got {', '.join(map(str, leading.values()))}"
+        ) from None
+    xp, dtype = namespace(samples), working_dtype(samples, truth)
+    kept = samples.dtype
+    samples = xp.broadcast_to(samples, (*batch, *shape(samples)[-2:]))
+    samples, truth = (xp.astype(v, dtype, copy=False) for v in (samples, truth))
+    if weights is not None:
+        weights = xp.astype(weights, dtype, copy=False)
+    return samples, truth[..., None, :], weights, kept

@@ -1,0 +1,1 @@
+"""Optimal plans between samples, condition by condition."""

@@ -1,0 +1,193 @@
+"""How far two joint distributions are, condition by condition."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from energyflow_backends import Array, differentiable_value, eager, namespace
+
+from .._checks import check_points, check_together, shape
+from .._sums.problem import working_dtype
+from .conditions import (
+    check_conditions,
+    checked_groups,
+    found,
+    host_weights,
+    transport_of,
+)
+from .coupling import Coupling, assembled
+from .solvers import Floats, Plan, doubles, like
+
+_PAIRS = 2**16  # whose differences are held at once
+
+
+@eager
+def conditional_wasserstein_distance(
+    x: Array,
+    y_x: Array | None,
+    z: Array,
+    y_z: Array | None,
+    a: Array | None = None,
+    b: Array | None = None,
+    *,
+    p: float = 2.0,
+    beta: float = math.inf,
+    groups: tuple[Array, Array] | None = None,
+    method: str = "exact",
+    regularization: float | None = None,
+    return_coupling: bool = False,
+) -> Any:
+    r"""Conditional Wasserstein distance between two sets of points with conditions: the root W.
+
+    .. math:: W_{p, \beta}^p = \min_\pi \sum_{ij} \pi_{ij}
+              \big( |x_i - z_j|^p + |\beta (y_i - y'_j)|^p \big)
+
+    over plans with the weights of both sets. For :math:`\beta = \infty`, and with groups, plans
+    stay inside a condition, and :math:`W_{p, Y}^p` is the mean over conditions of the
+    :math:`W_p^p` between what has that condition: it is zero only where all the conditional
+    distributions agree. For smaller beta the plan is relaxed, down to plain transport of x to z
+    for 0.
+
+    Parameters
+    ----------
+    x, z : arrays (N, d) and (M, d)
+        Points, in any unit of length.
+    y_x, y_z : arrays (N, n) and (M, n), or None
+        The condition of each; not needed with groups alone, or where beta is 0.
+    a, b : arrays (N,) and (M,), optional
+        Weights, non-negative and with sum one; uniform when not given.
+    p : float
+        The power, at least 1.
+    beta : float
+        Factor of the conditions before distances are taken, in units of x over units of y.
+        Infinity, the exact distance, is for discrete conditions: each must have the same mass on
+        both sides. Conditions from a continuous distribution need a finite one. Conditions of
+        different dtypes are equal as numbers: 0.5 in float32 is 0.5 in float64, 0.1 is not.
+    groups : pair of integer arrays (N,) and (M,), optional
+        Plans stay between points of the same number; in place of conditions, or of those among
+        several that are discrete: a finite beta weighs y_x and y_z inside the groups.
+    method : "exact" or "sinkhorn"
+        The best plan, or the best with entropy; the value is the cost of that plan.
+    regularization : float, optional
+        Weight of the entropy, see `conditional_coupling`.
+    return_coupling : bool
+        Give the coupling too.
+
+    Returns
+    -------
+    array ()
+        W, the p-th root, in the library, device and dtype of x and z. Unit: length.
+        Differentiable with respect to x and z through torch and JAX, with the plan kept fixed.
+    Coupling
+        If asked for.
+
+    Raises
+    ------
+    TypeError
+        Not arrays, integers, mixed libraries or devices.
+    ValueError
+        Shapes that do not fit, empty sets, NaN or infinity, bad weights; conditions whose masses
+        differ, where the plan must stay inside them.
+    ModuleNotFoundError
+        POT is needed and missing.
+
+    Notes
+    -----
+    Costs what `conditional_coupling` costs, which finds the plan; W is summed in float64 from the
+    differences along its pairs. The gradient is that of the exact W wherever the best plan is
+    unique; pairs of coincident points add nothing to it, and at W = 0 it is 0. Values must be
+    known: `jax.grad` works, `jax.jit` does not.
+
+    Between samples whose conditions are continuous, W is biased upwards, the more so the larger
+    beta and the dimensions are: two sets of 1000 points of N(0, I) in R^5, with conditions in R^5,
+    have W_1 = 2.5 at beta = 1 where 0 is true. Put beside it what two sets of one distribution
+    give.
+
+    The distance of joint distributions, beta = 1 or any other number, may be small where those of
+    conditional distributions are large; as beta grows W grows to the exact distance. The sliced
+    counterpart of the relaxed distance is `sliced_energy_distance` of the points (x, beta y).
+
+    References
+    ----------
+    Chemseddine, Hagemann, Steidl, Wald, "Conditional Wasserstein Distances with Applications in
+    Bayesian OT Flow Matching", JMLR 26, 2025, Sections 3 and 4.
+    """
+    transport = transport_of(p, beta, method, regularization)
+    for name, points in (("x", x), ("z", z)):
+        check_points(name, points)
+        if points.ndim != 2:
+            raise ValueError(f"{name} must have shape (points, dimension), got {shape(points)}")
+    check_together("x", x, "z", z)
+    if x.shape[1] != z.shape[1]:
+        raise ValueError(f"x and z must have the same dimension, got {x.shape[1]} and {z.shape[1]}")
+    check_conditions(x, y_x, z, y_z, transport.beta, grouped=groups is not None)
+    labels = None if groups is None else checked_groups(groups, x, z)
+    weights = host_weights("a", a, "x", x), host_weights("b", b, "z", z)
+    apart = None if transport.beta in (0, math.inf) else (y_x, y_z)
+    plans: list[Plan] = []
+
+    def compute(
+        x: Array, z: Array, *, wrt: tuple[str, ...], held: None
+    ) -> tuple[Array, Array | None, Any]:
+        if x.ndim > 2:
+            raise TypeError("x and z must be one set each: plans are not found for mapped ones")
+        plan = found(transport, x, y_x, z, y_z, labels, *weights)
+        plans[:] = [plan]
+        given = None if apart is None else tuple(doubles(y) for y in apart)
+        value, *gradients = _along(plan, doubles(x), doubles(z), given, transport.p, transport.beta)
+        dtype = namespace(x).result_type(x, z)
+        if value > float(namespace(x).finfo(working_dtype(x, z)).max):
+            raise ValueError(
+                f"x and z must be small enough for their distance to be finite in {dtype}, "
+                f"got {value:g}"
+            )
+        gx, gz = (
+            like(g, v, v.dtype) if name in wrt else None
+            for name, g, v in zip(("x", "y"), gradients, (x, z), strict=True)
+        )
+        return like(np.asarray(value), x, dtype), gx, gz
+
+    value = differentiable_value(compute, x, z)
+    if not return_coupling:
+        return value
+    coupling: Coupling = assembled(plans, x, (), (int(x.shape[0]), int(z.shape[0])))
+    return value, coupling
+
+
+def _along(
+    plan: Plan, x: Floats, z: Floats, conditions: Any, p: float, beta: float
+) -> tuple[float, Floats, Floats]:
+    """W and its gradients with respect to x and z, summed over the pairs of a plan."""
+    gx, gz = np.zeros(x.shape), np.zeros(z.shape)
+    far, apart = np.zeros((2, len(plan.mass)))
+    parts = [slice(first, first + _PAIRS) for first in range(0, len(far), _PAIRS)]
+    for part in parts:
+        rows, columns = plan.rows[part], plan.columns[part]
+        with np.errstate(over="ignore"):
+            far[part] = _lengths(x[rows] - z[columns])
+            if conditions is not None:
+                apart[part] = beta * _lengths(conditions[0][rows] - conditions[1][columns])
+    largest = float(max(far.max(), apart.max()))
+    if not 0 < largest < math.inf:
+        return largest, gx, gz
+    far, apart = far / largest, apart / largest
+    total = float(plan.mass @ (far**p + apart**p))
+    steep = plan.mass * far ** (p - 1) * total ** (1 / p - 1)
+    for part in parts:
+        rows, columns = plan.rows[part], plan.columns[part]
+        away = (x[rows] - z[columns]) / largest  # (K, d)
+        length = far[part, None]
+        unit = np.divide(away, length, out=np.zeros_like(away), where=length > 0)
+        slope = steep[part, None] * unit
+        np.add.at(gx, rows, slope)
+        np.subtract.at(gz, columns, slope)
+    return largest * total ** (1 / p), gx, gz
+
+
+def _lengths(away: Floats) -> Floats:
+    """Of each row, wherever it can be represented."""
+    largest = np.abs(away).max(axis=1, keepdims=True)
+    units = np.where(largest > 0, largest, 1)
+    return np.asarray(units[:, 0] * np.linalg.norm(away / units, axis=1))
