@@ -1,5 +1,6 @@
 """Figures are drawn by the scripts in docs/figures; pages show them as figures/<name>.svg."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,8 +9,10 @@ from kept import CACHE, TOP, digest
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 _SCRIPTS = TOP / "docs" / "figures"
+_FIGURE = re.compile(r"^!\[[^\]]*\]\((?P<file>(?:\.\./)*figures/\w+\.svg)\)", re.M)
 _SHARED = (_SCRIPTS / "_canvas.py", TOP / "docs" / "_tools" / "matplotlibrc")
 
 
@@ -19,6 +22,11 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
         uri = f"figures/{script.stem}.svg"
         files.append(File.generated(config, uri, content=_drawn(script)))
     return files
+
+
+def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Let each figure lead to its file, where small screens can look closer."""
+    return _FIGURE.sub(r"[\g<0>](\g<file>)", markdown)
 
 
 def _drawn(script: Path) -> str:

@@ -9,6 +9,9 @@ from mkdocs.structure.files import Files
 from mkdocs.structure.pages import Page
 
 _MARK = re.compile(r"<!-- table: (?P<file>[\w.-]+), (?P<heading>.+?) -->")
+_LIKE_A_MARK = re.compile(
+    r"<!--(?! (?:results|tutorials) -->)\s*(?:tables?|results?|tutorials?)\b.*?-->", re.I
+)
 _TABLE = r"^## {heading}.*\n\n(?P<table>(?:\|.*\n)+)"
 
 
@@ -23,4 +26,8 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
             raise PluginError(f"{page.file.src_uri}: no table for {mark[0]}")
         return found["table"]
 
-    return _MARK.sub(table, markdown)
+    markdown = _MARK.sub(table, markdown)
+    unknown = _LIKE_A_MARK.search(markdown)
+    if unknown is not None:
+        raise PluginError(f"{page.file.src_uri}: nothing stands for {unknown[0]}")
+    return markdown

@@ -32,6 +32,7 @@ class Block:
 
 
 def blocks(path: Path, *languages: str) -> list[Block]:
+    """Those in some languages, or all."""
     text = path.read_text()
     return [
         Block(
@@ -42,7 +43,7 @@ def blocks(path: Path, *languages: str) -> list[Block]:
             found["why"],
         )
         for found in _BLOCK.finditer(text)
-        if found["language"] in languages
+        if not languages or found["language"] in languages
     ]
 
 

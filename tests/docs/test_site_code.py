@@ -39,6 +39,7 @@ def test_blocks_of_python_run(path: Path, tmp_path: Path, monkeypatch: Any) -> N
 @pytest.mark.parametrize("path", TEXTS, ids=name)
 def test_every_block_is_closed_and_names_its_language(path: Path) -> None:
     assert not has_other_fences(path)
+    assert {block.language for block in blocks(path)} <= {"python", "sh", *FORMATS}
 
 
 def test_blocks_inside_others_are_found(tmp_path: Path) -> None:

@@ -12,7 +12,10 @@ import pytest
 from _documentation import SITE
 
 pytestmark = pytest.mark.site
-LOADED = {("link", "href"), ("script", "src"), ("img", "src"), ("source", "srcset")}
+LOADED = {
+    ("link", "href"), ("object", "data"), ("img", "srcset"), ("source", "srcset"),
+    *((tag, "src") for tag in ("script", "img", "iframe", "embed", "source", "video", "audio")),
+}  # fmt: skip
 
 
 class Links(HTMLParser):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from _documentation import TOP
 
 pytestmark = pytest.mark.site
 
+RESULTS = TOP / "benchmarks" / "results"
 TUTORIAL = """# %% [markdown]
 # # A trial
 #
@@ -157,6 +159,13 @@ def test_a_figure_that_fails_ends_the_build(tools: Any, tmp_path: Path) -> None:
         tools.figures._drawn(script)
 
 
+def test_a_figure_leads_to_its_file(tools: Any) -> None:
+    text = "a\n\n![Two clouds](../figures/slices.svg)\n\n![no](../other/slices.svg)"
+    shown = tools.figures.on_page_markdown(text, page=None, config=None, files=None)
+    assert "[![Two clouds](../figures/slices.svg)](../figures/slices.svg)" in shown
+    assert "\n![no](../other/slices.svg)" in shown
+
+
 @pytest.fixture
 def page_of_results(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """The page of a table, made by the tool that has the name of a folder of the project."""
@@ -205,3 +214,15 @@ def test_tables_of_results_are_put_in(tools: Any) -> None:
         shown("<!-- table: directions.md, Nothing -->")
     with pytest.raises(PluginError, match=r"page\.md: no table for .*nosuch"):
         shown("<!-- table: nosuch.md, Nothing -->")
+    for mark in ("<!-- table : directions.md, Error -->", "<!--results-->", "<!-- tutorial -->"):
+        with pytest.raises(PluginError, match=f"nothing stands for {mark}"):
+            shown(mark)
+    assert (
+        shown("<!-- results --> <!-- not run: why -->") == "<!-- results --> <!-- not run: why -->"
+    )
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.md")), ids=lambda path: path.stem)
+def test_commands_of_results_name_no_folder_of_one_machine(path: Path) -> None:
+    (command,) = re.findall(r"^- command: (.*)$", path.read_text(), re.M)
+    assert not re.search(r"[\s=]/", command)

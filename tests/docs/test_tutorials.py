@@ -5,16 +5,26 @@ import re
 from pathlib import Path
 
 import pytest
+from _documentation import SITE, TOP
 
 jupytext = pytest.importorskip("jupytext", reason="jupytext reads tutorials: pip group docs")
 
-FOLDER = Path(__file__).parents[2] / "docs" / "tutorials"
+FOLDER = TOP / "docs" / "tutorials"
 SCRIPTS = sorted(FOLDER.glob("*.py"))
 
 
 @pytest.fixture(params=SCRIPTS, ids=lambda path: path.stem)
 def script(request) -> Path:
     return request.param
+
+
+@pytest.mark.site
+def test_its_page_shows_what_came_out(script: Path) -> None:
+    page = (SITE / "tutorials" / script.stem / "index.html").read_text()
+    wanted = sum("alt" in cell.metadata for cell in jupytext.read(script).cells)
+    drawn = set(re.findall(rf'src="({script.stem}_\d+\.\w+)"', page.replace('"../', '"')))
+    assert len(drawn) >= max(wanted, 1), "not run: build with `make docs`, without EXECUTE=0"
+    assert 'class="output highlight"' in page
 
 
 def tree(script: Path) -> ast.Module:
