@@ -111,7 +111,14 @@ def check_array(name: str, array: Any) -> None:
     """An array of real floating-point numbers from a library that we know."""
     if isinstance(array, np.ma.MaskedArray | np.matrix):
         raise TypeError(f"{name} must be a plain array, got {type(array).__name__}")
-    if library_of(array) is None:
+    library = library_of(array)
+    if library == "dask" and type(array._meta) is not np.ndarray:
+        raise TypeError(
+            f"{name} must have chunks that are plain NumPy arrays, got {type(array._meta).__name__}"
+        )
+    if library == "torch" and not str(array.layout).endswith("strided"):
+        raise TypeError(f"{name} must be a dense tensor, got one with layout {array.layout}")
+    if library is None:
         raise TypeError(
             f"{name} must be an array (NumPy, torch, JAX, CuPy, ...), got {type(array).__name__}"
         )

@@ -54,7 +54,7 @@ def library_of(array: object) -> str | None:
 
 def dtype_name(array: Array) -> str:
     """Name of the dtype, the same in every library: 'float32'."""
-    if library_of(array) == "numpy":
+    if library_of(array) in ("numpy", "dask"):
         return _numpy_name(array.dtype)
     return str(array.dtype).rpartition(".")[2]
 

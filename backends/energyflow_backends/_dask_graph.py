@@ -22,6 +22,7 @@ from ._dask_again import again
 from ._projector import Projector
 from ._registry import named, select_on_host
 
+_SUM_OFF = 1e-2  # a sum of weights may be, as that of weights in half precision
 _tasks = partial(da.blockwise, concatenate=True, align_arrays=False)
 
 
@@ -122,13 +123,16 @@ def _project(points: Any, *, host: str, rays: Projector, middle: Any, kept: Any)
 def _solve(xs: Any, ys: Any, a: Any, b: Any, *, host: str, how: dict[str, Any]) -> tuple[Any, ...]:
     """Values (P,) of whole rows (P, N) and (P, M), and slopes; all NaN in rows that are not finite.
 
-    No error is raised where numbers are not finite: nobody may be there to see it.
+    So are those of weights that are negative or do not sum to one. No error is raised: nobody may
+    be there to see it.
     """
     weights = (
         None if w is None else np.broadcast_to(w, rows.shape) for w, rows in ((a, xs), (b, ys))
     )
     with np.errstate(all="ignore"):
         value, *slopes = named(host).rows(xs, ys, *weights, **how)
+        if not all(w is None or (w.min() >= 0 and abs(w.sum() - 1) < _SUM_OFF) for w in (a, b)):
+            value = np.full_like(value, np.nan)
     for slope in slopes:
         if slope is not None:
             slope[~np.isfinite(value)] = np.nan

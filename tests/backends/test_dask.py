@@ -292,6 +292,37 @@ def test_what_is_not_finite_shows_in_the_result(host, bad: float, first: bool, r
     assert np.isnan(gradient).all()
 
 
+@pytest.mark.parametrize("factor", [-1, 2])
+def test_bad_weights_show_in_the_result(host, factor: float, rng) -> None:
+    x, y = sets(rng)
+    a = np.full(len(x), factor / len(x))
+    a[0] += 1 - factor if factor < 0 else 0
+    value, gradient = dask.compute(
+        *ef.sliced_energy_value_and_gradient(
+            chunked(x, 20, 3), chunked(y, 7, 3), da.from_array(a, chunks=20), rng=0
+        )
+    )
+    assert np.isnan(value)
+    assert np.isnan(gradient).all()
+
+
+def test_bytes_of_either_order(rng) -> None:
+    swapped = [v.astype(v.dtype.newbyteorder()) for v in sets(rng)]
+    lazy = [chunked(v, 20, 3) for v in swapped]
+    expected = ef.sliced_energy_value_and_gradient(*swapped, rng=0)
+    agree(ef.sliced_energy_value_and_gradient(*lazy, rng=0), expected)
+
+
+def test_chunks_that_are_no_plain_arrays_are_refused(rng) -> None:
+    x, y = (chunked(v, 7, 3) for v in sets(rng))
+    masked = da.ma.masked_greater(x, 1)
+    with pytest.raises(TypeError, match="x must have chunks that are plain NumPy arrays"):
+        ef.sliced_energy_distance(masked, y)
+    torch = pytest.importorskip("torch")
+    with pytest.raises(TypeError, match="y must have chunks that are plain NumPy arrays"):
+        ef.sliced_energy_distance(x, y.map_blocks(torch.asarray, meta=torch.zeros(0, 0)))
+
+
 def test_unknown_chunks_are_named(rng) -> None:
     x, y = (chunked(v, 7, 3) for v in sets(rng))
     some = x[x[:, 0] > 0]

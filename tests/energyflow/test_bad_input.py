@@ -158,6 +158,12 @@ def test_mixed_devices_are_named() -> None:
         ef.energy_distance(torch.asarray(GOOD), torch.asarray(OTHER, device="meta"))
 
 
+def test_sparse_tensors_are_refused():
+    torch = pytest.importorskip("torch")
+    with pytest.raises(TypeError, match="y must be a dense tensor, got one with layout"):
+        ef.sliced_energy_distance(torch.asarray(GOOD), torch.asarray(OTHER).to_sparse())
+
+
 def test_weights_and_directions_that_require_grad() -> None:
     import torch
 

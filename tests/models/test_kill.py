@@ -28,4 +28,5 @@ def test_files_are_old_or_new_and_the_end_is_that_of_an_undisturbed_run(tmp_path
     done = subprocess.run(command, cwd=TOP, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = [row for row in read(tmp_path / "faults.csv") if row.experiment == kind]
-    assert sum(row.value for row in rows if row.measure == "kills") >= 4
+    # of two disturbed runs the first kill of each always comes before the work is done
+    assert sum(row.value for row in rows if row.measure == "kills") >= 2
