@@ -1,7 +1,8 @@
 """The slow, obvious twin of everything fast: float64 NumPy, direct sums and loops.
 
 Each function is its formula, term by term, in O(N M) or worse. It serves as the oracle of the
-tests and as the shortest statement of what the library computes. NumPy arrays only.
+tests and as the shortest statement of what the library computes. NumPy arrays only; arguments
+are not checked.
 """
 
 from __future__ import annotations
@@ -35,6 +36,16 @@ def energy_distance(
     x is (N, d), y is (M, d); s is 1 for the V estimator and 1 / (1 - sum of squared weights) for
     the U estimator. Reference: Székely, Rizzo, "Energy statistics: A class of statistics based on
     distances", 2013, Sections 2 and 7.
+
+    Returns
+    -------
+    float
+        E, in the unit length^r.
+
+    Raises
+    ------
+    ValueError
+        Shapes that NumPy cannot combine.
     """
     x, y, a, b = _float64(x, y, a, b)
     s_a, s_b = _self_factor(a, estimator), _self_factor(b, estimator)
@@ -62,6 +73,16 @@ def energy_gradient(
     The i-th row is 2 r a_i (sum_j b_j |x_i - y_j|^(r-2) (x_i - y_j) - s_a sum_k a_k
     |x_i - x_k|^(r-2) (x_i - x_k)), and coincident points add zero. Reference: Hertrich, Wald,
     Altekrüger, Hagemann, "Generative Sliced MMD Flows with Riesz Kernels", ICLR 2024, Section 3.
+
+    Returns
+    -------
+    array (N, d), or (M, d) with respect to y
+        float64, in the unit length^(r - 1).
+
+    Raises
+    ------
+    ValueError
+        Shapes that NumPy cannot combine.
     """
     x, y, a, b = _float64(x, y, a, b)
     if wrt == "y":
@@ -80,6 +101,16 @@ def slicing_constant(d: int, exponent: float = 1.0) -> float:
 
     By gamma(z + 1) = z gamma(z) it grows by the factor 1 + r / d from d to d + 2.
     Reference: Hertrich, Wald, Altekrüger, Hagemann, ICLR 2024, Theorem 1.
+
+    Returns
+    -------
+    float
+        c(d, r), which brings the mean of |<theta, z>|^r over directions to |z|^r.
+
+    Raises
+    ------
+    ValueError
+        An exponent at a pole of the formula, such as -1.
     """
     first = 2 - d % 2
     led_on = math.fsum(math.log1p(exponent / z) for z in range(first, d, 2))
@@ -100,6 +131,16 @@ def sliced_energy_distance(
     """c(d, r) times the mean over the directions (P, d) of the distances of the projected points.
 
     Reference: Hertrich, Wald, Altekrüger, Hagemann, ICLR 2024, Theorem 1.
+
+    Returns
+    -------
+    float
+        The sliced E, in the unit length^r.
+
+    Raises
+    ------
+    ValueError
+        Shapes that NumPy cannot combine.
     """
     x, y, a, b = _float64(x, y, a, b)
     s_a, s_b = _self_factor(a, estimator), _self_factor(b, estimator)
@@ -127,6 +168,16 @@ def sliced_energy_gradient(
     """c(d, r) times the mean over directions of the one-dimensional gradients times directions.
 
     Reference: Hertrich, Wald, Altekrüger, Hagemann, ICLR 2024, Section 3.
+
+    Returns
+    -------
+    array (N, d), or (M, d) with respect to y
+        float64, in the unit length^(r - 1).
+
+    Raises
+    ------
+    ValueError
+        Shapes that NumPy cannot combine.
     """
     x, y, a, b = _float64(x, y, a, b)
     if wrt == "y":
@@ -154,6 +205,18 @@ def flow_step(
     """One step of the particle flow of F = E / 2: v <- N grad F(x) + m v, x <- x - tau v.
 
     Reference: Hertrich, Wald, Altekrüger, Hagemann, ICLR 2024, Section 4.
+
+    Returns
+    -------
+    points : array (N, d)
+        Where the step leads, float64, in the unit of x.
+    velocity : array (N, d)
+        What the next step takes.
+
+    Raises
+    ------
+    ValueError
+        Shapes that NumPy cannot combine.
     """
     points = np.asarray(x, dtype=np.float64)
     gradient = sliced_energy_gradient(points, y, projections=projections, exponent=exponent) / 2
@@ -169,6 +232,18 @@ def kernel_sum(
     K is -s^r, exp(-s^2 / (2 sigma^2)), exp(-alpha s) or 2^(1-nu) / gamma(nu) t^nu K_nu(t) of the
     distance s with t = sqrt(2 nu) s / beta, or <x, y>. Reference: Hertrich, "Fast Kernel Summation
     in High Dimensions via Slicing and Fourier Transforms", SIAM J. Math. Data Sci. 2024.
+
+    Returns
+    -------
+    array (N,)
+        float64, in the units of w and K.
+
+    Raises
+    ------
+    TypeError
+        A kernel that is none of `energyflow.kernels`.
+    ValueError
+        Shapes that NumPy cannot combine.
     """
     x, y, _, w = _float64(x, y, None, weights)
     return np.array([np.sum(w * _kernel_values(kernel, x_i, y)) for x_i in x])

@@ -79,6 +79,11 @@ def use_backend(name: str) -> Iterator[None]:
     name : str
         "triton", "torch", "numba", "numpy", "cupy", "jax", "dask" or "array-api".
 
+    Returns
+    -------
+    context manager
+        Its block computes so; afterwards the choice is what it was before.
+
     Raises
     ------
     TypeError, ValueError

@@ -83,7 +83,8 @@ assert after < floor < before / 50
 #
 # along new directions, with step size $\tau$ and momentum $m$ (0 unless you ask for it). At each
 # particle $N \nabla F$ is the difference of two mean unit vectors: from the target, and from the
-# other particles. So it is never longer than 2, and here are the first steps $-N \nabla F$.
+# other particles. So it is never longer than 2. Here is $-N \nabla F$ at the start: the first
+# step is $\tau$ times as long.
 
 # %% alt="Arrows at the points of a round cloud. They point outwards and are longest near its rim."
 arrows = -len(noise) / 2 * ef.sliced_energy_gradient(noise, target, rng=0)

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Conditional flow matching
 #
-# Flow matching learns to carry noise to data along straight ways. When noise and data are paired
-# well, the ways cross less and a few steps are enough. When they are paired well *without looking
+# Flow matching learns to carry noise to data along straight paths. When noise and data are paired
+# well, the paths cross less and a few steps are enough. When they are paired well *without looking
 # at the condition*, what is learned for a condition is wrong. This page shows both, and the
 # coupling that gets both right.
 #
@@ -11,7 +11,7 @@
 # deviation 0.15. Each panel shows samples for three conditions after training with one coupling;
 # crosses mark where they belong.
 
-# %% alt="Three panels with samples for three conditions in three colours around a grey circle. With the couplings none and conditional-ot each colour is a small cloud on its cross; with ot the clouds are pulled away from their crosses."
+# %% alt="Three panels with samples for three conditions in three colours around a grey circle. With the couplings none and conditional-ot each colour is a small cloud on its cross; with ot the colours are scattered over the whole disc."
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -127,11 +127,11 @@ assert np.isclose(exact, 2.0)
 # ## Fewer steps
 #
 # `coupling="conditional-ot"` gives the noise the conditions of the data and pairs the two at the
-# relaxed cost, in every batch. Nearby conditions may swap noise, so ways get straighter all the
-# same. How near is near, `beta` says: it is 20 here; at 4, a few steps do even less harm but
-# samples of a condition spread along the circle. Samples by a few Euler steps:
+# relaxed cost, in every batch. Nearby conditions may swap noise, so paths get straighter all the
+# same. `beta` sets how near they must be; it is 20 here. A smaller one straightens more and blurs
+# conditions more. Samples by a few Euler steps:
 
-# %% alt="Energy distance over the number of Euler steps, both axes logarithmic. The curve of the conditional coupling lies below that of no coupling for few steps, and they meet for many."
+# %% alt="Energy distance over the number of Euler steps, both axes logarithmic. The curve of the conditional coupling lies below that of no coupling for few steps, most at five, and the gap narrows for many."
 steps = (1, 2, 3, 5, 10, 20)
 axes = plt.figure(figsize=(5.4, 2.6)).subplots()
 few = {}

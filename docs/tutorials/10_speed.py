@@ -6,9 +6,9 @@
 # more care before.
 #
 # The picture: time of one distance over the number of points, for all pairs and for 64 slices.
-# Both axes are logarithmic; all pairs climb at slope 2, slices at slope 1.
+# Both axes are logarithmic: all pairs tend to slope 2, slices stay near slope 1.
 
-# %% alt="Time over the number of points with logarithmic axes. The line of all pairs climbs twice as steeply as the line of slices, and lies above it from a few thousand points on."
+# %% alt="Time over the number of points with logarithmic axes. The line of all pairs climbs nearly twice as steeply as the line of slices, and lies above it from a few thousand points on."
 from time import perf_counter
 
 import matplotlib.pyplot as plt

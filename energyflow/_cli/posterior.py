@@ -63,7 +63,7 @@ def train_posterior(
     device: Device = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
-    """Learn to sample what may have been observed, from images and how they are observed.
+    """Learn to sample posteriors, from images and how they are observed.
 
     An interrupt (Ctrl-C) keeps what is trained; --resume goes on.
     """
@@ -107,7 +107,7 @@ def posterior(
     seed: Seed = 0,
     device: Device = None,
 ) -> None:
-    """Draw samples of what may have been observed."""
+    """Draw samples of the posterior, given an observation."""
     from .. import inverse
 
     for path, suffix in ((out, ".npz"), (picture, ".png")):

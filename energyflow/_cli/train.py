@@ -140,7 +140,7 @@ def flow_matching(
     device: Device = None,
     quiet: Quiet = False,
 ) -> None:
-    """Learn the velocity of straight ways from noise to the data.
+    """Learn the velocity of straight paths from noise to the data.
 
     An interrupt (Ctrl-C) keeps what is trained; --resume goes on.
     """

@@ -153,8 +153,8 @@ def sliced_energy_distance(
     .. math:: E(x, y) \approx \frac{c(d, r)}{P} \sum_{p=1}^P
               E_1(\langle \theta_p, x \rangle, \langle \theta_p, y \rangle)
 
-    where E_1 is the energy distance on the line and c(d, r) is `slicing_constant`. Exact in
-    expectation over the directions, and exact in one dimension.
+    where E_1 is the energy distance on the line, with the same exponent, and c(d, r) is
+    `slicing_constant`. Exact in expectation over the directions, and exact in one dimension.
 
     Parameters
     ----------
@@ -194,9 +194,10 @@ def sliced_energy_distance(
     -----
     Cost O(P (N + M) (d + log(N + M))) for r = 1. Otherwise sums over pairs, O(P (N + M)^2), or
     with Numba a tree along each sorted slice, near-linear, whose gradients have a relative error
-    of at most about 1e-12. Ties get mid-ranks. The
-    relative standard deviation over independent directions is about 0.76 / sqrt(P) of each
-    distance in high dimensions.
+    of at most about 1e-12. Ties get mid-ranks. Over
+    independent directions the relative standard deviation is at most 0.76 / sqrt(P) for the
+    distance of two points. Between clouds it is larger: about sqrt(2 / P) for a small shift in
+    high dimensions, and more for a change along one direction.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Inverse problems: operators, noise, and samples of what may have been observed.
+"""Inverse problems: operators, noise, and samples of the posterior.
 
 >>> import numpy as np
 >>> from energyflow import inverse

@@ -18,7 +18,7 @@ _SAMPLES_DRAWN = 4
 
 @dataclass(frozen=True, eq=False)
 class Posterior:
-    """Samples of what may have been observed.
+    """Samples of the posterior: what may have been there, given an observation.
 
     Parameters
     ----------

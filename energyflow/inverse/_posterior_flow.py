@@ -151,7 +151,7 @@ class PosteriorFlow:
     def sample(
         self, observation: Floats, n: int = 100, rng: int | np.random.Generator | None = None
     ) -> Posterior:
-        """Samples of what may have been observed.
+        """Samples of the posterior, given an observation.
 
         Parameters
         ----------

@@ -26,21 +26,21 @@ from ._velocity import Velocity, error, flowed, log_density
 
 
 class FlowMatching(Model[FlowMatchingSettings]):
-    r"""A network that learns the velocity of straight ways from noise to data.
+    r"""A network that learns the velocity of straight paths from noise to data.
 
     Noise z and data x with condition c are paired in each batch; with t uniform on [0, 1],
 
     .. math:: \min_v \; E \, |v((1 - t) z + t x, c, t) - (x - z)|^2 , \qquad
               \text{sample: } dx/dt = v(x, c, t), \; x(0) \sim N(0, I) .
 
-    Pairs of optimal transport make ways that cross less, so that fewer steps sample well. But
+    Pairs of optimal transport make paths that cross less, so that fewer steps sample well. But
     transport that looks at z and x alone makes the noise depend on the condition, and what is
     learned for a condition is no longer its distribution. ``coupling="conditional-ot"`` gives
     the noise the conditions of the data, and couples with the cost
 
     .. math:: |z_j - x_i|^2 + \beta^2 |c_j - c_i|^2 ;
 
-    the way of noise j keeps its own condition c_j, and for a large beta leads to data of nearly
+    the path of noise j keeps its own condition c_j, and for a large beta leads to data of nearly
     that condition. Labels are kept exactly.
 
     Parameters
@@ -69,7 +69,7 @@ class FlowMatching(Model[FlowMatchingSettings]):
     -----
     Couplings are found on the host, by up to four threads in the background (half of those of
     ENERGYFLOW_NUM_THREADS, else of the CPUs; none for one); times are stratified over a batch. A
-    smaller beta straightens ways more and blurs conditions more, by about the distance between
+    smaller beta straightens paths more and blurs conditions more, by about the distance between
     conditions in a coupling.
 
     On one thread, plain transport in parts of 128 takes 1 to 1.5 times as long as the step of a

@@ -27,13 +27,13 @@ class FlowMatchingSettings(ModelSettings):
         the same.
     beta : float
         Factor of the conditions in "conditional-ot", in units of standardised data over those of
-        standardised conditions. Less makes ways straighter, for samples in one or two steps, and
+        standardised conditions. Less makes paths straighter, for samples in one or two steps, and
         blurs conditions: 4 is enough where conditions are mostly noise, and spoils them where they
         say much. Labels are always kept exactly.
     coupling_size : int, optional
         How many are coupled at once. A larger batch is coupled in parts; of smaller batches as
         many as fit are coupled together. 256 when not given, and 128 where conditions are not
-        minded. Larger couplings make ways straighter, and cost more than in proportion: see the
+        minded. Larger couplings make paths straighter, and cost more than in proportion: see the
         Notes of `FlowMatching`.
     n_steps : int
         Steps of the optimiser.

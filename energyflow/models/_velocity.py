@@ -50,7 +50,7 @@ class Velocity:
 
 
 def error(velocity: Velocity, batch: Batch) -> Tensor:
-    """Mean square of what the velocity misses on the straight ways of a batch."""
+    """Mean square of what the velocity misses on the straight paths of a batch."""
     time = batch.time.reshape(-1, *(1,) * (batch.data.ndim - 1))
     wanted = batch.data - batch.noise
     found = velocity(batch.noise + time * wanted, batch.condition, batch.time, batch.shown)

@@ -82,6 +82,21 @@ def test_better_families_have_smaller_errors() -> None:
     assert norms["distance", 30] < norms["orthogonal", 30] / 1.1
 
 
+@pytest.mark.parametrize("d", [3, 30])
+def test_the_error_of_a_small_shift(d: int) -> None:
+    # slices are like <theta, shift>^2, whose variance is 2 (d - 1) / (d + 2) of its mean squared
+    n_directions, n_draws = 16, 400
+    x = np.random.default_rng(0).normal(size=(1000, d))
+    y = x + 0.5 * np.eye(d)[0]
+    drawn = [
+        float(ef.sliced_energy_distance(x, y, None, None, n_directions, slicing="iid", rng=seed))
+        for seed in range(n_draws)
+    ]
+    spread = np.std(drawn) / np.mean(drawn) * np.sqrt(n_directions)
+    # 400 draws know a standard deviation to about 4 %, and the shift is not infinitely small
+    np.testing.assert_allclose(spread, np.sqrt(2 * (d - 1) / (d + 2)), rtol=0.15)
+
+
 def test_same_directions_for_every_library(xp) -> None:
     like = xp.asarray(np.zeros((1, 5)))
     theta = ef.sample_projections(20, 5, rng=7, like=like)
