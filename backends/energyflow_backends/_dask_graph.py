@@ -87,8 +87,8 @@ def _group(
     solved = _tasks(_solve, "p", *operands, dtype=object, meta=np.empty(0), host=host, how=how)
     value = _tasks(_part, "p", solved, "p", dtype=np.float64, meta=np.empty(0), place=0)
     sums: list[Array | None] = [value.sum() * scale, None, None]
-    for place, v in enumerate(points, start=1):
-        if "?xy"[place] not in how["wrt"]:
+    for place, name, v in zip((1, 2), ("x", "y"), points, strict=True):
+        if name not in how["wrt"]:
             continue
         slopes = _tasks(
             _part, "pn", solved, "p", new_axes={"n": v.shape[0]}, dtype=dtype,

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import cached_property
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
-from ._arrays import Array, library_of, namespace
+from ._arrays import Array, describe, library_of, namespace
+from ._process_group import process_group
 
 WHAT = ("slices", "particles")
 _WRITABLE = ("numpy", "torch")  # others promise that arrays never change
@@ -80,6 +79,23 @@ class Sharding:
         dist.all_gather(found, given, group=self.group)
         return [tensor.tolist() for tensor in found]
 
+    def agreed(self, mine: Mapping[str, object], *own: int) -> list[list[int]]:
+        """The whole numbers `own` of each process; a ValueError on all where `mine` differs."""
+        text = "\n".join(f"{name}: {value}" for name, value in mine.items()).encode()
+        digest = int.from_bytes(hashlib.sha256(text).digest()[:7], "big")
+        found = self.numbers([digest, len(text), *own])
+        if any(others[0] != digest for others in found):
+            length = max(others[1] for others in found)
+            rows = self.numbers(list(text.ljust(length)))
+            given = [bytes(row).decode().rstrip().split("\n") for row in rows]
+            same = set(given[0]).intersection(*given[1:])
+            told: dict[str, str] = {}
+            for rank, lines in enumerate(given):
+                differing = ", ".join(line for line in lines if line not in same)
+                told.setdefault(differing, f"{differing} in process {rank}")
+            raise ValueError(f"processes must agree, got {'; '.join(told.values())}")
+        return [others[2:] for others in found]
+
     def exchanged(self, pieces: Sequence[Array], shapes: Sequence[tuple[int, ...]]) -> list[Array]:
         """What each process has for this one, of the given shapes.
 
@@ -102,8 +118,11 @@ class Sharding:
         import torch
         import torch.distributed as dist
 
-        counts = [count for (count,) in self.numbers([rows.shape[0]])]
+        kind = describe(rows)
         mine = as_tensor(rows).contiguous()
+        same = {"array": f"{kind.library} {kind.dtype}", "shape of rows": tuple(rows.shape[1:])}
+        found = self.agreed(same, rows.shape[0])
+        counts = [count for (count,) in found]
         first = dist.get_global_rank(self.group, 0)
         if self.rank > 0:
             dist.send(mine, first, self.group)
@@ -157,38 +176,12 @@ def sharded(what: str, *, group: Any, timeout: float) -> Iterator[None]:
     """Share the work inside the ``with`` block among processes; see `energyflow.distributed`."""
     if what not in WHAT:
         raise ValueError(f"what must be one of {', '.join(WHAT)}; got {what!r}")
-    with _group(group, timeout) as found:
+    with process_group(group, timeout) as found:
         token = _current.set(None if found is None else Sharding(what, found))
         try:
             yield
         finally:
             _current.reset(token)
-
-
-@contextmanager
-def _group(group: Any, timeout: float) -> Iterator[Any]:
-    """The group that is given, the default one, or one that is made; None for one process."""
-    loaded = sys.modules.get("torch.distributed")
-    if loaded is not None and loaded.is_available() and loaded.is_initialized():
-        yield loaded.group.WORLD if group is None else group
-        return
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield None
-        return
-    if find_spec("torch") is None:
-        raise ModuleNotFoundError("several processes need torch: pip install -e '.[torch]'")
-    import torch
-    import torch.distributed as dist
-
-    with_gpus = torch.cuda.is_available() and dist.is_nccl_available()
-    if with_gpus:
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    kind = "cpu:gloo,cuda:nccl" if with_gpus else "gloo"
-    dist.init_process_group(kind, timeout=timedelta(seconds=timeout))
-    try:
-        yield dist.group.WORLD
-    finally:
-        dist.destroy_process_group()
 
 
 def summed(array: Array) -> Array:
@@ -224,23 +217,30 @@ def lost(error: BaseException) -> bool:
     return gloo or isinstance(error, dist.DistError)
 
 
-def agree(what: str, *numbers: int) -> None:
-    """Wait for all processes that share the work; a ValueError where their numbers differ."""
+def agree(mine: Mapping[str, object], *, of_parts: bool = False) -> None:
+    """Wait for all processes that share the work; a ValueError where they do not hold the same.
+
+    With `of_parts`, only where each holds a part of the points.
+    """
     here = _current.get()
-    if here is not None:
-        found = here.numbers(numbers)
-        if any(others != found[0] for others in found):
-            raise ValueError(f"processes must agree on {what}, got {found}")
+    if here is not None and (here.parted or not of_parts):
+        here.agreed(mine)
 
 
 def as_tensor(array: Array) -> Any:
-    """The array as a tensor, without a copy where that can be."""
+    """The array as a tensor, without a copy where that can be; a TypeError for other things."""
     import torch
     import torch.utils.dlpack
 
     library = library_of(array)
     if library == "numpy":
-        return torch.from_numpy(np.require(array, None, ("A", "W")))
+        native = array.dtype.newbyteorder("=")
+        try:
+            return torch.from_numpy(np.require(array, native, ("A", "W")))
+        except TypeError:
+            raise TypeError(
+                f"processes send each other numbers and booleans, got {array.dtype}"
+            ) from None
     return array if library == "torch" else torch.utils.dlpack.from_dlpack(array)
 
 

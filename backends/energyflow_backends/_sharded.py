@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any
 
-from ._arrays import Array, describe, namespace
+from ._arrays import Array, describe, dtype_name, namespace
 from ._base import Backend, Result
 from ._processes import Sharding, sharding
 from ._projector import Blocks, Projector
@@ -33,6 +33,33 @@ def need_whole_sets(what: str) -> None:
         )
 
 
+def _agreed(
+    here: Sharding,
+    inner: Backend,
+    x: Array,
+    y: Array,
+    a: Array | None,
+    b: Array | None,
+    projector: Blocks,
+    how: Mapping[str, Any],
+    *,
+    own: tuple[int, ...] = (),
+    **more: int,
+) -> list[list[int]]:
+    """The numbers `own` of each process; a ValueError on all that are given different sums."""
+    sums = {
+        "backend": inner.name,
+        "dtype": dtype_name(x),
+        "batch": x.shape[0],
+        **more,
+        "d": x.shape[2],
+        "projections": projector.n_projections,
+        "weights": [name for name, weights in (("a", a), ("b", b)) if weights is not None],
+        **how,
+    }
+    return here.agreed(sums, *own)
+
+
 class _SharedSlices(Backend):
     """Every process has all points and a share of the slices; sums are added up at the end."""
 
@@ -48,6 +75,7 @@ class _SharedSlices(Backend):
         projector: Blocks,
         **how: Any,
     ) -> Result:
+        _agreed(self._here, self._inner, x, y, a, b, projector, how, n=x.shape[1], m=y.shape[1])
         share = _Share(projector, self._here)
         results = self._inner.sliced_value_and_gradient(x, y, a, b, share, **how)
         totals = iter(self._here.summed(*(v for v in results if v is not None)))
@@ -87,15 +115,10 @@ class _Share:
 
 
 class _SharedPoints(Backend):
-    """Every process has a part of the points, projects it, and sorts a share of the slices.
-
-    For each chunk of slices the projected points are exchanged so that each process has whole
-    rows of its share, and their gradients are sent back to whose points they are.
-    """
+    """Every process has a part of the points: how many, they tell each other with each call."""
 
     def __init__(self, inner: Backend, here: Sharding) -> None:
         self._inner, self._here = inner, here
-        self._points: tuple[list[int], list[int]]  # of x and of y in each process
 
     def sliced_value_and_gradient(
         self,
@@ -106,15 +129,33 @@ class _SharedPoints(Backend):
         projector: Blocks,
         **how: Any,
     ) -> Result:
-        kind = [int(v is not None) for v in (a, b)]
-        mine = [x.shape[1], y.shape[1], x.shape[0], x.shape[2], projector.n_projections, *kind]
-        found = self._here.numbers(mine)
-        if any(others[2:] != mine[2:] for others in found):
-            raise ValueError(
-                "processes must agree on batch, dimension, projections and whether there are "
-                f"weights, got {[others[2:] for others in found]}"
-            )
-        self._points = [n for n, *_ in found], [m for _, m, *_ in found]
+        own = x.shape[1], y.shape[1]
+        found = _agreed(self._here, self._inner, x, y, a, b, projector, how, own=own)
+        counts = [n for n, _ in found], [m for _, m in found]
+        exchange = _ExchangedRows(self._inner, self._here, counts)
+        return exchange.sliced_value_and_gradient(x, y, a, b, projector, **how)
+
+
+class _ExchangedRows(Backend):
+    """Every process projects its points, and sorts whole rows of a share of the slices.
+
+    For each chunk of slices the projected points are exchanged so that each process has whole
+    rows of its share, and their gradients are sent back to whose points they are.
+    """
+
+    def __init__(self, inner: Backend, here: Sharding, points: tuple[list[int], list[int]]) -> None:
+        self._inner, self._here = inner, here
+        self._points = points  # of x and of y in each process
+
+    def sliced_value_and_gradient(
+        self,
+        x: Array,
+        y: Array,
+        a: Array | None,
+        b: Array | None,
+        projector: Blocks,
+        **how: Any,
+    ) -> Result:
         a, b = (
             None if w is None else self._joined_weights(w, counts)
             for w, counts in zip((a, b), self._points, strict=True)
@@ -166,7 +207,7 @@ class _SharedPoints(Backend):
             value, *slopes = inner.rows(
                 *rows, *weights, exponent=exponent, estimator=estimator, wrt=wrt
             )
-        else:
+        else:  # fewer slices than processes: no rows are no values, and their own empty slopes
             value, *slopes = (xp.sum(rows[0], axis=1), *rows)
 
         def back(name: str, side: int) -> Array | None:

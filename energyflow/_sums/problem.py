@@ -13,6 +13,7 @@ import numpy as np
 from energyflow_backends import Array, Projector, dtype_name, known_values, namespace
 
 from .._checks import (
+    check_array,
     check_choice,
     check_count,
     check_exponent,
@@ -137,6 +138,7 @@ def problem(
         raise ValueError(
             f"x and y must have batch dimensions that broadcast, got {shape(x)} and {shape(y)}"
         ) from None
+    _agree(estimator, a=a, b=b)
     for name, weights, points_name, points in (("a", a, "x", x), ("b", b, "y", y)):
         if weights is not None:
             check_weights(name, weights, points_name, points)
@@ -158,6 +160,15 @@ def problem(
         for v in (x, y)
     )
     return Problem(x, y, a, b, exponent, estimator, chunk_size, dtype)
+
+
+def _agree(estimator: str, **weights: Any) -> None:
+    """What decides which sums the checks ask other processes for must be the same in all."""
+    given = {name: w for name, w in weights.items() if w is not None}
+    for name, w in given.items():
+        check_array(name, w)
+    kinds = {name: f"{dtype_name(w)} {shape(w)[:-1]}" for name, w in given.items()}
+    backends.agree({"estimator": estimator, "weights": kinds or None}, of_parts=True)
 
 
 def working_dtype(x: Array, y: Array) -> Any:

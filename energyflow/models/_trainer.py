@@ -189,7 +189,7 @@ class Trainer:
                     f"{self.folder.path}: the state after stage {last} lacks {error}"
                 ) from None
             training = self.folder.training(last) if course.carries_on else {}
-        agree("how many finished stages the run's folder holds", len(records))
+        agree({"finished stages in the run's folder": len(records)})
         self.folder.start(course.settings)
         return records, training
 
@@ -281,7 +281,7 @@ class _Run:
             record, tensors = found
             self.step, self.before = record.step, record.seconds - (self.seconds - self.before)
             training.restore(tensors, record.inside or 0)
-        agree("the step that a stage goes on from", training.step)
+        agree({"step that a stage goes on from": training.step})
         with stage.during, _interrupts.deferred() as asked:
             while training.step < stage.n_steps:
                 if stage.divisible and not self._allowed(0, 1):
