@@ -42,14 +42,17 @@ def sharded(
         What is shared.
     group : torch.distributed.ProcessGroup, optional
         A process group of `torch.distributed` whose processes share the work. When not given, it
-        is the default group where one was initialised; else the one that the variables of
-        ``torchrun`` describe is initialised for the length of the block (gloo for arrays in
-        ordinary memory, NCCL for those on GPUs, one for each process); without these variables
-        this is one process, and nothing changes.
+        is the default group where one was initialised; else the first block initialises the one
+        that the variables of ``torchrun`` describe (gloo for arrays in ordinary memory, NCCL for
+        those on GPUs, one for each process), which stays the default group until the process
+        ends and serves later blocks; without these variables this is one process, and nothing
+        changes.
     timeout : float, optional
         Seconds after which a process that waits for another gives up with an error, for a group
         that is initialised here; the environment variable ENERGYFLOW_TIMEOUT, or 120, when not
-        given. A process that dies is noticed at once where the system closes its connections.
+        given. A later block with another timeout initialises the group anew; one inside another
+        block keeps that one's. A process that dies is noticed at once where the system closes
+        its connections.
 
     Returns
     -------
@@ -59,7 +62,8 @@ def sharded(
     Raises
     ------
     TypeError, ValueError
-        Unknown `what`, or a timeout that is not positive.
+        Unknown `what`, or a timeout that is not positive. Inside the block, in all processes:
+        these were given sums that differ (in dtype, shape, exponent, estimator, weights, ...).
     ModuleNotFoundError
         There are several processes, but no torch.
     RuntimeError
@@ -67,7 +71,9 @@ def sharded(
 
     Notes
     -----
-    Every process must make the same calls in the same order. Inside, seeds and host generators are
+    Every process must make the same calls in the same order. One that leaves the block by an error
+    ends the group that was initialised here, so that others get an error too and do not wait; a
+    next block that all of them enter initialises it anew. Inside, seeds and host generators are
     those of the first process; generators of a device must be seeded alike. Only the first process
     draws progress bars.
 
@@ -134,6 +140,13 @@ def gather(part: T) -> T | None:
     array (N, ...), FlowResult or None
         The rows of all processes in their order, in the first process; None in the others. Where
         particles are not shared, what is given, and likewise None in other processes.
+
+    Raises
+    ------
+    TypeError
+        An array of something other than numbers and booleans.
+    ValueError
+        The processes hold arrays whose library, dtype or shape of a row differ.
     """
     here = backends.sharding()
     if here is None or not here.parted:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any
@@ -33,31 +33,19 @@ def need_whole_sets(what: str) -> None:
         )
 
 
-def _agreed(
-    here: Sharding,
-    inner: Backend,
-    x: Array,
-    y: Array,
-    a: Array | None,
-    b: Array | None,
-    projector: Blocks,
-    how: Mapping[str, Any],
-    *,
-    own: tuple[int, ...] = (),
-    **more: int,
-) -> list[list[int]]:
-    """The numbers `own` of each process; a ValueError on all that are given different sums."""
-    sums = {
+def _same_in_all(
+    inner: Backend, x: Array, a: Array | None, b: Array | None, projector: Blocks, how: Any
+) -> dict[str, object]:
+    """What processes must agree on: with other numbers, or other chunks, sums would be wrong."""
+    return {
         "backend": inner.name,
         "dtype": dtype_name(x),
         "batch": x.shape[0],
-        **more,
         "d": x.shape[2],
         "projections": projector.n_projections,
         "weights": [name for name, weights in (("a", a), ("b", b)) if weights is not None],
         **how,
     }
-    return here.agreed(sums, *own)
 
 
 class _SharedSlices(Backend):
@@ -75,7 +63,8 @@ class _SharedSlices(Backend):
         projector: Blocks,
         **how: Any,
     ) -> Result:
-        _agreed(self._here, self._inner, x, y, a, b, projector, how, n=x.shape[1], m=y.shape[1])
+        same = _same_in_all(self._inner, x, a, b, projector, how)
+        self._here.agreed({**same, "n": x.shape[1], "m": y.shape[1]})
         share = _Share(projector, self._here)
         results = self._inner.sliced_value_and_gradient(x, y, a, b, share, **how)
         totals = iter(self._here.summed(*(v for v in results if v is not None)))
@@ -129,8 +118,8 @@ class _SharedPoints(Backend):
         projector: Blocks,
         **how: Any,
     ) -> Result:
-        own = x.shape[1], y.shape[1]
-        found = _agreed(self._here, self._inner, x, y, a, b, projector, how, own=own)
+        same = _same_in_all(self._inner, x, a, b, projector, how)
+        found = self._here.agreed(same, x.shape[1], y.shape[1])
         counts = [n for n, _ in found], [m for _, m in found]
         exchange = _ExchangedRows(self._inner, self._here, counts)
         return exchange.sliced_value_and_gradient(x, y, a, b, projector, **how)
