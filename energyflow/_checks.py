@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, TypeVar
 
 import array_api_compat as compat
@@ -60,6 +62,16 @@ def check_flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be True or False, got {type(value).__name__}")
     return bool(value)
+
+
+def check_path(name: str, value: Any) -> Path:
+    """A path as text or as an object of `os.PathLike`."""
+    text = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(text, str):
+        raise TypeError(f"{name} must be a path, got {type(value).__name__}")
+    if not text or "\0" in text:
+        raise ValueError(f"{name} must be the path of a file or folder, got {text!r}")
+    return Path(text)
 
 
 def check_each(name: str, values: Any, check: Callable[[str, Any], T]) -> tuple[T, ...]:

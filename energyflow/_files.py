@@ -31,23 +31,52 @@ _LONG_KEY = re.compile(
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a new file beside `path` for writing bytes; give it that name once it is complete.
 
-    After an error the new file is removed, and what stood at `path` before still stands there.
+    After an error the new file is removed, and what stood at `path` before still stands there. A
+    link at `path` is replaced by the file; `named` is for those that are to be followed.
     `.name` of the handle is a real path with the suffix of `path`, for writers that want one.
     """
-    target = Path(os.path.realpath(path))
-    if not target.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "no such folder", str(target.parent))
-    if target.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "a folder stands in the way", str(target))
-    if target.is_symlink() or (target.exists() and not target.is_file()):
-        raise OSError(errno.EINVAL, "not a regular file", str(target))
-    part = target.with_name(f".{target.stem}.{os.urandom(4).hex()}.part{target.suffix}")
-    try:
+    with _beside(path) as (part, target):
         with part.open("xb") as handle:
             yield handle
             handle.flush()
             os.fsync(handle.fileno())
         part.replace(target)
+
+
+def named(path: str | os.PathLike[str]) -> Path:
+    """The file that users mean who name a path themselves: where it is a link, what it links to."""
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():
+        raise OSError(errno.ELOOP, "links in a circle", str(path))
+    return target
+
+
+def check_writable(path: Path) -> None:
+    """Find out before long work whether `replacing` may write there; its folder is made.
+
+    Raises
+    ------
+    OSError
+        It may not; what stands in the way is named.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _beside(path) as (part, _):
+        part.touch(exist_ok=False)
+
+
+@contextmanager
+def _beside(path: str | os.PathLike[str]) -> Iterator[tuple[Path, Path]]:
+    """A free name beside a path where a file may stand, and that path; errors name the latter."""
+    target = Path(os.path.realpath(Path(path).parent)) / Path(path).name
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "no such folder", str(target.parent))
+    if not target.is_symlink() and target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "a folder stands in the way", str(target))
+    if not target.is_symlink() and target.exists() and not target.is_file():
+        raise OSError(errno.EINVAL, "not a regular file", str(target))
+    part = target.with_name(f".{target.stem}.{os.urandom(4).hex()}.part{target.suffix}")
+    try:
+        yield part, target
     except OSError as error:
         # a full disk tells no name, other errors that of the new file
         if error.errno is not None and error.filename in (None, str(part)):
@@ -68,7 +97,7 @@ def parts(folder: Path, name: str = "") -> list[Path]:
 def remove_parts(folder: Path, name: str = "") -> None:
     """Remove what writers that were killed have left in the folder, see `parts`."""
     for part in parts(folder, name):
-        if part.is_dir():
+        if part.is_dir() and not part.is_symlink():
             shutil.rmtree(part)
         else:
             part.unlink()

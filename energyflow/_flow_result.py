@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ import numpy as np
 from energyflow_backends import Array, namespace
 from numpy.typing import NDArray
 
-from ._files import replacing
+from ._files import named, replacing
 from ._reading import opened_archive
 
 FORMAT = 1
+MOST_STEPS = 2**62
 HISTORY = ("history_step", "history_distance", "history_seconds")
 _KINDS = {"particles": "f", "velocity": "f", **dict.fromkeys(HISTORY, "f"), "history_step": "i"}
 
@@ -65,13 +67,7 @@ class FlowResult:
         OSError
             The file cannot be written.
         """
-        arrays = {
-            name: backends.to_host(getattr(self, name))
-            for name in ("particles", "velocity", *HISTORY)
-        }
-        with replacing(path) as file:
-            arrays["state"] = np.array(json.dumps(self.state))
-            np.savez(file, allow_pickle=False, **arrays)
+        write_result(self, named(path))
 
     @classmethod
     def load(cls, path: str | Path, like: Array | None = None) -> FlowResult:
@@ -96,7 +92,7 @@ class FlowResult:
                     raise ValueError(f"it has no {', '.join(missing)}")
                 arrays = {name: archive.read(name, kinds) for name, kinds in _KINDS.items()}
                 state = json.loads(str(archive.read("state", "U")))
-            _check_saved(arrays, state)
+            check_saved(arrays, state)
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{path} is not a saved flow: {error}") from None
         if like is not None:
@@ -106,14 +102,25 @@ class FlowResult:
         return cls(**arrays, state=state)
 
 
-def _check_saved(arrays: dict[str, NDArray[Any]], state: Any) -> None:
+def write_result(result: FlowResult, path: Path) -> None:
+    """Write what `FlowResult.load` reads; a link at `path` is replaced."""
+    arrays = {
+        name: backends.to_host(getattr(result, name))
+        for name in ("particles", "velocity", *HISTORY)
+    }
+    with replacing(path) as file:
+        arrays["state"] = np.array(json.dumps(result.state))
+        np.savez(file, allow_pickle=False, **arrays)
+
+
+def check_saved(arrays: Mapping[str, Any], state: Any) -> None:
     """What `save` writes has these shapes and types; anything else is a ValueError."""
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         found = state.get("format") if isinstance(state, dict) else state
         raise ValueError(f"its format is {found!r}, expected {FORMAT}")
     step, key = state.get("step"), state.get("key")
-    if type(step) is not int or step < 0:
-        raise ValueError(f"its step is {step!r}, expected a whole number")
+    if type(step) is not int or not 0 <= step < MOST_STEPS:
+        raise ValueError(f"its step is {step!r}, expected a whole number below 2^62")
     words = key if isinstance(key, list) else [None]
     if key is not None and not (
         len(words) == 2 and all(type(w) is int and 0 <= w < 2**64 for w in words)
@@ -122,10 +129,11 @@ def _check_saved(arrays: dict[str, NDArray[Any]], state: Any) -> None:
     carried = state.get("carried", {})
     if not isinstance(carried, dict) or not all(_is_vector(v) for v in carried.values()):
         raise ValueError("what it carries from step to step is not made of finite numbers")
-    particles, velocity = arrays["particles"], arrays["velocity"]
-    if particles.ndim != 2 or velocity.shape != particles.shape:
-        raise ValueError(f"it has particles {particles.shape} and velocity {velocity.shape}")
-    lengths = {arrays[name].shape for name in HISTORY}
+    shapes = {name: tuple(getattr(arrays[name], "shape", ())) for name in _KINDS}
+    particles, velocity = shapes["particles"], shapes["velocity"]
+    if len(particles) != 2 or velocity != particles:
+        raise ValueError(f"it has particles {particles} and velocity {velocity}")
+    lengths = {shapes[name] for name in HISTORY}
     if len(lengths) != 1 or len(next(iter(lengths))) != 1:
         raise ValueError(f"its histories have shapes {sorted(lengths)}, expected one length")
 

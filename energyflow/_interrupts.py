@@ -11,13 +11,13 @@ from types import FrameType
 def deferred() -> Iterator[threading.Event]:
     """Set an event at the first interrupt in place of raising; a second one interrupts at once.
 
-    The event stays unset where interrupts are somebody else's: outside the main thread, and under
-    a handler of the user's own.
+    The event stays unset where interrupts are somebody else's: outside the main thread, under
+    a handler of the user's own, and where they are ignored, as `nohup` and a script's `&` do.
     """
     asked = threading.Event()
-    usual = (signal.default_int_handler, signal.SIG_DFL, signal.SIG_IGN)
-    ours = threading.current_thread() is threading.main_thread()
-    if not ours or signal.getsignal(signal.SIGINT) not in usual:
+    before = signal.getsignal(signal.SIGINT)
+    usual = before in (signal.default_int_handler, signal.SIG_DFL)
+    if threading.current_thread() is not threading.main_thread() or not usual:
         yield asked
         return
 
@@ -25,7 +25,7 @@ def deferred() -> Iterator[threading.Event]:
         asked.set()
         signal.signal(signal.SIGINT, before)
 
-    before = signal.signal(signal.SIGINT, ask)
+    signal.signal(signal.SIGINT, ask)
     try:
         yield asked
     finally:

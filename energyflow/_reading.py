@@ -50,15 +50,20 @@ def opened(path: str | Path) -> Iterator[BinaryIO]:
     Raises
     ------
     OSError
-        There is no such file, or it is of another kind.
+        There is no such file, or it is of another kind, or cannot be read; it is named.
     """
     file = Path(path)
     if not file.exists():
         raise FileNotFoundError(errno.ENOENT, "no such file", str(path))
     if not file.is_file():
         raise OSError(errno.EINVAL, "not a regular file", str(path))
-    with file.open("rb") as handle:
-        yield handle
+    try:
+        with file.open("rb") as handle:
+            yield handle
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 @contextmanager

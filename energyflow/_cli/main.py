@@ -230,6 +230,9 @@ def flow(
         raise typer.BadParameter("--source gives the particles; --init and -n make new ones")
     if resume and not (source is None and init is None and number is None):
         raise typer.BadParameter("--resume goes on from --out; --source, --init and -n start anew")
+    given = context.get_parameter_source("seed")
+    if resume and given is not None and given.name != "DEFAULT":
+        raise typer.BadParameter("--resume goes on with the seed of the result; leave --seed out")
     context.with_resource(ef.distributed.sharded(shard))
     own = ef.distributed.shard
     check_out(out, resume=resume, force=force)

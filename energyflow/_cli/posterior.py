@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import typer
 
-from .._files import load_array, replacing
+from .._files import load_array, named, replacing
 from .flow import can_draw
 from .main import Seed, app
 from .train import Device, telling, train
@@ -121,7 +121,7 @@ def posterior(
     found = sampler.sample(seen, number, seed)
     low, high = found.interval(level)
     residuals = found.residuals()
-    with replacing(out) as handle:
+    with replacing(named(out)) as handle:
         np.savez(
             handle, samples=found.samples, mean=found.mean, std=found.std, low=low, high=high,
             residuals=residuals,

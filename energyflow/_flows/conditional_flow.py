@@ -154,6 +154,8 @@ class ConditionalFlow:
             Arguments of the wrong type, shape or range; a result of a flow with other settings.
         FlowDiverged
             Particles became NaN or infinite.
+        OSError
+            As in `ParticleFlow.run`.
         """
         check_cloud("condition", condition, "N")
         check_together("condition", condition, "target", self.target)

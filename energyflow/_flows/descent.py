@@ -19,12 +19,14 @@ from .._checks import (
     check_count,
     check_finite,
     check_number,
+    check_path,
     check_points,
     check_together,
     check_weights,
     shape,
 )
-from .._flow_result import FORMAT, HISTORY, FlowResult
+from .._files import check_writable
+from .._flow_result import FORMAT, HISTORY, FlowResult, check_saved, write_result
 from .._memory import PARTICLES, advising
 from .._progress import Progress
 from .._random import HostSource, Rng, Source, agreed, as_source
@@ -109,13 +111,14 @@ class Descent(ABC):
         record_every : int
             The distance is recorded after every so many steps, and at the end.
         callback : callable, optional
-            Called as ``callback(step, particles, distance)`` whenever the distance is recorded;
-            the flow ends early when it returns something true.
+            Called as ``callback(step, particles, distance)`` whenever the distance is recorded,
+            with a copy of the particles; the flow ends early when it returns something true.
         progress : bool
             Show a bar with the distance and the rate on standard error.
         out : path, optional
             An .npz file that the result is saved to: at the end, and on the way at the first
-            record after `save_every` seconds. `FlowResult.load` gives what to go on from.
+            record after `save_every` seconds. `FlowResult.load` gives what to go on from. A
+            link of that name is replaced, not followed.
         save_every : float
             Seconds, at least 0.
 
@@ -130,6 +133,9 @@ class Descent(ABC):
             particles so far from the target that the functional overflows.
         FlowDiverged
             Particles became NaN or infinite.
+        OSError
+            `out` cannot be written, which is found out before the first step; if it happens
+            later all the same, what the flow has reached is in the error's `.result`.
         """
         return self._move(
             particles, None, n_steps, record_every, callback, progress, out, save_every
@@ -151,6 +157,9 @@ class Descent(ABC):
         record_every = check_count("record_every", record_every)
         if not check_number("save_every", save_every) >= 0:
             raise ValueError(f"save_every must be at least 0, got {save_every}")
+        if callback is not None and not callable(callback):
+            raise TypeError(f"callback must be callable, got {type(callback).__name__}")
+        file = None if out is None else check_path("out", out)
         walk = self._resume(particles) if isinstance(particles, FlowResult) else Walk(particles)
         check_cloud("particles", walk.x, "N")
         check_together("particles", walk.x, "target", self.target)
@@ -169,7 +178,7 @@ class Descent(ABC):
         first, last = walk.step, walk.step + n_steps
         clock = perf_counter() - (walk.history[-1][2] if walk.history else 0.0)
         walk.forget_current()
-        (saving,), saved = backends.any_process(out is not None), perf_counter()
+        saving, saved = _is_saved(file), perf_counter()
         with Progress(n_steps, "flow", progress) as bar, advising(PARTICLES):
             while True:
                 recording = walk.step % record_every == 0 or walk.step == last
@@ -181,7 +190,7 @@ class Descent(ABC):
                     distance = float(value)
                     walk.history.append((walk.step, distance, perf_counter() - clock))
                     bar.update(walk.step - first, distance=distance)
-                    enough = callback is not None and bool(callback(walk.step, walk.x, distance))
+                    enough = callback is not None and _is_enough(callback, walk, distance)
                     due = saving and perf_counter() - saved >= save_every
                     enough, due = backends.any_process(enough, due)
                     if enough:
@@ -189,12 +198,12 @@ class Descent(ABC):
                 if walk.step == last:
                     break
                 if recording and due:
-                    _save(walk.result(self._settings(), source), out)
+                    _save(walk.result(self._settings(), source), file)
                     saved = perf_counter()
                 walk.advance(gradient, self.step_size(walk.step), self.momentum(walk.step))
         result = walk.result(self._settings(), source)
         if saving:
-            _save(result, out)
+            _save(result, file)
         return result
 
     @abstractmethod
@@ -208,6 +217,11 @@ class Descent(ABC):
         """What must stay the same when a flow goes on."""
 
     def _resume(self, result: FlowResult) -> Walk:
+        try:
+            check_saved(vars(result), result.state)
+        except ValueError as error:
+            raise ValueError(f"particles must be a result to go on from: {error}") from None
+        check_together("the velocity of particles", result.velocity, "them", result.particles)
         for name, mine in self._settings().items():
             if result.state.get(name) != mine:
                 raise ValueError(
@@ -283,12 +297,43 @@ class Walk:
         return {"carried": lists} if lists else {}
 
 
-def _save(result: FlowResult, out: str | os.PathLike[str] | None) -> None:
+def _is_enough(callback: Callback, walk: Walk, distance: float) -> bool:
+    """Whether the callback, which may keep and change what it is given, ends the flow."""
+    said = callback(walk.step, namespace(walk.x).asarray(walk.x, copy=True), distance)
+    try:
+        return bool(said)
+    except (TypeError, ValueError, RuntimeError) as error:  # arrays of several numbers
+        raise TypeError(
+            f"callback must return something true or false, got {type(said).__name__}: {error}"
+        ) from error
+
+
+def _is_saved(file: Path | None) -> bool:
+    """Whether the result is saved; an OSError in all processes if the first cannot write it."""
+    refused = None
+    if file is not None and backends.is_first():
+        try:
+            check_writable(file)
+        except OSError as error:
+            refused = error
+    saving, failing = backends.any_process(file is not None, refused is not None)
+    if failing:
+        raise refused or OSError("the first process cannot write the file `out`")
+    return saving
+
+
+def _save(result: FlowResult, file: Path | None) -> None:
     """Save what all processes hold to a file whose folder need not be there, or not any more."""
     whole = gather(result)
-    if whole is not None and out is not None:
-        Path(out).parent.mkdir(parents=True, exist_ok=True)
-        whole.save(Path(out))
+    if whole is None or file is None:
+        return
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_result(whole, file)
+    except OSError as error:
+        error.result = whole  # type: ignore[attr-defined]
+        error.add_note("What the flow has reached is in `.result` of this error.")
+        raise
 
 
 def check_cloud(name: str, points: Any, count: str) -> None:

@@ -256,7 +256,7 @@ class PosteriorFlow:
         return sampler
 
     def _save_problem(self, folder: Path) -> None:
-        self.problem.save(folder / PROBLEM)
+        write_json(folder / PROBLEM, self.problem.settings())
         write_json(folder / GUESS, {"guess": self.guess, "components": self.components})
         if self._regression is not None:
             self._regression.save(folder / REGRESSION)

@@ -11,7 +11,7 @@ from energyflow_backends import Array, library_of
 from numpy.typing import NDArray
 
 from .._checks import check_array, check_finite
-from .._files import load_array, read_json, read_toml, write_json
+from .._files import load_array, named, read_json, read_toml, write_json
 from .._random import as_generator
 from .._reading import naming
 from ._blur import BlurDownsample
@@ -190,7 +190,7 @@ class Problem:
         OSError
             The file cannot be written.
         """
-        write_json(Path(path), self.settings())
+        write_json(named(path), self.settings())
 
     @classmethod
     def load(cls, path: str | Path) -> Problem:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .._files import replacing
+from ._run_folder import BOARD
 
 FIRST = ("stage", "step", "seconds", "loss")
 
@@ -31,7 +32,7 @@ class Log:
         csv.writer(text, lineterminator="\n").writerows([self.columns, *kept])
         with replacing(self._path) as handle:
             handle.write(text.getvalue().encode())
-        self._board: Any = _board(folder / "tensorboard", step + 1)
+        self._board: Any = _board(folder / BOARD, step + 1)
 
     def write(self, **numbers: float) -> None:
         """Append a row."""

@@ -26,8 +26,8 @@ from ._tensors import (
 P = ParamSpec("P")
 
 FORMAT = 1
-SETTINGS, WEIGHTS, CHECKPOINTS, SAMPLES = (
-    "settings.json", "weights.safetensors", "checkpoints", "samples",
+SETTINGS, WEIGHTS, CHECKPOINTS, SAMPLES, BOARD = (
+    "settings.json", "weights.safetensors", "checkpoints", "samples", "tensorboard",
 )  # fmt: skip
 _NETWORK, _STATE, _TRAINING, _RECORD = (
     "network.safetensors", "state.safetensors", "training.safetensors", "record.json",
@@ -96,6 +96,7 @@ class RunFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "expected a folder", str(self.path))
+        self._refuse_links()
         there = self.path.exists() and bool({*self.path.iterdir()} - {*parts(self.path)})
         if there and not (self.path / SETTINGS).is_file():
             raise ValueError(
@@ -249,6 +250,13 @@ class RunFolder:
         for folder in (self.path / CHECKPOINTS).glob(f"{stage:06d}-*"):
             if folder.name != but:
                 shutil.rmtree(folder)
+
+    def _refuse_links(self) -> None:
+        """A run stays in its folder: no part of it that is a folder itself may be elsewhere."""
+        folders = [self.path / name for name in (CHECKPOINTS, SAMPLES, BOARD)]
+        for folder in (*folders, *folders[0].glob("*")):
+            if folder.is_symlink():
+                raise ValueError(f"{folder} is a link, expected a folder of the run")
 
     def _compare(self, settings: Mapping[str, Any]) -> None:
         found = self.settings()

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from .. import _interrupts
-from .._checks import check_count
+from .._checks import check_count, check_path
 from .._memory import TRAINING, advising
 from .._progress import Progress
 from ._budget import Budget
@@ -118,7 +118,7 @@ class Trainer:
         checkpoint_every: int | None = None,
         progress: bool = True,
     ) -> None:
-        self.folder = None if out is None else RunFolder(out)
+        self.folder = None if out is None else RunFolder(check_path("out", out))
         self.resume = resume
         self.budget = Budget.of(budget)
         self.ema = ema

@@ -16,6 +16,7 @@ from scipy import stats
 from scipy.spatial.distance import cdist
 
 import energyflow as ef
+from energyflow._flows import descent
 from energyflow.cli import main
 
 pytest.importorskip("typer", reason="the command line is an extra")
@@ -238,6 +239,10 @@ def test_a_result_is_not_overwritten_unasked(data, run):
 
 def test_going_on_needs_steps_to_take_and_the_same_settings(data, run):
     assert run(*flow("--steps", 3))[0] == 0
+    for more in ("--seed", 0), ("-n", 3):
+        status, _, err = run(*flow("--steps", 5, "--resume", *more))
+        assert status == 2
+        assert more[0] in err
     status, _, err = run(*flow("--steps", 2, "--resume"))
     assert (status, "at step 3" in err) == (1, True)
     status, _, err = run(*flow("--steps", 9, "--resume", "--exponent", 1.5))
@@ -269,13 +274,13 @@ def test_a_flow_that_has_arrived_gets_the_files_that_a_kill_kept_from_it(data, r
 
 def test_a_flow_is_saved_on_the_way(data, run, monkeypatch):
     saved = []
-    save = ef.FlowResult.save
+    write = descent.write_result
 
     def spy(result, path):
         saved.append(result.state["step"])
-        save(result, path)
+        write(result, path)
 
-    monkeypatch.setattr(ef.FlowResult, "save", spy)
+    monkeypatch.setattr(descent, "write_result", spy)
     assert run(*flow("--steps", 25, "--save-every", 0))[0] == 0
     assert saved == [0, 10, 20, 25]
     saved.clear()
@@ -296,7 +301,24 @@ def interrupted_flow(times):
     return ef.ParticleFlow(np.load("y2.npy"), n_projections=4, step_size=step_size, rng=0)
 
 
-def test_an_interrupt_ends_a_flow_at_the_next_record(data):
+@pytest.fixture
+def interruptible():
+    """Interrupts raise, also in a process that was started in the background without them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_interrupts_that_are_ignored_stay_so(data, interruptible):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as under nohup, or & in a script
+    result, interrupted = _cli_flow.run_to(
+        interrupted_flow(2), np.load("x2.npy"), 40, record_every=10, progress=False
+    )
+    assert (interrupted, result.state["step"]) == (False, 40)
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def test_an_interrupt_ends_a_flow_at_the_next_record(data, interruptible):
     before = signal.getsignal(signal.SIGINT)
     result, interrupted = _cli_flow.run_to(
         interrupted_flow(1), np.load("x2.npy"), 1000, record_every=10, progress=False
@@ -304,14 +326,6 @@ def test_an_interrupt_ends_a_flow_at_the_next_record(data):
     assert interrupted
     assert result.history_step[-1] == result.state["step"] == 30
     assert signal.getsignal(signal.SIGINT) is before
-
-
-@pytest.fixture
-def interruptible():
-    """Interrupts raise, also in a process that was started in the background without them."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 def test_two_interrupts_end_it_at_once(data, interruptible):

@@ -92,6 +92,98 @@ def test_a_folder_that_may_not_be_written_is_told_before_the_work(run, tmp_path)
         assert names(folder) == []
 
 
+FLOWS = {
+    "particles": lambda: ef.ParticleFlow(Y, n_projections=4, momentum=0.5, rng=0),
+    "mmd": lambda: ef.MMDFlow(Y, step_size=0.5, rng=0),
+    "kale": lambda: ef.KALEFlow(Y, step_size=0.01, regularization=0.1),
+    "conditional": lambda: ef.ConditionalFlow(Y[:, :2], Y[:, 2:], n_projections=4, rng=0),
+}
+
+
+def starts(flow: str) -> tuple[np.ndarray, ...]:
+    return (X[:20, :2], X[:20, 2:]) if flow == "conditional" else (X[:20],)
+
+
+@pytest.mark.parametrize("flow", FLOWS)
+@pytest.mark.parametrize(
+    ("out", "error", "told"),
+    [
+        (3, TypeError, "out must be a path, got int"),
+        (b"x.npz", TypeError, "out must be a path, got bytes"),
+        ("", ValueError, "out must be the path of a file"),
+        ("\0.npz", ValueError, "out must be the path of a file"),
+        ("/proc/x.npz", OSError, "/proc/x.npz"),
+        ("/proc/new/x.npz", OSError, "/proc/new"),
+        ("folder", IsADirectoryError, "a folder stands in the way"),
+        ("file/x.npz", OSError, "file"),
+    ],
+)
+def test_where_nothing_may_be_written_is_told_before_the_work(
+    tmp_path, monkeypatch, flow: str, out: object, error: type, told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_bytes(b"")
+    steps: list[int] = []
+    how = {"record_every": 1, "progress": False, "out": out}
+    with pytest.raises(error, match=told):
+        FLOWS[flow]().run(*starts(flow), 2, callback=lambda *given: steps.append(given[0]), **how)
+    assert steps == []
+    assert names(tmp_path) == ["file", "folder"]
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["on the way", "at the end"])
+def test_an_error_of_saving_has_the_result(tmp_path, last: bool) -> None:
+    out = tmp_path / "run" / "flow.npz"
+
+    def block(step: int, particles: object, distance: float) -> None:
+        if step == 5:
+            shutil.rmtree(out.parent)
+            out.parent.write_bytes(b"")
+
+    flow = ef.ParticleFlow(Y, n_projections=4, rng=0)
+    how = {"record_every": 1, "progress": False, "out": out}
+    with pytest.raises(OSError, match="run") as caught:
+        flow.run(X[:20], 5 if last else 9, callback=block, save_every=1e9 if last else 0, **how)
+    assert "`.result`" in caught.value.__notes__[0]
+    reached = flow.run(X[:20], 5, progress=False)
+    np.testing.assert_array_equal(caught.value.result.particles, reached.particles)
+    longer = flow.run(caught.value.result, 4, progress=False)
+    np.testing.assert_array_equal(longer.particles, flow.run(X[:20], 9, progress=False).particles)
+
+
+def test_a_flow_stays_in_its_folder(run, tmp_path) -> None:
+    """Links under the names that it makes up are replaced; a folder that is named may be one."""
+    how = ("flow", "--target", tmp_path / "y.npy", "--quiet", "--projections", 4)
+    (tmp_path / "there").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "there")
+    out = tmp_path / "out"
+    assert run(*how, "--steps", 2, "--out", out)[0] == 0
+    assert out.is_symlink()
+    made = {path.name for path in out.iterdir()}
+    for more in ("--resume", "--force"):
+        for name in made:
+            (tmp_path / f"precious-{name}").write_bytes((out / name).read_bytes())
+            (out / name).unlink()
+            (out / name).symlink_to(tmp_path / f"precious-{name}")
+        before = {name: (tmp_path / f"precious-{name}").read_bytes() for name in made}
+        status, err = run(*how, "--steps", 4, "--out", out, more)
+        assert (status, err) == (0, "")
+        for name in made:
+            assert not (out / name).is_symlink()
+            assert (tmp_path / f"precious-{name}").read_bytes() == before[name]
+
+
+def test_a_result_is_saved_where_a_link_points(tmp_path) -> None:
+    result = ef.ParticleFlow(Y, rng=0).run(X[:5], 1, progress=False)
+    (tmp_path / "link.npz").symlink_to(tmp_path / "flow.npz")
+    result.save(tmp_path / "link.npz")
+    assert (tmp_path / "link.npz").is_symlink()
+    assert not (tmp_path / "flow.npz").is_symlink()
+    with pytest.raises(IsADirectoryError):
+        result.save(tmp_path)
+
+
 def test_a_flow_whose_folder_vanishes_is_saved_all_the_same(tmp_path) -> None:
     out = tmp_path / "run" / "flow.npz"
 
@@ -106,16 +198,10 @@ def test_a_flow_whose_folder_vanishes_is_saved_all_the_same(tmp_path) -> None:
     np.testing.assert_array_equal(ef.FlowResult.load(out).particles, result.particles)
 
 
-@pytest.mark.parametrize("flow", ["particles", "mmd", "kale", "conditional"])
+@pytest.mark.parametrize("flow", FLOWS)
 def test_what_is_saved_on_the_way_goes_on(tmp_path, flow: str) -> None:
     out = tmp_path / "flow.npz"
-    maker = {
-        "particles": lambda: ef.ParticleFlow(Y, n_projections=4, momentum=0.5, rng=0),
-        "mmd": lambda: ef.MMDFlow(Y, step_size=0.5, rng=0),
-        "kale": lambda: ef.KALEFlow(Y, step_size=0.01, regularization=0.1),
-        "conditional": lambda: ef.ConditionalFlow(Y[:, :2], Y[:, 2:], n_projections=4, rng=0),
-    }[flow]
-    start, given = (X[:20, :2], (X[:20, 2:],)) if flow == "conditional" else (X[:20], ())
+    maker, (start, *given) = FLOWS[flow], starts(flow)
     how = {"record_every": 2, "progress": False}
 
     def stop(step: int, particles: object, distance: float) -> None:

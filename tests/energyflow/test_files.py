@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from energyflow import _files
-from energyflow._files import load_array, read_json, read_toml, replacing
+from energyflow._files import load_array, named, read_json, read_toml, remove_parts, replacing
 from energyflow._reading import read_array
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -327,10 +327,10 @@ def test_replacing_needs_a_folder_and_a_free_name(tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links and modes of POSIX")
-def test_links_are_followed_and_modes_are_the_usual_ones(tmp_path):
+def test_links_that_users_name_are_followed_and_modes_are_the_usual_ones(tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real" / "a.bin")
-    with replacing(tmp_path / "link") as handle:
+    with replacing(named(tmp_path / "link")) as handle:
         handle.write(b"x")
     (tmp_path / "plain").write_bytes(b"x")
     assert (tmp_path / "link").is_symlink()
@@ -338,11 +338,52 @@ def test_links_are_followed_and_modes_are_the_usual_ones(tmp_path):
     assert stat.S_IMODE(written.st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="links of POSIX")
+@pytest.mark.parametrize("kind", ["file", "folder", "nothing"])
+def test_other_links_are_replaced(tmp_path, kind):
+    there = tmp_path / "there"
+    if kind == "file":
+        there.write_bytes(b"precious")
+    elif kind == "folder":
+        there.mkdir()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "run")
+    link = tmp_path / "out" / "a.bin"
+    link.symlink_to(there)
+    with pytest.raises(ZeroDivisionError):
+        write_half(link, ZeroDivisionError())
+    assert link.is_symlink()
+    with replacing(link) as handle:
+        handle.write(b"x")
+    assert not link.is_symlink()
+    assert (tmp_path / "out").is_symlink()
+    assert (tmp_path / "run" / "a.bin").read_bytes() == b"x"
+    assert not there.is_file() or there.read_bytes() == b"precious"
+    assert there.exists() == (kind != "nothing")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links of POSIX")
+def test_leftovers_are_removed_and_not_what_they_link_to(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / ".a.0123abcd.part").symlink_to(tmp_path / "there")
+    remove_parts(tmp_path)
+    assert os.listdir(tmp_path) == ["there"]
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="a file that is never read")
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    for name in ("a.npy", "a.csv", "a.json"):
+        (tmp_path / name).symlink_to("/proc/self/mem")
+        with pytest.raises(OSError) as caught:  # noqa: PT011
+            (read_json if name == "a.json" else load_array)(tmp_path / name)
+        assert caught.value.filename == str(tmp_path / name)
+
+
 def test_only_regular_files_are_replaced(tmp_path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     for name in ("pipe", "loop"):
-        with pytest.raises(OSError), replacing(tmp_path / name):  # noqa: PT011
+        with pytest.raises(OSError), replacing(named(tmp_path / name)):  # noqa: PT011
             pass
     assert (tmp_path / "pipe").is_fifo()
     assert (tmp_path / "loop").is_symlink()

@@ -1,5 +1,6 @@
 """Flows: known answers, the rate at which they fall, going on, and how they fail."""
 
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -176,6 +177,33 @@ def test_callback_sees_and_stops(rng: np.random.Generator) -> None:
     assert calls[0][1] == ef.sliced_energy_distance(x, y, rng=0)
 
 
+def test_a_callback_may_do_with_the_particles_what_it_wants(xp, rng) -> None:
+    start, y = rng.normal(size=(30, 2)), rng.normal(size=(20, 2)) + 1
+    x, flow = xp.asarray(start.copy()), ef.ParticleFlow(xp.asarray(y), rng=0)
+
+    def spoil(step: int, particles, distance: float) -> None:
+        with suppress(TypeError):  # JAX's arrays stay as they are
+            particles[...] = 7
+
+    result = quiet(flow, x, 20, callback=spoil)
+    np.testing.assert_array_equal(xp.to_numpy(x), start)
+    wanted = quiet(flow, x, 20)
+    np.testing.assert_array_equal(xp.to_numpy(result.particles), xp.to_numpy(wanted.particles))
+
+
+@pytest.mark.parametrize(
+    ("callback", "told"),
+    [
+        ("a", "callback must be callable, got str"),
+        (lambda *given: np.ones(2), "callback must return something true or false, got ndarray"),
+    ],
+)
+def test_bad_callbacks(callback, told: str, rng: np.random.Generator) -> None:
+    x = rng.normal(size=(5, 2))
+    with pytest.raises(TypeError, match=told):
+        quiet(ef.ParticleFlow(x, rng=0), x, 3, callback=callback)
+
+
 def test_progress_draws_on_a_terminal_only(rng: np.random.Generator, capsys) -> None:
     x = rng.normal(size=(5, 2))
     ef.ParticleFlow(x + 1, rng=0).run(x, 3)
@@ -245,6 +273,7 @@ def test_a_flow_keeps_no_graph(tmp_path, rng: np.random.Generator) -> None:
         ({"step": None}, "its step is None"),
         ({"step": 4.7}, r"its step is 4\.7"),
         ({"step": -5}, "its step is -5"),
+        ({"step": 2**63}, "its step is 9223372036854775808, expected a whole number below"),
         ({"key": [1]}, "its key is"),
         ({"key": [-1, 2]}, "its key is"),
         ({"key": "zz"}, "its key is 'zz'"),
@@ -258,6 +287,8 @@ def test_a_damaged_state_is_refused(tmp_path, fault: dict, message: str, rng) ->
     result.save(tmp_path / "flow.npz")
     with pytest.raises(ValueError, match=rf"flow\.npz is not a saved flow: {message}"):
         ef.FlowResult.load(tmp_path / "flow.npz")
+    with pytest.raises(ValueError, match=f"particles must be a result to go on from: {message}"):
+        quiet(ef.ParticleFlow(x + 1, rng=0), result, 3)
 
 
 def test_damaged_arrays_are_refused(tmp_path, rng: np.random.Generator) -> None:
@@ -267,6 +298,8 @@ def test_damaged_arrays_are_refused(tmp_path, rng: np.random.Generator) -> None:
         replace(good, **{name: value}).save(tmp_path / "flow.npz")
         with pytest.raises(ValueError, match=r"flow\.npz is not a saved flow: it"):
             ef.FlowResult.load(tmp_path / "flow.npz")
+        with pytest.raises(ValueError, match="particles must be a result to go on from: it"):
+            quiet(ef.ParticleFlow(x, rng=0), replace(good, **{name: value}), 3)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04broken"])

@@ -20,6 +20,7 @@ from energyflow.models import (
     RunFolder,
     TrainingDiverged,
     load,
+    save_grid,
 )
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="signals of POSIX")
@@ -202,6 +203,56 @@ def test_a_folder_that_may_not_be_written_is_told_before_the_work(tmp_path) -> N
             assert caught.value.errno == errno.EROFS
             assert caught.value.filename == str(file)
             assert list(folder.iterdir()) == steps == []
+
+
+@pytest.mark.parametrize("out", [3, b"run", "\0", ""])
+def test_what_is_no_path_is_told_before_the_work(out) -> None:
+    with pytest.raises((TypeError, ValueError), match="out must be"):
+        matching().fit(data(), out=out, progress=False)
+
+
+def test_a_run_stays_in_its_folder(tmp_path) -> None:
+    """Links under the names that it makes up are replaced; a folder that is named may be one."""
+    (tmp_path / "there").mkdir()
+    run, precious = tmp_path / "run", tmp_path / "precious"
+    run.symlink_to(tmp_path / "there")
+    train(Lines(n_stages=1), out=run)
+    made = [path for path in run.iterdir() if path.is_file()]
+    made += [run / "samples" / "000001.png", run / "samples" / "000000.png"]
+    assert {path.name for path in made} >= {"settings.json", "log.csv", "weights.safetensors"}
+    precious.mkdir()
+    for path in made:
+        (precious / path.name).write_bytes(path.read_bytes() if path.exists() else b"")
+        path.unlink(missing_ok=True)
+        path.symlink_to(precious / path.name)
+    before = {path.name: path.read_bytes() for path in precious.iterdir()}
+    train(Lines(n_stages=2), out=run, resume=True)
+    assert run.is_symlink()
+    assert {path.name: path.read_bytes() for path in precious.iterdir()} == before
+    assert not any((run / path.name).is_symlink() for path in made if path.parent == run)
+    assert [row["stage"] for row in rows(run)][-1] == "1"
+
+
+def test_a_picture_replaces_a_link(tmp_path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.picture(0).symlink_to(tmp_path / "precious")
+    (tmp_path / "precious").write_bytes(b"x")
+    save_grid(folder.picture(0), np.zeros((1, 1, 2, 2)))
+    assert (tmp_path / "precious").read_bytes() == b"x"
+    assert not folder.picture(0).is_symlink()
+    assert folder.picture(0).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", ["samples", "checkpoints", "tensorboard", "checkpoints/000000"])
+def test_a_part_that_lies_elsewhere_is_refused(tmp_path, name) -> None:
+    run, there = tmp_path / "run", tmp_path / "there"
+    train(Lines(n_stages=1), out=run)
+    (run / name).rename(there) if (run / name).exists() else there.mkdir()
+    (run / name).symlink_to(there)
+    before = sorted(there.rglob("*"))
+    with pytest.raises(ValueError, match=f"{name} is a link, expected a folder of the run"):
+        train(Lines(n_stages=2), out=run, resume=True)
+    assert sorted(there.rglob("*")) == before
 
 
 def test_an_error_of_the_users_own_is_theirs_and_the_run_goes_on(tmp_path) -> None:
