@@ -72,15 +72,19 @@ def run_to(
     if last_step < done:
         raise ValueError(f"--steps: the result is at step {done} already, got {last_step}")
     with _interrupts.deferred() as asked:
-        result = flow.run(
-            start,
-            last_step - done,
-            record_every=record_every,
-            callback=lambda step, particles, distance: asked.is_set(),
-            progress=progress,
-            out=None if out is None else out / RESULT,
-            save_every=save_every,
-        )
+        try:
+            result = flow.run(
+                start,
+                last_step - done,
+                record_every=record_every,
+                callback=lambda step, particles, distance: asked.is_set(),
+                progress=progress,
+                out=None if out is None else out / RESULT,
+                save_every=save_every,
+            )
+        except OSError as error:
+            error.__notes__ = []  # of the result that programs find in the error
+            raise
     return result, bool(result.state["step"] < last_step)
 
 

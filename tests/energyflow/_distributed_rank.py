@@ -164,6 +164,10 @@ def check_behaviour(rank: int, size: int, what: str) -> None:
     cut_short = ef.ParticleFlow(y, rng=0).run(x, 50, record_every=3, callback=stop)
     assert cut_short.state["step"] == 6, "an early end is everybody's"
 
+    told = "a folder stands in the way" if rank == 0 else "the first process cannot write"
+    with pytest.raises(OSError, match=told):
+        ef.ParticleFlow(y, rng=0).run(x, 1, out=Path(__file__).parent, progress=False)
+
     bad = x.copy()
     if rank == size - 1:
         bad[0, 0] = np.nan
