@@ -39,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (*TOLD, MemoryError, RuntimeError) as error:
         if sys.flags.dev_mode or (told := _told(error)) is None:
             raise
+        if lost(error):
+            _tell(told)
+            os._exit(1)  # torch's threads may still wait, and an exit that ends them may abort
         _leave(told, 1)
     if status == 130:
         _leave("interrupted", status)
@@ -89,8 +92,12 @@ def _describe(error: BaseException) -> str:
     return " ".join(" ".join([told, *getattr(error, "__notes__", ())]).split())
 
 
-def _leave(message: str, status: int) -> NoReturn:
+def _tell(message: str) -> None:
     process = _process()
     where = f"process {process}: " if process else ""
-    print(f"energyflow: {where}{message}", file=sys.stderr)
+    print(f"energyflow: {where}{message}", file=sys.stderr, flush=True)
+
+
+def _leave(message: str, status: int) -> NoReturn:
+    _tell(message)
     sys.exit(status)

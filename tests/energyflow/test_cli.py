@@ -355,7 +355,10 @@ def test_a_flow_on_a_terminal_shows_a_bar_and_keeps_its_result_at_ctrl_c(data, r
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "energyflow", *map(str, flow("--steps", 10**8))]
     command.remove("--quiet")
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=theirs,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored under nohup
+    ) as process:  # fmt: skip
         os.close(theirs)
         try:
             shown = read_until(ours, b"steps/s", seconds=60)

@@ -32,7 +32,7 @@ def test_a_lost_process_ends_the_others_in_one_line(
 ) -> None:
     pytest.importorskip("typer", reason="the command line is an extra")
     pytest.importorskip("safetensors", reason="models are an extra")
-    for name, value in environment(ENERGYFLOW_TIMEOUT="20").items():
+    for name, value in environment(ENERGYFLOW_TIMEOUT="30").items():
         monkeypatch.setenv(name, value)
     np.save(tmp_path / "target.npy", np.random.default_rng(0).normal(size=(200, 3)))
     size = 3 if work.startswith("flow") else 2
