@@ -349,16 +349,13 @@ def read_until(descriptor, text, seconds):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals of POSIX")
-def test_a_flow_on_a_terminal_shows_a_bar_and_keeps_its_result_at_ctrl_c(data, run):
+def test_a_flow_on_a_terminal_shows_a_bar_and_keeps_its_result_at_ctrl_c(data, run, interruptible):
     import pty
 
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "energyflow", *map(str, flow("--steps", 10**8))]
     command.remove("--quiet")
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=theirs,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored under nohup
-    ) as process:  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs) as process:
         os.close(theirs)
         try:
             shown = read_until(ours, b"steps/s", seconds=60)
