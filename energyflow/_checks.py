@@ -105,6 +105,13 @@ def check_positive(name: str, value: Any) -> float:
     return float(value)
 
 
+def check_nonnegative(name: str, value: Any) -> float:
+    """A finite number that is not negative, as a float."""
+    if not 0 <= check_number(name, value) < math.inf:
+        raise ValueError(f"{name} must not be negative or infinite, got {value}")
+    return float(value)
+
+
 def _shortened(value: Any) -> str:
     """A number of any length; long ones by their size alone."""
     return str(value) if value.bit_length() < 128 else f"one of {value.bit_length()} bits"

@@ -217,13 +217,10 @@ def lost(error: BaseException) -> bool:
     return gloo or isinstance(error, dist.DistError)
 
 
-def agree(mine: Mapping[str, object], *, of_parts: bool = False) -> None:
-    """Wait for all processes that share the work; a ValueError where they do not hold the same.
-
-    With `of_parts`, only where each holds a part of the points.
-    """
+def agree(mine: Mapping[str, object]) -> None:
+    """Wait for all processes that share the work; a ValueError where they do not hold the same."""
     here = _current.get()
-    if here is not None and (here.parted or not of_parts):
+    if here is not None:
         here.agreed(mine)
 
 

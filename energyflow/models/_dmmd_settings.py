@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +11,7 @@ from .._checks import (
     check_each,
     check_exponent,
     check_flag,
+    check_nonnegative,
     check_number,
     check_positive,
 )
@@ -100,8 +100,5 @@ class DMMDSettings(ModelSettings):
         if not 0 < check_number("t_min", self.t_min) < 1:
             raise ValueError(f"t_min must lie between 0 and 1, got {self.t_min}")
         check_positive("penalty_weight", self.penalty_weight)
-        if not 0 <= check_number("feature_penalty", self.feature_penalty) < math.inf:
-            raise ValueError(
-                f"feature_penalty must not be negative or infinite, got {self.feature_penalty}"
-            )
+        check_nonnegative("feature_penalty", self.feature_penalty)
         check_flag("with_points", self.with_points)

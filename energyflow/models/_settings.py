@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +13,7 @@ from .._checks import (
     check_each,
     check_exponent,
     check_flag,
+    check_nonnegative,
     check_number,
     check_positive,
 )
@@ -76,10 +76,7 @@ class Pyramid:
             object.__setattr__(self, name, check_each(name, getattr(self, name), check))
         if self.patch_size is not None:
             check_count("patch_size", self.patch_size)
-        if not 0 <= check_number("momentum_growth", self.momentum_growth) < math.inf:
-            raise ValueError(
-                f"momentum_growth must not be negative or infinite, got {self.momentum_growth}"
-            )
+        check_nonnegative("momentum_growth", self.momentum_growth)
         count = len(self.resolutions)
         for name in ("n_blocks", "step_sizes", "momenta", "first_exponents"):
             if len(getattr(self, name)) != count:
@@ -92,8 +89,7 @@ class Pyramid:
             raise ValueError(
                 f"resolutions must grow, each dividing the next, got {self.resolutions}"
             )
-        if not 0 <= check_number("noise", self.noise) < math.inf:
-            raise ValueError(f"noise must not be negative or infinite, got {self.noise}")
+        check_nonnegative("noise", self.noise)
 
 
 @dataclass(frozen=True)
