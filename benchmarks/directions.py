@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import energyflow as ef
-from energyflow._random import as_source
+from energyflow._core.random import as_source
 from energyflow._slices.directions import sampled_projector
 
 from . import plots

@@ -19,12 +19,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from energyflow import _pictures, datasets, metrics
+from energyflow import datasets, metrics
+from energyflow._core import pictures as _pictures
 from energyflow.datasets import Dataset
 from energyflow.models import DMMD, DMMDSettings, save_grid
-from energyflow.models._data import Scaling
-from energyflow.models._dmmd_sampler import FeaturesAt, Sampler, Sampling
-from energyflow.models._noising import weights_at
+from energyflow.models.data.scaling import Scaling
+from energyflow.models.dmmd.noise_schedule import weights_at
+from energyflow.models.dmmd.sampler import FeaturesAt, Sampler, Sampling
 
 from .machine import use_threads
 from .memory import peak_memory

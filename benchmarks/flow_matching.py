@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 import energyflow as ef
-from energyflow import _pictures
+from energyflow._core import pictures as _pictures
 
 from .flow_matching_plain import OURS, PLAIN, beside_plain, draw_course, plain
 from .flow_matching_posteriors import Posteriors

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from energyflow import _pictures
+from energyflow._core import pictures as _pictures
 from energyflow.models import FlowMatching
-from energyflow.models._velocity import Velocity, flowed
+from energyflow.models.flow_matching.velocity import Velocity, flowed
 
 from .flow_matching_posteriors import SAMPLES, Draw, Posteriors
 from .rows import Row, read

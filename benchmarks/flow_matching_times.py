@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from energyflow.models import MLP, FlowMatching
-from energyflow.models._batches import Batch, Batches
-from energyflow.models._velocity import Velocity, error
+from energyflow.models.flow_matching.batches import Batch, Batches
+from energyflow.models.flow_matching.velocity import Velocity, error
 
 from .posterior_known import Mixture
 from .rows import Row

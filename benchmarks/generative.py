@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from energyflow import _pictures, datasets, metrics, sliced_energy_distance
+from energyflow import datasets, metrics, sliced_energy_distance
+from energyflow._core import pictures as _pictures
 from energyflow.datasets import Dataset
 from energyflow.models import FlowGenerator, save_grid
-from energyflow.models._run_folder import RunFolder
+from energyflow.models.training.run_folder import RunFolder
 
 from .rows import Row, command, shown, write
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import energyflow as ef
-from energyflow import _pictures
+from energyflow._core import pictures as _pictures
 
 from . import rows
 from .kale_published import ITERATIONS, STEP_SIZES, PublishedFlow

@@ -84,7 +84,7 @@ def by_budget(make: Make) -> Callable[[Dataset, int, float], tuple[Model[Any], f
 
     def train(data: Dataset, seed: int, seconds: float) -> tuple[Model[Any], float]:
         model = make(seed=seed, device="cpu")
-        with mock.patch("energyflow.models._trainer.perf_counter", process_time):
+        with mock.patch("energyflow.models.training.trainer.perf_counter", process_time):
             model.fit(data.train, data.train_labels, budget=seconds, progress=False)
         return model, 0.0
 

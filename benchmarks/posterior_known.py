@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 import energyflow as ef
-from energyflow import _pictures, inverse
+from energyflow import inverse
+from energyflow._core import pictures as _pictures
 from energyflow.models import MLP
 
 from .rows import Row

@@ -210,7 +210,7 @@ def test_torch_compile(record_property, case) -> None:
 @_cases(MOVED)
 def test_torch_compile_of_kernels_without_a_graph_break(record_property, case) -> None:
     _ready("torch", "triton")
-    from energyflow_kernels.triton_sliced import sliced_energy
+    from energyflow_kernels.triton.sliced import sliced_energy
 
     x, y, directions = _tensors(case)
 

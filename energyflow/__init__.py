@@ -16,7 +16,7 @@ from energyflow_backends import use_backend as use_backend
 from . import distributed as distributed
 from . import kernels as kernels
 from . import reference as reference
-from ._flow_result import FlowResult as FlowResult
+from ._core.flow_result import FlowResult as FlowResult
 from ._flows.conditional_flow import ConditionalFlow as ConditionalFlow
 from ._flows.descent import FlowDiverged as FlowDiverged
 from ._flows.kale import kale as kale

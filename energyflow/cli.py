@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from energyflow_backends import lost
 
 from . import EnergyflowError
-from ._memory import is_out_of_memory
+from ._core.memory import is_out_of_memory
 
 NEEDED = ("typer", "rich")
 TOLD = (EnergyflowError, ValueError, TypeError, OSError, ImportError)

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 import energyflow_backends as backends
 
-from ._checks import check_positive
-from ._flow_result import FlowResult
+from ._core.checks import check_positive
+from ._core.flow_result import FlowResult
 
 __all__ = ["gather", "shard", "sharded"]
 

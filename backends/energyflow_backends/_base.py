@@ -10,8 +10,8 @@ from typing import ClassVar
 import array_api_compat as compat
 
 from ._arrays import Array, ArrayInfo, known_values, namespace, widest_dtypes
-from ._pairwise import COORDINATES, euclidean_distances, pair_sums
 from ._projector import Blocks, Projector
+from .sums.pairs import COORDINATES, euclidean_distances, pair_sums
 
 MEMORY_BUDGET = 64 * 2**20  # bytes of extra memory that a chunk of slices or a tile may take
 

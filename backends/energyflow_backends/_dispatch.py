@@ -10,7 +10,7 @@ from ._arrays import Array, detached, known_values, namespace
 from ._base import Backend, Result
 from ._projector import Projector
 from ._registry import select, select_for_pairs
-from ._sharded import need_whole_sets, shared
+from .sharded.sums import need_whole_sets, shared
 
 
 class NonFiniteValue(ArithmeticError):

@@ -23,7 +23,7 @@ class NumbaBackend(FusedBackend, NumpyBackend):
 
     def sliced_energy(self, x: Array, y: Array, slices: Any, *rest: Any, **how: Any) -> Result:
         """Projection, sort, gradient and back-projection in one call."""
-        from energyflow_kernels.numba_sliced import sliced_energy
+        from energyflow_kernels.numba.sliced import sliced_energy
 
         return sliced_energy(x, y, slices, *rest, **how)
 
@@ -31,7 +31,7 @@ class NumbaBackend(FusedBackend, NumpyBackend):
         """A matrix, or a Hadamard projector's signs."""
         if not isinstance(projector, HadamardProjector):
             return super().slices(projector, like)
-        from energyflow_kernels.numba_slices import HadamardSlices
+        from energyflow_kernels.numba.slices import HadamardSlices
 
         return HadamardSlices(projector.signs(like), projector.picked, projector.d)
 
@@ -40,7 +40,7 @@ class NumbaBackend(FusedBackend, NumpyBackend):
         slices = self.slices(projector, x)
         if slices is None:
             return super().project(projector, x)
-        from energyflow_kernels.numba_slices import project_points
+        from energyflow_kernels.numba.slices import project_points
 
         sets, n, d = x.shape
         rows = project_points(x.reshape(-1, d), slices)  # (P, B N)
@@ -51,7 +51,7 @@ class NumbaBackend(FusedBackend, NumpyBackend):
         slices = self.slices(projector, g)
         if slices is None:
             return super().project_back(projector, g, scale)
-        from energyflow_kernels.numba_slices import project_rows_back
+        from energyflow_kernels.numba.slices import project_rows_back
 
         sets, p, n = g.shape
         rows = g.swapaxes(0, 1).reshape(p, sets * n)
@@ -60,7 +60,7 @@ class NumbaBackend(FusedBackend, NumpyBackend):
 
     def extremes(self, x: Array) -> tuple[Array, Array]:
         """One pass over the points, shared among threads."""
-        from energyflow_kernels.numba_sliced import extent
+        from energyflow_kernels.numba.sliced import extent
 
         if x.shape[0] > 1 or x.size < _SMALL:
             return super().extremes(x)
@@ -69,7 +69,7 @@ class NumbaBackend(FusedBackend, NumpyBackend):
 
     def energy_rows(self, xs: Array, ys: Array, *rest: Any, **how: Any) -> Result:
         """One radix sort a row."""
-        from energyflow_kernels.numba_rows import energy_rows
+        from energyflow_kernels.numba.rows import energy_rows
 
         return energy_rows(xs, ys, *rest, **how)
 
@@ -87,7 +87,7 @@ class NumbaBackend(FusedBackend, NumpyBackend):
         """By sorting for r = 1, by a tree on the sorted points otherwise."""
         if exponent == 1:
             return self.sorted_rows(xs, ys, a, b, estimator=estimator, wrt=wrt)
-        from energyflow_kernels.numba_riesz import riesz_rows
+        from energyflow_kernels.numba.riesz import riesz_rows
 
         return riesz_rows(
             xs, ys, a, b,

@@ -20,13 +20,13 @@ import numpy as np
 from ._arrays import Array, ArrayInfo, describe, known_values
 from ._base import Backend
 from ._cupy import CupyBackend
-from ._dask import DaskBackend
 from ._errors import BackendUnavailable
 from ._jax import JaxBackend
 from ._numba import NumbaBackend
 from ._numpy import NumpyBackend
 from ._torch import TorchBackend
 from ._triton import TritonBackend
+from .dask.backend import DaskBackend
 
 _log = logging.getLogger("energyflow")
 

@@ -9,6 +9,6 @@ def usable_threads() -> int:
     ValueError
         ENERGYFLOW_NUM_THREADS is not a positive integer.
     """
-    from energyflow_kernels import numba_threads  # concurrent.futures, which not all need
+    from energyflow_kernels.numba import threads  # concurrent.futures, which not all need
 
-    return numba_threads.usable_threads()
+    return threads.usable_threads()

@@ -63,7 +63,7 @@ class TritonBackend(FusedBackend, TorchBackend):
         signs, picked = (getattr(projector, name, None) for name in ("signs", "picked"))
         if signs is None or picked is None:
             return super().slices(projector, like)
-        from energyflow_kernels.triton_hadamard import HadamardSlices, takes
+        from energyflow_kernels.triton.hadamard import HadamardSlices, takes
 
         signs = signs(like)
         if not takes(signs.shape[-1]):
@@ -74,7 +74,7 @@ class TritonBackend(FusedBackend, TorchBackend):
         self, x: Array, y: Array, slices: Any, *rest: Any, scale: float, **how: Any
     ) -> Result:
         """Projection, comparison, gradient and back-projection."""
-        from energyflow_kernels.triton_sliced import sliced_energy
+        from energyflow_kernels.triton.sliced import sliced_energy
 
         value, *gradients = sliced_energy(x, y, slices, *rest, **how)
         gx, gy = (None if g is None else g.mul_(scale) for g in gradients)
@@ -82,7 +82,7 @@ class TritonBackend(FusedBackend, TorchBackend):
 
     def energy_rows(self, xs: Array, ys: Array, *rest: Any, **how: Any) -> Result:
         """Rows that are projected already."""
-        from energyflow_kernels.triton_rows import energy_rows
+        from energyflow_kernels.triton.rows import energy_rows
 
         return energy_rows(xs, ys, *rest, **how)
 

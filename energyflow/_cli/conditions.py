@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 import typer
 
-from .._files import Array, load_array
+from .._core.files import Array, load_array
 
 if TYPE_CHECKING:
     from ..datasets import Dataset

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import ParticleFlow, _pictures, energy_distance
-from .._files import Array
+from .. import ParticleFlow, energy_distance
+from .._core import pictures as _pictures
+from .._core.files import Array
 from .flow import RESULT, can_draw, check_out, initial_particles, write_flow
 
 STEPS_SHOWN = (0, 10, 30, 100, 300, 1000, 3000, 10000, 30000)

@@ -11,7 +11,7 @@ import typer
 
 import energyflow as ef
 
-from .._files import named, replacing
+from .._core.files import named, replacing
 from .flow import can_draw
 from .main import FORMATS, Exponent, Seed, Slicing, _load_points, app
 

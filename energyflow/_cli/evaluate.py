@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from .._files import read_json
+from .._core.files import read_json
 from .flow import can_draw
 from .main import Seed, app
 

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 from energyflow_backends import to_host
 
-from .. import FlowDiverged, FlowResult, ParticleFlow, _interrupts, _pictures
-from .._blocks import NUMBERS
-from .._files import Array, remove_parts, replacing
+from .. import FlowDiverged, FlowResult, ParticleFlow
+from .._core import interrupts as _interrupts
+from .._core import pictures as _pictures
+from .._core.blocks import NUMBERS
+from .._core.files import Array, remove_parts, replacing
 from ..distributed import gather
 
 RESULT = "flow.npz"

@@ -16,7 +16,7 @@ from rich.table import Table
 
 import energyflow as ef
 
-from .._files import Array, load_array
+from .._core.files import Array, load_array
 from .demo import run_demo
 from .flow import (
     RESULT,

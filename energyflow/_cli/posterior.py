@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import typer
 
-from .._files import load_array, named, replacing
+from .._core.files import load_array, named, replacing
 from .flow import can_draw
 from .main import Seed, app
 from .train import Device, telling, train

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 import typer
 
-from .._files import Array, named, replacing
+from .._core.files import Array, named, replacing
 from .._flows.descent import FlowDiverged
 from ..distributed import sharded
 from .conditions import Asked, Kind, Learned, as_arrays, asked, of_data, taken
@@ -294,6 +294,6 @@ def _draw(path: Path, samples: Array) -> Path | None:
         raise ValueError(f"--grid: samples of shape {samples.shape[1:]} cannot be drawn")
     if not can_draw():
         return None
-    from .._pictures import save_scatter
+    from .._core.pictures import save_scatter
 
     return save_scatter(path, samples)

@@ -8,10 +8,10 @@ from typing import Any
 
 from energyflow_backends import Array, detached, namespace
 
-from .._blocks import spread
-from .._checks import check_choice, check_exponent, check_positive, check_together
-from .._flow_result import FlowResult
-from .._random import Rng
+from .._core.blocks import spread
+from .._core.checks import check_choice, check_exponent, check_positive, check_together
+from .._core.flow_result import FlowResult
+from .._core.random import Rng
 from .._slices.slicing import Slicing
 from .descent import Callback, Schedule, check_cloud
 from .particle_flow import ParticleFlow, unit_step

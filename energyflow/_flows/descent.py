@@ -15,7 +15,7 @@ import energyflow_backends as backends
 import numpy as np
 from energyflow_backends import Array, EnergyflowError, namespace, widest_dtypes
 
-from .._checks import (
+from .._core.checks import (
     check_count,
     check_finite,
     check_number,
@@ -25,11 +25,11 @@ from .._checks import (
     check_weights,
     shape,
 )
-from .._files import check_writable
-from .._flow_result import FORMAT, HISTORY, FlowResult, check_saved, write_result
-from .._memory import PARTICLES, advising
-from .._progress import Progress
-from .._random import HostSource, Rng, Source, agreed, as_source
+from .._core.files import check_writable
+from .._core.flow_result import FORMAT, HISTORY, FlowResult, check_saved, write_result
+from .._core.memory import PARTICLES, advising
+from .._core.progress import Progress
+from .._core.random import HostSource, Rng, Source, agreed, as_source
 from ..distributed import gather
 
 Schedule = float | Callable[[int], float]

@@ -9,7 +9,7 @@ import array_api_compat as compat
 import energyflow_backends as backends
 from energyflow_backends import Array, eager, known_values, namespace
 
-from .._checks import check_positive
+from .._core.checks import check_positive
 from .._sums.problem import problem
 from ..kernels import Kernel, Linear, SmoothKernel, as_kernel
 from .kale_dual import KaleDual

@@ -9,8 +9,8 @@ import energyflow_backends as backends
 import numpy as np
 from energyflow_backends import Array, namespace
 
-from .._checks import check_choice, check_positive
-from .._random import Source
+from .._core.checks import check_choice, check_positive
+from .._core.random import Source
 from ..kernels import Gauss, Kernel, Laplace, Matern
 from .descent import Descent, Schedule, Walk
 from .kale import centre, check_definite, wide

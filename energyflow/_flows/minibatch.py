@@ -6,8 +6,8 @@ import numpy as np
 from energyflow_backends import Array, need_whole_sets, to_host
 from numpy.typing import NDArray
 
-from .._checks import check_count
-from .._random import Source
+from .._core.checks import check_count
+from .._core.random import Source
 
 _BLOCK = 2**31 - 1  # its random numbers are those of a block that no slices reach
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from energyflow_backends import Array, Projector, namespace
 
-from .._checks import check_choice, check_count
-from .._random import Rng, Source
+from .._core.checks import check_choice, check_count
+from .._core.random import Rng, Source
 from .._slices.directions import resolve_slicing, sampled_projector
 from .._slices.slicing import Slicing
 from .._sums.kernel_sums import SumsOverflow

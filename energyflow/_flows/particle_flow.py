@@ -8,9 +8,9 @@ import energyflow_backends as backends
 import numpy as np
 from energyflow_backends import Array, namespace
 
-from .._blocks import spread
-from .._checks import check_choice, check_count, check_exponent
-from .._random import Rng, Source
+from .._core.blocks import spread
+from .._core.checks import check_choice, check_count, check_exponent
+from .._core.random import Rng, Source
 from .._slices.directions import resolve_slicing, sampled_projector
 from .._slices.projectors import moved_index
 from .._slices.slicing import Slicing

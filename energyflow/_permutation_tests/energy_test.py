@@ -11,13 +11,13 @@ import numpy as np
 from energyflow_backends import Array, eager, namespace
 from numpy.typing import NDArray
 
-from .._checks import (
+from .._core.checks import (
     check_choice,
     check_count,
     check_exponent,
 )
-from .._progress import Progress
-from .._random import Rng, as_source
+from .._core.progress import Progress
+from .._core.random import Rng, as_source
 from .._slices.directions import sampled_projector
 from .._slices.slicing import Slicing
 from .pooled import PooledPoints

@@ -10,8 +10,8 @@ import numpy as np
 from energyflow_backends import Array, known_values, to_host
 from numpy.typing import NDArray
 
-from .._blocks import NUMBERS, blocks
-from .._checks import check_finite, check_points, check_together, shape
+from .._core.blocks import NUMBERS, blocks
+from .._core.checks import check_finite, check_points, check_together, shape
 
 _MOST_SAMPLES = 255
 

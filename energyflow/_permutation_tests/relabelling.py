@@ -9,7 +9,7 @@ import numpy as np
 from energyflow_backends import library_of, to_host
 from numpy.typing import NDArray
 
-from .._random import Source
+from .._core.random import Source
 
 _BLOCK = 256  # relabellings that a pass over a sorted row serves
 _HELD = 2**28  # bytes of labels held at once, in the form that the method needs

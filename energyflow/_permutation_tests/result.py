@@ -113,7 +113,7 @@ class EnergyTestResult:
         OSError
             The file cannot be written.
         """
-        from .. import _pictures
+        from .._core import pictures as _pictures
 
         null = to_host(self.null_distribution)
         return _pictures.save_null(Path(path), null, float(self.statistic), self.pvalue)
@@ -141,7 +141,7 @@ class EnergyTestResult:
             raise ValueError(
                 f"samples must be in 2 dimensions to be drawn, got {self.samples[0].shape[1]}"
             )
-        from .. import _pictures
+        from .._core import pictures as _pictures
 
         clouds = [to_host(sample) for sample in self.samples]
         return _pictures.save_scores(Path(path), clouds, [to_host(s) for s in self.scores()])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from functools import cache
 
-from .._checks import check_count, check_exponent
+from .._core.checks import check_count, check_exponent
 
 _FAR = 100  # dimension from which three terms of Stirling's series are enough
 

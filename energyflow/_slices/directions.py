@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from energyflow_backends import Array, Projector, eager
 
-from .._checks import check_array, check_choice, check_count
-from .._random import JaxSource, Rng, Source, as_source
+from .._core.checks import check_array, check_choice, check_count
+from .._core.random import JaxSource, Rng, Source, as_source
 from .families import FAMILIES, SampledProjector, UnitSlicing
 from .hadamard import HadamardSlicing
 from .projectors import DenseProjector

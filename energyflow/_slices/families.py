@@ -10,7 +10,7 @@ import array_api_compat as compat
 import numpy as np
 from energyflow_backends import Array, namespace
 
-from .._random import JaxSource, Source
+from .._core.random import JaxSource, Source
 from .constants import slicing_constant
 from .projectors import DenseProjector, moved
 from .slicing import Slicing

@@ -12,8 +12,8 @@ import numpy as np
 from energyflow_backends import Array, namespace
 from numpy.typing import NDArray
 
-from .._checks import check_count
-from .._random import Source
+from .._core.checks import check_count
+from .._core.random import Source
 from .constants import slicing_constant
 from .projectors import moved, moved_index
 from .slicing import Slicing

@@ -12,8 +12,8 @@ import numpy as np
 from energyflow_backends import Array, namespace
 from numpy.typing import NDArray
 
-from .._checks import check_count, check_each
-from .._random import Source
+from .._core.checks import check_count, check_each
+from .._core.random import Source
 from .projectors import DenseProjector, moved_index
 from .slicing import Slicing
 

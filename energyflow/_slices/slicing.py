@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from energyflow_backends import Projector
 
-from .._random import Source
+from .._core.random import Source
 
 
 class Slicing(ABC):

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .._files import replacing
-from .._reading import opened
+from .._core.files import replacing
+from .._core.reading import opened
 from .spread_sets import Doubles, spread
 
 TABLE = Path(__file__).with_name("spread_table.npz")

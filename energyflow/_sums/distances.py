@@ -8,8 +8,8 @@ from typing import Any
 import energyflow_backends as backends
 from energyflow_backends import Array, Projector, eager, library_of
 
-from .._checks import check_count, check_directions
-from .._random import Rng, agreed, as_source
+from .._core.checks import check_count, check_directions
+from .._core.random import Rng, agreed, as_source
 from .._slices.directions import sampled_projector
 from .._slices.projectors import DenseProjector
 from .._slices.slicing import Slicing

@@ -20,17 +20,17 @@ from energyflow_backends import (
     namespace,
 )
 
-from .._checks import check_array, check_choice, check_finite, check_together, shape
-from .._memory import CHUNKS, advise
-from .._random import HostSource, Rng
+from .._core.checks import check_array, check_choice, check_finite, check_together, shape
+from .._core.memory import CHUNKS, advise
+from .._core.random import HostSource, Rng
 from .._slices.constants import slicing_constant
 from .._slices.families import SampledProjector
 from .._slices.projectors import DenseProjector
 from .._slices.slicing import Slicing
 from ..kernels import Kernel, Linear, RadialKernel, Riesz, SmoothKernel, as_kernel
+from ..kernels._spectra import Spectrum, line_kernel
 from .distances import _N_PROJECTIONS, _projector
 from .problem import Problem, problem
-from .spectra import Spectrum, line_kernel
 
 
 @eager

@@ -6,7 +6,7 @@ from typing import Any
 
 from energyflow_backends import Array, eager, namespace
 
-from .._checks import check_choice, check_count, shape
+from .._core.checks import check_choice, check_count, shape
 from ..kernels import Kernel, RadialKernel, as_kernel
 from .kernel_sums import kernel_sum
 from .problem import Problem, problem

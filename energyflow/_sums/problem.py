@@ -12,7 +12,7 @@ import energyflow_backends as backends
 import numpy as np
 from energyflow_backends import Array, Projector, dtype_name, known_values, namespace
 
-from .._checks import (
+from .._core.checks import (
     check_array,
     check_choice,
     check_count,
@@ -23,7 +23,7 @@ from .._checks import (
     check_weights,
     shape,
 )
-from .._memory import CHUNKS, advise
+from .._core.memory import CHUNKS, advise
 
 Result = tuple[Array, Array | None, Array | None]
 

@@ -8,7 +8,7 @@ import array_api_compat as compat
 import numpy as np
 from energyflow_backends import Array, eager, known_values, namespace
 
-from .._checks import (
+from .._core.checks import (
     check_array,
     check_choice,
     check_exponent,

@@ -10,8 +10,8 @@ from typing import Any
 import array_api_compat as compat
 from energyflow_backends import Array, Projector, detached, eager, known_values, namespace
 
-from .._checks import check_finite, check_points, check_together, shape
-from .._random import Rng
+from .._core.checks import check_finite, check_points, check_together, shape
+from .._core.random import Rng
 from .._slices.slicing import Slicing
 from ..kernels import Kernel
 from .distances import _N_PROJECTIONS

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from energyflow_backends import Array, known_values, library_of, namespace
 
-from .._checks import (
+from .._core.checks import (
     check_choice,
     check_finite,
     check_number,

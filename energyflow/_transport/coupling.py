@@ -11,8 +11,15 @@ import numpy as np
 from energyflow_backends import Array, dtype_name, eager, namespace
 from numpy.typing import NDArray
 
-from .._checks import check_count, check_finite, check_number, check_points, check_together, shape
-from .._random import Rng, as_source
+from .._core.checks import (
+    check_count,
+    check_finite,
+    check_number,
+    check_points,
+    check_together,
+    shape,
+)
+from .._core.random import Rng, as_source
 from .conditions import (
     check_conditions,
     checked_groups,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from energyflow_backends import Array, differentiable_value, eager, namespace
 
-from .._checks import check_points, check_together, shape
+from .._core.checks import check_points, check_together, shape
 from .._sums.problem import working_dtype
 from .conditions import (
     check_conditions,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
-from .. import _reading
+from .._core import reading as _reading
 
 GZIP = b"\x1f\x8b"
 _PIECE = 1 << 20

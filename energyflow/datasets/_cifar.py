@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .._reading import opened
+from .._core.reading import opened
 from ._dataset import Array, Dataset
 from ._split import from_parts
 

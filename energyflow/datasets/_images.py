@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .._reading import MOST_FROM_ONE_BYTE, capacity, opened
+from .._core.reading import MOST_FROM_ONE_BYTE, capacity, opened
 from ._dataset import Array, Dataset
 from ._split import from_arrays, from_parts
 

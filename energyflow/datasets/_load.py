@@ -7,8 +7,8 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 
-from .._checks import check_count
-from .._reading import NPY, ZIP, naming, opened, split_key
+from .._core.checks import check_count
+from .._core.reading import NPY, ZIP, naming, opened, split_key
 from ._bytes import head
 from ._cifar import is_cifar_folder, load_cifar_folder
 from ._dataset import Dataset

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .._reading import Archive, opened, opened_archive, read_array
+from .._core.reading import Archive, opened, opened_archive, read_array
 from ._dataset import Array, Dataset
 from ._split import as_condition, from_arrays, from_parts
 

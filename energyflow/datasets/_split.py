@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .._checks import check_count, check_each, check_number
+from .._core.checks import check_count, check_each, check_number
 from ._dataset import Array, Dataset
 
 Part = tuple[Array, Array | None]

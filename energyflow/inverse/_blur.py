@@ -10,7 +10,7 @@ import numpy as np
 from energyflow_backends import Array, namespace
 from numpy.typing import NDArray
 
-from .._checks import check_choice, check_count, check_positive
+from .._core.checks import check_choice, check_count, check_positive
 from ._operators import Operator, like
 
 Floats = NDArray[np.float64]

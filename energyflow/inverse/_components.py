@@ -9,8 +9,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .._checks import check_number
-from .._files import load_array, replacing
+from .._core.checks import check_number
+from .._core.files import load_array, replacing
 
 Floats = NDArray[np.floating]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._checks import check_positive
+from .._core.checks import check_positive
 
 Floats = NDArray[Any]
 _MOST_COUNTS = 1e18  # that NumPy draws

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from energyflow_backends import Array, library_of, namespace
 
-from .._checks import as_numbers, check_array, check_finite, shape
+from .._core.checks import as_numbers, check_array, check_finite, shape
 
 if TYPE_CHECKING:
     from ._noise import Noise

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .._checks import check_array, check_finite
-from .._pictures import _figure, _save
+from .._core.checks import check_array, check_finite
+from .._core.pictures import _figure, _save
 from ._problem import Problem
 
 Floats = NDArray[np.floating]

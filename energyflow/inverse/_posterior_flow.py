@@ -9,9 +9,9 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .._checks import check_array, check_choice, check_count
-from .._files import read_json, write_json
-from .._random import as_generator
+from .._core.checks import check_array, check_choice, check_count
+from .._core.files import read_json, write_json
+from .._core.random import as_generator
 from ..models import FlowGenerator, Model, RunFolder, load
 from ._components import Components, checked_share
 from ._posterior import Posterior

@@ -10,10 +10,10 @@ import numpy as np
 from energyflow_backends import Array, library_of
 from numpy.typing import NDArray
 
-from .._checks import check_array, check_finite
-from .._files import load_array, named, read_json, read_toml, write_json
-from .._random import as_generator
-from .._reading import naming
+from .._core.checks import check_array, check_finite
+from .._core.files import load_array, named, read_json, read_toml, write_json
+from .._core.random import as_generator
+from .._core.reading import naming
 from ._blur import BlurDownsample
 from ._noise import Gaussian, Noise, Poisson
 from ._operators import Linear, Mask, Operator

@@ -10,7 +10,7 @@ import numpy as np
 from energyflow_backends import Array, library_of
 from numpy.typing import NDArray
 
-from .._checks import as_numbers, check_count, check_number
+from .._core.checks import as_numbers, check_count, check_number
 from ._operators import Operator
 
 _LARGEST = 2**13  # pixels along a side

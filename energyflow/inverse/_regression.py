@@ -9,8 +9,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .._checks import check_array, check_finite
-from .._files import load_array, replacing
+from .._core.checks import check_array, check_finite
+from .._core.files import load_array, replacing
 
 Floats = NDArray[np.floating]
 _FOLDS = 5

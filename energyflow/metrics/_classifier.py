@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from energyflow_backends import to_host
 
-from .._checks import check_choice
+from .._core.checks import check_choice
 from ..datasets import Dataset
 from ._points import Floats, points_together
 

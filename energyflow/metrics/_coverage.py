@@ -9,8 +9,8 @@ import numpy as np
 from energyflow_backends import to_host
 from numpy.typing import NDArray
 
-from .._checks import as_numbers, check_array, check_count, check_finite
-from .._random import as_generator
+from .._core.checks import as_numbers, check_array, check_count, check_finite
+from .._core.random import as_generator
 from ._points import Floats
 
 

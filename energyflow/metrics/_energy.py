@@ -9,8 +9,8 @@ import numpy as np
 from energyflow_backends import library_of, to_host
 
 from .. import energy_distance, sliced_energy_distance
-from .._checks import check_choice, check_count
-from .._random import as_generator
+from .._core.checks import check_choice, check_count
+from .._core.random import as_generator
 from ..datasets._split import held_out_rows
 from ._points import Floats, points_together
 

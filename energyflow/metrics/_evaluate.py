@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from energyflow_backends import to_host
 
-from .._checks import check_count
-from .._random import as_generator
+from .._core.checks import check_count
+from .._core.random import as_generator
 from ..datasets import Dataset
 from ._classifier import Classifier, classifier_report, train_classifier
 from ._energy import energy_distance_report

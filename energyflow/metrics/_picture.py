@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .._pictures import ASIDE, REACHED, _figure, _save
+from .._core.pictures import ASIDE, REACHED, _figure, _save
 from ..datasets import Dataset
 from ._points import Floats
 from ._report import Report

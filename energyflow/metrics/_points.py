@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from energyflow_backends import Array, library_of, namespace, widest_dtypes
 
-from .._checks import check_array, check_finite, check_together, shape
+from .._core.checks import check_array, check_finite, check_together, shape
 
 Floats: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 BYTES = 64 * 2**20

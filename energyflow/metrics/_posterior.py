@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from energyflow_backends import to_host
 
-from .._checks import check_array, check_finite, check_positive
+from .._core.checks import check_array, check_finite, check_positive
 from .._sums.scores import crps, energy_score
 from ._coverage import calibration
 from ._points import Floats

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from energyflow_backends import Array, namespace
 
-from .._checks import check_count
+from .._core.checks import check_count
 from ._points import count, distance_blocks, points_together, wide
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .._files import named, replacing
+from .._core.files import named, replacing
 from ._neighbours import NeighbourReport
 from ._points import Floats
 

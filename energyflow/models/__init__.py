@@ -15,32 +15,32 @@ if _missing:
         name=_missing[0],
     )
 
-from ._budget import Budget as Budget  # noqa: E402
-from ._course import Course as Course  # noqa: E402
-from ._course import Stage as Stage  # noqa: E402
-from ._dmmd import DMMD as DMMD  # noqa: E402
-from ._dmmd_settings import DMMDSettings as DMMDSettings  # noqa: E402
-from ._flow_generator import FlowGenerator as FlowGenerator  # noqa: E402
-from ._flow_matching import FlowMatching as FlowMatching  # noqa: E402
-from ._flow_matching_settings import (  # noqa: E402
-    FlowMatchingSettings as FlowMatchingSettings,
-)
+from ._base import Model as Model  # noqa: E402
 from ._grid import save_grid as save_grid  # noqa: E402
 from ._load import MODELS as MODELS  # noqa: E402
 from ._load import load as load  # noqa: E402
-from ._model import Model as Model  # noqa: E402
-from ._model_settings import ModelSettings as ModelSettings  # noqa: E402
 from ._networks import MLP as MLP  # noqa: E402
 from ._networks import UNet as UNet  # noqa: E402
 from ._networks import count_parameters as count_parameters  # noqa: E402
-from ._presets import PRESETS as PRESETS  # noqa: E402
-from ._presets import Preset as Preset  # noqa: E402
-from ._run_folder import Record as Record  # noqa: E402
-from ._run_folder import RunFolder as RunFolder  # noqa: E402
-from ._settings import FlowSettings as FlowSettings  # noqa: E402
-from ._settings import Pyramid as Pyramid  # noqa: E402
-from ._trainer import Trainer as Trainer  # noqa: E402
-from ._trainer import TrainingDiverged as TrainingDiverged  # noqa: E402
+from ._settings import ModelSettings as ModelSettings  # noqa: E402
+from .dmmd.model import DMMD as DMMD  # noqa: E402
+from .dmmd.settings import DMMDSettings as DMMDSettings  # noqa: E402
+from .flow_generator.model import FlowGenerator as FlowGenerator  # noqa: E402
+from .flow_generator.presets import PRESETS as PRESETS  # noqa: E402
+from .flow_generator.presets import Preset as Preset  # noqa: E402
+from .flow_generator.settings import FlowSettings as FlowSettings  # noqa: E402
+from .flow_generator.settings import Pyramid as Pyramid  # noqa: E402
+from .flow_matching.model import FlowMatching as FlowMatching  # noqa: E402
+from .flow_matching.settings import (  # noqa: E402
+    FlowMatchingSettings as FlowMatchingSettings,
+)
+from .training.budget import Budget as Budget  # noqa: E402
+from .training.plan import Course as Course  # noqa: E402
+from .training.plan import Stage as Stage  # noqa: E402
+from .training.run_folder import Record as Record  # noqa: E402
+from .training.run_folder import RunFolder as RunFolder  # noqa: E402
+from .training.trainer import Trainer as Trainer  # noqa: E402
+from .training.trainer import TrainingDiverged as TrainingDiverged  # noqa: E402
 
 __all__ = [
     "DMMD", "MLP", "MODELS", "PRESETS", "Budget", "Course", "DMMDSettings", "FlowGenerator",

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._files import replacing
+from .._core.files import replacing
 
 _SMALLEST = 480  # pixels along a side: small images are drawn with larger pixels
 

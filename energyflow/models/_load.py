@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from ._dmmd import DMMD
-from ._flow_generator import FlowGenerator
-from ._flow_matching import FlowMatching
-from ._model import Model
-from ._run_folder import SETTINGS, RunFolder
+from ._base import Model
+from .dmmd.model import DMMD
+from .flow_generator.model import FlowGenerator
+from .flow_matching.model import FlowMatching
+from .training.run_folder import SETTINGS, RunFolder
 
 MODELS: dict[str, type[Model[Any]]] = {
     kind.kind: kind for kind in (FlowGenerator, DMMD, FlowMatching)

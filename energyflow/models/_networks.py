@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .._checks import check_count, check_each
+from .._core.checks import check_count, check_each
 
 _SMALL_IMAGE = 256  # up to so many numbers, an image is best treated as a vector
 _MOST_LEVELS = 16  # of a UNet

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from .._random import HostSource
+from .._core.random import HostSource
 
 
 def source(seed: int, use: str, *where: int) -> HostSource:

@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from .._files import remove_parts, replacing
+from .._core.files import remove_parts, replacing
 
 Tensors = dict[str, torch.Tensor]
 

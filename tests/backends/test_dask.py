@@ -15,8 +15,8 @@ import energyflow as ef
 da = pytest.importorskip("dask.array", reason="dask is not installed")
 
 import dask  # noqa: E402
-from energyflow_backends import _dask_graph  # noqa: E402
 from energyflow_backends._registry import named  # noqa: E402
+from energyflow_backends.dask import graph as _dask_graph  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

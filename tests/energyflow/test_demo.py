@@ -9,8 +9,9 @@ import pytest
 pytest.importorskip("sklearn", reason="the digits come with scikit-learn")
 pytest.importorskip("typer", reason="the command line is an extra")
 
-from energyflow import FlowResult, _pictures
+from energyflow import FlowResult
 from energyflow._cli import demo
+from energyflow._core import pictures as _pictures
 
 
 @pytest.fixture(scope="module")

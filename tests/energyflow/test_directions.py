@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 import energyflow as ef
-from energyflow._random import HostSource, as_source
+from energyflow._core.random import HostSource, as_source
 from energyflow._slices.directions import METHODS, sampled_projector
 
 FAMILIES = [(name, d) for name in METHODS for d in (1, 2, 3, 7, 40) if name != "equispaced"]

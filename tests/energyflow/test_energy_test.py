@@ -9,15 +9,15 @@ from itertools import combinations
 import numpy as np
 import pytest
 from energyflow_backends import exact_permutation_energies, sliced_permutation_energies
-from energyflow_backends._permutations import numpy_row_energies
+from energyflow_backends.sums.permutations import numpy_row_energies
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from strategies import pairs
 
 import energyflow as ef
+from energyflow._core.random import as_source
 from energyflow._permutation_tests.relabelling import relabellings
-from energyflow._random import as_source
 from energyflow._slices.projectors import DenseProjector
 
 
@@ -124,7 +124,7 @@ def test_all_pairs_in_pieces_are_the_energy_distances(rng, sizes) -> None:
 @pytest.mark.parametrize("width", [1, 3, 257])
 def test_the_kernel_is_its_twin(rng, count, width) -> None:
     pytest.importorskip("numba", reason="numba is not installed")
-    from energyflow_kernels.numba_permutations import permutation_energies
+    from energyflow_kernels.numba.permutations import permutation_energies
 
     sizes = [1, count - 1]
     labels = labellings(rng, sizes, width)

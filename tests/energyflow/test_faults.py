@@ -16,8 +16,8 @@ import pytest
 from disks import mounted, short_files
 
 import energyflow as ef
-from energyflow._files import replacing, write_json
-from energyflow._memory import CHUNKS, PARTICLES, advise, is_out_of_memory
+from energyflow._core.files import replacing, write_json
+from energyflow._core.memory import CHUNKS, PARTICLES, advise, is_out_of_memory
 from energyflow.cli import main
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="limits and mounts of POSIX")

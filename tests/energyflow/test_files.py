@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from energyflow import _files
-from energyflow._files import load_array, named, read_json, read_toml, remove_parts, replacing
-from energyflow._reading import read_array
+from energyflow._core import files as _files
+from energyflow._core.files import load_array, named, read_json, read_toml, remove_parts, replacing
+from energyflow._core.reading import read_array
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 tables = arrays(np.float64, array_shapes(min_dims=2, max_dims=2, max_side=5), elements=finite)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from energyflow_backends import _fourier
+from energyflow_backends.sums import fourier as _fourier
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from scipy.special import hyp1f1, roots_legendre
 
 import energyflow as ef
-from energyflow._sums.spectra import line_kernel
 from energyflow.kernels import (
     Energy,
     Gauss,
@@ -21,6 +20,7 @@ from energyflow.kernels import (
     SmoothKernel,
     as_kernel,
 )
+from energyflow.kernels._spectra import line_kernel
 
 RADIAL = [
     Energy(), Riesz(0.5), Riesz(1.5), Gauss(0.7), Laplace(1.3),

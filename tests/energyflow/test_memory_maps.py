@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import energyflow as ef
-from energyflow import _files
 from energyflow._cli import main
+from energyflow._core import files as _files
 
 pytest.importorskip("numba", reason="numba is not installed")
 
@@ -28,7 +28,7 @@ def maps(tmp_path: Path, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarr
 @pytest.fixture
 def reached(monkeypatch) -> list[np.ndarray]:
     """The points that the kernel was called with."""
-    from energyflow_kernels import numba_sliced
+    from energyflow_kernels.numba import sliced as numba_sliced
 
     seen: list[np.ndarray] = []
     true = numba_sliced.sliced_energy

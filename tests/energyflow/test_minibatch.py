@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import energyflow as ef
+from energyflow._core.random import as_source
 from energyflow._flows.minibatch import Minibatch
-from energyflow._random import as_source
 from energyflow._slices.directions import sampled_projector
 
 

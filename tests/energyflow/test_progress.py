@@ -7,8 +7,8 @@ from contextlib import redirect_stderr
 
 import pytest
 
-from energyflow import _progress
-from energyflow._progress import Progress
+from energyflow._core import progress as _progress
+from energyflow._core.progress import Progress
 
 
 class Terminal(io.StringIO):

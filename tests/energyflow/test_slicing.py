@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.linalg import hadamard
 
 import energyflow as ef
-from energyflow._random import as_source
+from energyflow._core.random import as_source
 from energyflow._slices.directions import resolve_slicing, sampled_projector
 from energyflow._slices.hadamard import transform
 from energyflow._slices.slicing import Slicing

@@ -73,7 +73,7 @@ def _listed(folder: Path, but: Path) -> list[tuple[str, int]]:
 
 def _arrays(path: Path) -> None:
     from energyflow import datasets
-    from energyflow._files import load_array
+    from energyflow._core.files import load_array
 
     errors = []
     for read in (load_array, datasets.load):
@@ -87,7 +87,7 @@ def _arrays(path: Path) -> None:
 
 
 def _csv(path: Path) -> None:
-    from energyflow._files import load_array
+    from energyflow._core.files import load_array
 
     assert load_array(path).dtype == np.float64
 
@@ -146,7 +146,7 @@ def _model(path: Path) -> None:
 
 
 def _log(path: Path) -> None:
-    from energyflow.models._log import Log
+    from energyflow.models.training.log import Log
 
     Log(path.parent, ("distance",), 5, 1).close()
 

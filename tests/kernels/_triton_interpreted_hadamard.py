@@ -1,15 +1,15 @@
 """Walsh-Hadamard slices under Triton's interpreter, run by `test_triton_interpreted.py`."""
 
-import energyflow_kernels.triton_hadamard as triton_hadamard
-import energyflow_kernels.triton_sliced as triton_sliced
+import energyflow_kernels.triton.hadamard as triton_hadamard
+import energyflow_kernels.triton.sliced as triton_sliced
 import numpy as np
 import pytest
 import torch
 from _triton_twin import naive_rows, relative_error
 from energyflow_backends._triton import TritonBackend
-from energyflow_kernels.triton_hadamard import HadamardSlices, hadamard_back, hadamard_rows
-from energyflow_kernels.triton_launch import SHORT_WARPS
-from energyflow_kernels.triton_sliced import sliced_energy
+from energyflow_kernels.triton.hadamard import HadamardSlices, hadamard_back, hadamard_rows
+from energyflow_kernels.triton.launch import SHORT_WARPS
+from energyflow_kernels.triton.sliced import sliced_energy
 from scipy.linalg import hadamard
 
 DTYPES = (torch.float32, torch.float64)

@@ -2,15 +2,15 @@
 
 import itertools
 
-import energyflow_kernels.triton_rows as triton_rows
+import energyflow_kernels.triton.rows as triton_rows
 import numpy as np
 import pytest
 import torch
 from _triton_twin import naive_rows, poison, relative_error
-from energyflow_kernels.triton_launch import PREFIX_BLOCK, SHORT_WARPS
-from energyflow_kernels.triton_long import SortedRows, sorted_rows
-from energyflow_kernels.triton_rows import energy_rows, sort_rows
-from energyflow_kernels.triton_short import short_rows
+from energyflow_kernels.triton.launch import PREFIX_BLOCK, SHORT_WARPS
+from energyflow_kernels.triton.long_rows import SortedRows, sorted_rows
+from energyflow_kernels.triton.rows import energy_rows, sort_rows
+from energyflow_kernels.triton.short_rows import short_rows
 
 LONG_SIZES = [(1, 1), (1, 2), (2, 63), (255, 256), (257, 1000), (1000, 1), (2047, 513), (300, 255)]
 SHORT_SIZES = [(1, 1), (1, 2), (2, 15), (15, 16), (16, 9)]

@@ -8,7 +8,7 @@ from scipy.linalg import hadamard
 
 pytest.importorskip("numba", reason="numba is not installed")
 
-from energyflow_kernels.numba_hadamard import hadamard_back, hadamard_rows
+from energyflow_kernels.numba.hadamard import hadamard_back, hadamard_rows
 
 DTYPES = (np.float32, np.float64)
 

@@ -7,14 +7,14 @@ import pytest
 
 pytest.importorskip("numba", reason="numba is not installed")
 
-from energyflow_kernels.numba_products import (
+from energyflow_kernels.numba.products import (
     TILE_ROWS,
     extremes,
     pack_directions,
     project,
     project_back,
 )
-from energyflow_kernels.numba_sliced import extent
+from energyflow_kernels.numba.sliced import extent
 
 DTYPES = (np.float32, np.float64)
 SIZES = [(1, 1, 1), (2, 3, 2), (6, 16, 6), (63, 7, 5), (65, 17, 13), (100, 1030, 9), (33, 8, 25)]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from energyflow_kernels.numba_riesz_sums import riesz_sums
+from energyflow_kernels.numba.riesz_sums import riesz_sums
 
 SIZES = [1, 2, 63, 127, 128, 129, 1000]
 

@@ -16,8 +16,10 @@ from hypothesis.extra import numpy as hnp
 
 pytest.importorskip("numba", reason="numba is not installed")
 
-from energyflow_kernels import numba_kernels, numba_rows, numba_threads
-from energyflow_kernels.numba_rows import energy_rows
+from energyflow_kernels.numba import row_kernels as numba_kernels
+from energyflow_kernels.numba import rows as numba_rows
+from energyflow_kernels.numba import threads as numba_threads
+from energyflow_kernels.numba.rows import energy_rows
 
 DTYPES = (np.float32, np.float64)
 SIZES = [(1, 1), (1, 2), (2, 1), (2, 2), (63, 64), (65, 63), (127, 600), (1000, 33), (257, 255)]
@@ -325,7 +327,7 @@ def test_a_forked_child_makes_its_own_threads():
     program = """
 import os
 import numpy as np
-from energyflow_kernels.numba_rows import energy_rows
+from energyflow_kernels.numba.rows import energy_rows
 rows = np.random.default_rng(0).standard_normal((2, 60, 1000))
 values = energy_rows(*rows, n_threads=3)[0]
 child = os.fork()

@@ -9,9 +9,10 @@ import pytest
 
 pytest.importorskip("numba", reason="numba is not installed")
 
-from energyflow_kernels import numba_rows, numba_sliced
-from energyflow_kernels.numba_sliced import sliced_energy
-from energyflow_kernels.numba_slices import HadamardSlices, project_points, project_rows_back
+from energyflow_kernels.numba import rows as numba_rows
+from energyflow_kernels.numba import sliced as numba_sliced
+from energyflow_kernels.numba.sliced import sliced_energy
+from energyflow_kernels.numba.slices import HadamardSlices, project_points, project_rows_back
 from scipy import linalg
 
 DTYPES = (np.float32, np.float64)

@@ -17,13 +17,11 @@ import pytest
 pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("triton", reason="triton is not installed")
 
-from energyflow_kernels import (
-    triton_hadamard,
-    triton_launch,
-    triton_long,
-    triton_product,
-    triton_short,
-)
+from energyflow_kernels.triton import hadamard as triton_hadamard
+from energyflow_kernels.triton import launch as triton_launch
+from energyflow_kernels.triton import long_rows as triton_long
+from energyflow_kernels.triton import product as triton_product
+from energyflow_kernels.triton import short_rows as triton_short
 
 _SPEC = importlib.util.spec_from_file_location(
     "_triton_resources", Path(__file__).with_name("_triton_resources.py")

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from energyflow.models._ahead import Ahead
+from energyflow.models.training.prefetch import Ahead
 
 
 def threads() -> list[str]:

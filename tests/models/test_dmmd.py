@@ -13,7 +13,7 @@ from torch import nn
 
 import energyflow as ef
 from energyflow.models import DMMD, MLP, DMMDSettings, UNet, load
-from energyflow.models._feature_kernels import (
+from energyflow.models.dmmd.feature_kernels import (
     FeatureKernel,
     Gaussians,
     Linear,
@@ -21,9 +21,9 @@ from energyflow.models._feature_kernels import (
     unbiased_mmd,
     witness,
 )
-from energyflow.models._feature_network import embedded, feature_network
-from energyflow.models._kale import kale, kale_weights
-from energyflow.models._noising import SCHEDULES, noised, weights_at
+from energyflow.models.dmmd.feature_network import embedded, feature_network
+from energyflow.models.dmmd.kale import kale, kale_weights
+from energyflow.models.dmmd.noise_schedule import SCHEDULES, noised, weights_at
 
 TINY = {
     "n_steps": 40, "n_rounds": 1, "batch_size": 32, "n_features": 4,

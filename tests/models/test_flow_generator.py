@@ -14,9 +14,10 @@ import torch
 from torch import nn
 
 import energyflow as ef
-from energyflow.models import MLP, PRESETS, FlowGenerator, FlowSettings, Pyramid, UNet, _model, load
-from energyflow.models._data import Conditions, Scaling
-from energyflow.models._settings import blocks, levels
+from energyflow.models import MLP, PRESETS, FlowGenerator, FlowSettings, Pyramid, UNet, load
+from energyflow.models import _base as _model
+from energyflow.models.data.scaling import Conditions, Scaling
+from energyflow.models.flow_generator.settings import blocks, levels
 
 TINY = {
     "n_particles": 200, "n_projections": 16, "n_blocks": 3, "network_steps": 40, "batch_size": 64,

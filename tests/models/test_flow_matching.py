@@ -10,7 +10,7 @@ pytest.importorskip("torchdiffeq", reason="torchdiffeq is an extra")
 
 import energyflow as ef
 from energyflow.models import MLP, FlowMatching, FlowMatchingSettings, load
-from energyflow.models._batches import Batches
+from energyflow.models.flow_matching.batches import Batches
 
 TINY = {
     "n_steps": 300, "n_rounds": 3, "batch_size": 64, "ema": 0.9, "sampling_steps": 8,
@@ -89,7 +89,7 @@ def test_likelihoods_go_in_parts(of_classes, classes, monkeypatch) -> None:
     points, labels = (v[:20] for v in classes)
     whole = of_classes.log_likelihood(points, labels, **how)
     seen = []
-    monkeypatch.setattr("energyflow.models._velocity.PART", 7)
+    monkeypatch.setattr("energyflow.models.flow_matching.velocity.PART", 7)
     network = of_classes._trained.network
     hook = network.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
     found = of_classes.log_likelihood(points, labels, **how)

@@ -272,7 +272,7 @@ def test_tensorboard_gets_the_rows(tmp_path, monkeypatch) -> None:
             calls.append(("closed", 0, 0))
 
     monkeypatch.setattr(
-        "energyflow.models._log._board", lambda folder, step: Board(str(folder), step)
+        "energyflow.models.training.log._board", lambda folder, step: Board(str(folder), step)
     )
     train(Lines(n_stages=1, distances=[2.5]), out=tmp_path / "run", log_every=10)
     assert [call for call in calls if call[0] == "distance"] == [("distance", 2.5, 20)]

@@ -97,7 +97,7 @@ def test_a_checkpoint_comes_every_few_minutes(tmp_path, monkeypatch) -> None:
     with pytest.raises(ZeroDivisionError):
         train(Lines(at_step=stop), out=tmp_path / "late")
     assert RunFolder(tmp_path / "late").inside(1) is None
-    monkeypatch.setattr("energyflow.models._trainer._CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr("energyflow.models.training.trainer._CHECKPOINT_SECONDS", 0)
     with pytest.raises(ZeroDivisionError):
         train(Lines(at_step=stop), out=tmp_path / "soon")
     record, _ = RunFolder(tmp_path / "soon").inside(1)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import energyflow as ef
-from energyflow._flow_result import FORMAT as FLOW_FORMAT
+from energyflow._core.flow_result import FORMAT as FLOW_FORMAT
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -57,7 +57,7 @@ def test_everything_is_pinned() -> None:
 
 def test_formats_are_as_told() -> None:
     from_models = pytest.importorskip(
-        "energyflow.models._run_folder", reason="torch is an extra", exc_type=ImportError
+        "energyflow.models.training.run_folder", reason="torch is an extra", exc_type=ImportError
     )
     page = (PAGES / "stability.md").read_text()
     assert f'`state["format"]`, {FLOW_FORMAT} now' in page

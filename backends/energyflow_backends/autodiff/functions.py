@@ -1,0 +1,67 @@
+"""Values and sums as nodes of torch's graph, or under the transformations of torch and JAX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from .._arrays import Array, library_of, transformed_by_torch
+from .._base import Result
+from .._projector import Projector
+
+Compute = Callable[..., Result]  # (x, y, *others, wrt=, held=)
+Sums = Callable[..., Array]  # (x, y, w, held=)
+Pull = Callable[..., Array]  # (name, x, y, w, outer, held=)
+
+
+def differentiable_value(
+    compute: Compute, x: Array, y: Array, *others: Array | None, held: Projector | None = None
+) -> Array:
+    """The value of ``compute(x, y, *others, wrt=..., held=held)``, differentiable in x and y.
+
+    x is (*batch, N, d), y (*batch, M, d), the `others` broadcast to (*batch, N) or (*batch, M);
+    `compute` serves every batch shape. What it uses of `held` is not differentiated.
+    """
+    library = library_of(x)
+    if library == "torch":
+        from . import torch as _autodiff_torch
+
+        return _autodiff_torch.value(compute, x, y, *others, held=held)
+    if library == "jax":
+        from . import jax as _autodiff_jax
+
+        return _autodiff_jax.value(compute, x, y, *others, held=held)
+    return compute(x, y, *others, wrt=(), held=held)[0]
+
+
+def differentiable_sums(
+    sums: Sums, pull: Pull, x: Array, y: Array, w: Array, held: Projector | None = None
+) -> Array:
+    """The sums (*batch, N) that ``sums(x, y, w, held=held)`` gives, differentiable as above.
+
+    ``pull(name, x, y, w, outer, held=held)`` is the gradient of sum_i outer_i s_i with respect to
+    the set that is named, "x" or "y".
+    """
+    library = library_of(x)
+    if library == "torch":
+        from . import torch as _autodiff_torch
+
+        return _autodiff_torch.sums(sums, pull, x, y, w, held)
+    if library == "jax":
+        from . import jax as _autodiff_jax
+
+        return _autodiff_jax.sums(sums, pull, x, y, w, held)
+    return sums(x, y, w, held=held)
+
+
+def without_graph(
+    run: Callable[..., Any], *arrays: Array | None, held: Projector | None = None
+) -> Any:
+    """``run(*arrays, held=held)``, arrays or tuples; `run` gets tensors that hold their numbers."""
+    run = partial(run, held=held)
+    if any(transformed_by_torch(v) for v in (*arrays, *getattr(held, "arrays", ()))):
+        from . import torch as _autodiff_torch
+
+        return _autodiff_torch.without_graph(run, *arrays, held=held)
+    return run(*arrays)

@@ -1,0 +1,164 @@
+"""Closed-form gradients in torch's graph, and under `torch.func.grad`, `vmap` and their like.
+
+The functions that are called get tensors that hold their numbers: torch unwraps its transforms
+around `forward`, and `vmap` becomes one more batch dimension. What they give has no derivative,
+and says so where one is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from torch.autograd import Function
+
+from .._arrays import Array, transformed_by_torch
+from .._projector import Projector
+
+
+def value(
+    compute: Callable[..., Any], x: Array, y: Array, *others: Array | None, held: Projector | None
+) -> Array:
+    """See `_autodiff.differentiable_value`."""
+    _refuse_mapped(held)
+    compute = partial(compute, held=held)
+    transformed = any(transformed_by_torch(v) for v in (x, y, *others))
+    needed = {"x": x.requires_grad, "y": y.requires_grad}
+    if not transformed and not any(needed.values()):
+        return compute(x, y, *others, wrt=())[0]
+    # an outer transform may differentiate what this level does not
+    wrt = tuple(name for name, need in needed.items() if need or transformed)
+    return _Value.apply(compute, wrt, x, y, *others)[0]  # type: ignore[no-untyped-call]
+
+
+def sums(
+    sums: Callable[..., Array],
+    pull: Callable[..., Array],
+    x: Array,
+    y: Array,
+    w: Array,
+    held: Projector | None,
+) -> Array:
+    """See `_autodiff.differentiable_sums`."""
+    _refuse_mapped(held)
+    sums, pull = partial(sums, held=held), partial(pull, held=held)
+    if not any(v.requires_grad or transformed_by_torch(v) for v in (x, y, w)):
+        return sums(x, y, w)
+    return _Sums.apply(sums, pull, x, y, w)  # type: ignore[no-untyped-call]
+
+
+def without_graph(
+    run: Callable[..., Any], *arrays: Array | None, held: Projector | None = None
+) -> Any:
+    """See `_autodiff.without_graph`."""
+    _refuse_mapped(held)
+    return _Plain.apply(run, *arrays)  # type: ignore[no-untyped-call]
+
+
+class _Value(Function):
+    """The value, and the gradients that it will be multiplied into: one sort gives all."""
+
+    @staticmethod
+    def forward(compute: Any, wrt: tuple[str, ...], *arrays: Array | None) -> Any:
+        return compute(*arrays, wrt=wrt)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
+        ctx.set_materialize_grads(False)
+        ctx.others = len(inputs) - 4
+        ctx.save_for_backward(*output[1:])
+
+    @staticmethod
+    def backward(ctx: Any, outer: Array | None, *second: Array | None) -> Any:
+        if any(s is not None for s in second):
+            _no_second_derivative()
+        pulled = (
+            None if outer is None or g is None else outer[..., None, None] * g
+            for g in ctx.saved_tensors
+        )
+        return None, None, *pulled, *(None,) * ctx.others
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, compute: Any, wrt: Any, *arrays: Any) -> Any:
+        found = _Value.apply(compute, wrt, *_one_more_batch(info, in_dims[2:], arrays))  # type: ignore[no-untyped-call]
+        return found, tuple(None if v is None else 0 for v in found)
+
+
+class _Sums(Function):
+    """Sums over y at each point of x; going back sums again."""
+
+    @staticmethod
+    def forward(sums: Any, pull: Any, *arrays: Array) -> Any:
+        return sums(*arrays)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Array) -> None:
+        ctx.pull = inputs[1]
+        ctx.save_for_backward(*inputs[2:])
+
+    @staticmethod
+    def backward(ctx: Any, outer: Array) -> Any:
+        def pulled(name: str) -> Array:
+            run = partial(ctx.pull, name)
+            return _Plain.apply(run, *ctx.saved_tensors, outer)  # type: ignore[no-untyped-call]
+
+        needed = zip(("x", "y"), ctx.needs_input_grad[2:4], strict=True)
+        return None, None, *(pulled(name) if need else None for name, need in needed), None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, sums: Any, pull: Any, *arrays: Any) -> Any:
+        batch = _one_more_batch(info, in_dims[2:], arrays)
+        return _Sums.apply(sums, pull, *batch), 0  # type: ignore[no-untyped-call]
+
+
+class _Plain(Function):
+    """What carries no graph."""
+
+    @staticmethod
+    def forward(run: Any, *arrays: Array | None) -> Any:
+        return run(*arrays)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Array | None) -> Any:
+        _no_second_derivative()
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, run: Any, *arrays: Any) -> Any:
+        found = _Plain.apply(run, *_one_more_batch(info, in_dims[1:], arrays))  # type: ignore[no-untyped-call]
+        dims = tuple(None if v is None else 0 for v in found) if isinstance(found, tuple) else 0
+        return found, dims
+
+
+def _one_more_batch(info: Any, dims: Any, arrays: tuple[Any, ...]) -> tuple[Array | None, ...]:
+    """The mapped dimension first: points (V, *batch, N, d), all else (V, *batch, N) or as it is."""
+    logical = arrays[0].ndim - (dims[0] is not None)  # of points
+
+    def batched(place: int, array: Array | None, dim: int | None) -> Array | None:
+        points = place < 2
+        if array is None:
+            return None
+        if dim is None:
+            return array.expand(info.batch_size, *array.shape) if points else array
+        array = array.movedim(dim, 0)
+        missing = 0 if points else logical - array.ndim
+        return array.reshape(array.shape[0], *(1,) * missing, *array.shape[1:])
+
+    return tuple(batched(k, v, dim) for k, (v, dim) in enumerate(zip(arrays, dims, strict=True)))
+
+
+def _refuse_mapped(held: Projector | None) -> None:
+    if any(transformed_by_torch(v) for v in getattr(held, "arrays", ())):
+        raise TypeError(
+            "projections must be the same for all: torch.func can map over points and weights only"
+        )
+
+
+def _no_second_derivative() -> None:
+    raise RuntimeError(
+        "second derivatives are not available: gradients are closed forms and carry no graph"
+    )

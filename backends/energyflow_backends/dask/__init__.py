@@ -1,0 +1,1 @@
+"""Dask: sliced energy distances of arrays that are larger than memory."""

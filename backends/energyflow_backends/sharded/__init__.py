@@ -1,0 +1,1 @@
+"""Slices or points that are shared among processes."""

@@ -1,0 +1,1 @@
+"""One-dimensional and pairwise sums that several backends share."""

@@ -1,0 +1,143 @@
+"""Sums of kernels over weighted points, by slicing or over all pairs, by the backend in charge."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from .._arrays import Array, detached, known_values, namespace, widest_dtypes
+from .._base import MEMORY_BUDGET, Backend, centred
+from .._dispatch import NonFiniteValue
+from .._projector import Projector
+from .._registry import select_for_pairs
+from ..sharded.sums import need_whole_sets
+from .kernel_pairs import pair_kernel_sums
+from .line_kernel import LineKernel
+
+
+def sliced_kernel_sums(
+    x: Array,
+    y: Array,
+    w: Array,
+    projector: Projector,
+    line: Callable[[float], LineKernel] | LineKernel,
+    *,
+    gradient: bool,
+    tolerance: float,
+    chunk_size: int | None,
+) -> Array:
+    """Means over the slices of sums of w_j f(<t, x_i - y_j>): (B, N), or gradients (B, N, d).
+
+    x is (B, N, d), y is (B, M, d), w is (B, M). `line` is f, or gives an f that holds up to the
+    largest difference of projected points.
+    """
+
+    def run(backend: Backend, x: Array, y: Array, w: Array) -> Array:
+        xp = namespace(x)
+        x, y = centred(x, y)
+        points = x.shape[1] + y.shape[1]
+        slices = chunk_size or max(1, MEMORY_BUDGET // (8 * Backend.scratch * points))
+        slices = min(slices, projector.n_projections)
+        sets = max(1, MEMORY_BUDGET // (8 * Backend.scratch * slices * points))
+        starts = range(0, x.shape[0], sets)
+        totals: list[Array] = [0.0] * len(starts)
+        for block in projector.blocks(slices):
+            for k, start in enumerate(starts):
+                part = slice(start, min(start + sets, x.shape[0]))
+                xs, ys = block.project(x[part, ...]), block.project(y[part, ...])  # (B, P, .)
+                charges = xp.broadcast_to(w[part, None, :], ys.shape)
+                rows = [xp.reshape(v, (-1, v.shape[2])) for v in (xs, ys, charges)]
+                f = line if isinstance(line, LineKernel) else line(_extent(rows[0], rows[1]))
+                sums = f.sums(backend, *rows, derivative=gradient, tolerance=tolerance)
+                sums = xp.reshape(sums, xs.shape)
+                back = block.project_back(sums) if gradient else xp.sum(sums, axis=1)
+                totals[k] = totals[k] + back
+        return xp.concat(totals, axis=0) / projector.n_projections
+
+    return _by_backend(run, x, y, w, held=getattr(projector, "arrays", ()))
+
+
+def direct_kernel_sums(
+    x: Array,
+    y: Array,
+    w: Array,
+    profile: Callable[[Array], Array],
+    *,
+    gradient: bool,
+    chunk_size: int | None,
+) -> Array:
+    """Sums of w_j F(|x_i - y_j|) over all pairs: (B, N), or gradients (B, N, d).
+
+    `profile` is F, or F' where gradients are asked for; `chunk_size` counts points of x.
+    """
+
+    def run(backend: Backend, x: Array, y: Array, w: Array) -> Array:
+        x, y = centred(x, y)
+        xp = namespace(x)
+        size = xp.maximum(*(xp.max(xp.abs(v), axis=(1, 2), keepdims=True) for v in (x, y)))
+        size = xp.where(size > 0, size, xp.ones_like(size))  # (B, 1, 1)
+        chunk = chunk_size and chunk_size * x.shape[0] * y.shape[1]
+        return pair_kernel_sums(
+            x / size, y / size, w, lambda s: profile(s * size),
+            gradient=gradient,
+            distances=backend.distances,
+            tile_numbers=chunk or backend.tile_numbers(),
+        )  # fmt: skip
+
+    return _by_backend(run, x, y, w)
+
+
+def linear_kernel_sums(x: Array, y: Array, w: Array, *, gradient: bool) -> Array:
+    """Sums of w_j <x_i, y_j>: (B, N), or gradients (B, N, d)."""
+
+    def run(backend: Backend, x: Array, y: Array, w: Array) -> Array:
+        xp = namespace(x)
+        mean = xp.matmul(w[:, None, :], y)  # (B, 1, d)
+        return mean + xp.zeros_like(x) if gradient else xp.sum(x * mean, axis=2)
+
+    return _by_backend(run, x, y, w)
+
+
+def pair_distances(x: Array, y: Array) -> Array:
+    """Distances |x_i - y_j| of x (N, d) and y (M, d), (N, M), in the widest precision."""
+
+    def run(backend: Backend, x: Array, y: Array) -> Array:
+        rows = max(1, backend.tile_numbers() // y.shape[0])
+        parts = [
+            backend.distances(x[None, start : min(start + rows, x.shape[0]), :], y[None, ...])
+            for start in range(0, x.shape[0], rows)
+        ]
+        whole = parts[0] if len(parts) == 1 else namespace(x).concat(parts, axis=1)
+        return whole[0, ...]
+
+    return _by_backend(run, x, y)
+
+
+def _extent(xs: Array, ys: Array) -> float:
+    """The largest |x_i - y_j| of any row."""
+    xp = namespace(xs)
+    ends = [(xp.min(v, axis=1), xp.max(v, axis=1)) for v in (xs, ys)]
+    (x_low, x_high), (y_low, y_high) = ends
+    extent = float(xp.max(xp.maximum(x_high - y_low, y_high - x_low)))
+    if not math.isfinite(extent):
+        raise NonFiniteValue
+    return extent
+
+
+def _by_backend(
+    run: Callable[..., Array], x: Array, *others: Array, held: tuple[Array, ...] = ()
+) -> Array:
+    """Run in the backend's own arrays and the widest precision; all numbers must be finite."""
+    need_whole_sets("kernel sums")
+    backend = select_for_pairs(x, *others, *held)
+    adopted = (backend.adopt(detached(v)) for v in (x, *others))
+    with np.errstate(all="ignore"):  # what is not finite is reported below, by name
+        arrays = [namespace(v).astype(v, widest_dtypes(v)[0], copy=False) for v in adopted]
+        sums = run(backend, *arrays)
+        if known_values(sums):  # a gradient by sorting is finite where the points are not
+            xp = namespace(sums)
+            if not all(bool(xp.all(xp.isfinite(v))) for v in (sums, *arrays)):
+                raise NonFiniteValue
+    return backend.restore(sums, x)

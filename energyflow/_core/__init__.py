@@ -1,0 +1,1 @@
+"""What everything uses: checks, files, random numbers, progress, interrupts, memory."""

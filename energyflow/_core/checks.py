@@ -1,0 +1,260 @@
+"""Checks of arguments: each error names the argument, what was expected and what came."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any, TypeVar
+
+import array_api_compat as compat
+import numpy as np
+from energyflow_backends import (
+    Array,
+    count_of_all,
+    dtype_name,
+    known_values,
+    library_of,
+    namespace,
+    summed,
+)
+
+from .blocks import blocks
+
+T = TypeVar("T")
+
+_FLOATS = ("float64", "float32", "float16", "bfloat16")
+_SUM_TOLERANCE = {"float64": 1e-6, "float32": 1e-4}
+
+
+def check_exponent(exponent: Any) -> float:
+    """The power r as a float, 0 < r < 2."""
+    if not 0 < check_number("exponent", exponent) < 2:
+        raise ValueError(f"exponent must lie strictly between 0 and 2, got {exponent}")
+    return float(exponent)
+
+
+def check_count(name: str, value: Any, minimum: int = 1, maximum: float = 2**63 - 1) -> int:
+    """An integer of at least `minimum`, and not beyond what arrays can count."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
+    if value < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {value}")
+    if int(value) > maximum:
+        raise ValueError(f"{name} must be at most {maximum}, got {_shortened(value)}")
+    return int(value)
+
+
+def check_number(name: str, value: Any) -> float:
+    """A real number, as a float."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name} must lie within the range of float64") from None
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {type(value).__name__}")
+    return bool(value)
+
+
+def check_path(name: str, value: Any) -> Path:
+    """A path as text or as an object of `os.PathLike`."""
+    text = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(text, str):
+        raise TypeError(f"{name} must be a path, got {type(value).__name__}")
+    if not text or "\0" in text:
+        raise ValueError(f"{name} must be the path of a file or folder, got {text!r}")
+    return Path(text)
+
+
+def check_each(name: str, values: Any, check: Callable[[str, Any], T]) -> tuple[T, ...]:
+    """What `check(name, value)` makes of each of a tuple, list or array of one axis."""
+    listed = isinstance(values, Sequence) and not isinstance(values, str | bytes)
+    if not listed and not (isinstance(values, np.ndarray) and values.ndim == 1):
+        raise TypeError(f"{name} must be a tuple, got {type(values).__name__}")
+    return tuple(check(name, value) for value in values)
+
+
+def as_numbers(name: str, values: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Numbers in nested lists or arrays, as a new array of float64."""
+    if isinstance(values, np.ma.MaskedArray):
+        raise TypeError(f"{name} must be a plain array, got MaskedArray")
+    try:
+        given = np.asarray(values)
+        real = given.dtype.kind != "c"
+        with np.errstate(over="ignore"):
+            numbers = np.array(given if real else 0, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{name} must be real numbers: {error}") from None
+    if not real:
+        raise TypeError(f"{name} must be real numbers, got complex ones")
+    return numbers
+
+
+def check_positive(name: str, value: Any) -> float:
+    """A positive finite number, as a float."""
+    if not 0 < check_number(name, value) < math.inf:
+        raise ValueError(f"{name} must be positive and finite, got {value}")
+    return float(value)
+
+
+def check_nonnegative(name: str, value: Any) -> float:
+    """A finite number that is not negative, as a float."""
+    if not 0 <= check_number(name, value) < math.inf:
+        raise ValueError(f"{name} must not be negative or infinite, got {value}")
+    return float(value)
+
+
+def _shortened(value: Any) -> str:
+    """A number of any length; long ones by their size alone."""
+    return str(value) if value.bit_length() < 128 else f"one of {value.bit_length()} bits"
+
+
+def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
+    """One of the given names."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string, got {type(value).__name__}")
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
+    return value
+
+
+def check_array(name: str, array: Any) -> None:
+    """An array of real floating-point numbers from a library that we know."""
+    if isinstance(array, np.ma.MaskedArray | np.matrix):
+        raise TypeError(f"{name} must be a plain array, got {type(array).__name__}")
+    library = library_of(array)
+    if library == "dask" and type(array._meta) is not np.ndarray:
+        raise TypeError(
+            f"{name} must have chunks that are plain NumPy arrays, got {type(array._meta).__name__}"
+        )
+    if library == "torch" and not str(array.layout).endswith("strided"):
+        raise TypeError(f"{name} must be a dense tensor, got one with layout {array.layout}")
+    if library is None:
+        raise TypeError(
+            f"{name} must be an array (NumPy, torch, JAX, CuPy, ...), got {type(array).__name__}"
+        )
+    if dtype_name(array) not in _FLOATS:
+        raise TypeError(
+            f"{name} must have a real floating dtype ({', '.join(_FLOATS)}), "
+            f"got {dtype_name(array)}"
+        )
+    if any(size != size for size in array.shape):
+        raise ValueError(
+            f"{name} must have chunks of known sizes: call compute_chunk_sizes(); got {array.shape}"
+        )
+
+
+def check_points(name: str, array: Any) -> None:
+    """Points (..., N, d), at least one of them, in at least one dimension."""
+    check_array(name, array)
+    if array.ndim < 2:
+        raise ValueError(f"{name} must have shape (..., points, dimension), got {shape(array)}")
+    if 0 in array.shape:
+        raise ValueError(f"{name} must not be empty, got shape {shape(array)}")
+
+
+def check_together(first: str, x: Array, second: str, y: Array) -> None:
+    """Both arrays belong to one library and lie on one device."""
+    libraries = library_of(x), library_of(y)
+    if libraries[0] != libraries[1]:
+        raise TypeError(
+            f"{first} and {second} must come from one array library, "
+            f"got {libraries[0]} and {libraries[1]}"
+        )
+    if libraries[0] != "torch" and not (known_values(x) and known_values(y)):
+        return  # only torch knows the device of a tensor without values
+    devices = compat.device(x), compat.device(y)
+    if devices[0] != devices[1]:
+        raise TypeError(
+            f"{first} and {second} must be on one device, got {devices[0]} and {devices[1]}"
+        )
+
+
+def check_finite(name: str, array: Array) -> None:
+    """Every number is finite; the error counts those that are not and names the first."""
+    xp = namespace(array)
+    count, seen, first = 0, 0, -1
+    for block in blocks(array):
+        bad = xp.reshape(~xp.isfinite(block), (-1,))
+        if bool(xp.any(bad)):
+            count += int(xp.sum(xp.astype(bad, xp.int32)))
+            first = seen + int(xp.argmax(xp.astype(bad, xp.int32))) if first < 0 else first
+        seen += bad.shape[0]
+    elsewhere = count_of_all(count) - count
+    if count:
+        index = tuple(int(i) for i in np.unravel_index(first, shape(array)))
+        raise ValueError(
+            f"{name} must be finite, got {count} NaN or infinite of {seen} "
+            f"numbers, the first at index {index}"
+        )
+    if elsewhere:
+        raise ValueError(
+            f"{name} must be finite, got {elsewhere} NaN or infinite numbers in other processes"
+        )
+
+
+def check_weights(name: str, weights: Any, points_name: str, points: Array) -> None:
+    """Weights (N,) or (..., N) of the points: non-negative, and with sum one."""
+    check_array(name, weights)
+    check_together(points_name, points, name, weights)
+    count = points.shape[-2]
+    if weights.ndim == 0 or weights.shape[-1] != count:
+        raise ValueError(
+            f"{name} must have shape (..., {count}), one weight for each point of {points_name}, "
+            f"got {shape(weights)}"
+        )
+    _check_constant(name, weights)
+    if not known_values(weights):
+        return
+    check_finite(name, weights)
+    xp = namespace(weights)
+    least = float(xp.min(weights))
+    if least < 0:
+        raise ValueError(f"{name} must be non-negative, got a weight of {least:g}")
+    wide = weights if dtype_name(weights) in _SUM_TOLERANCE else xp.astype(weights, xp.float32)
+    total = summed(xp.sum(wide, axis=-1))
+    error = float(xp.max(xp.abs(total - 1)))
+    if error > _SUM_TOLERANCE.get(dtype_name(weights), 1e-2):
+        raise ValueError(f"{name} must sum to one over the points, got a sum off by {error:g}")
+
+
+def check_directions(projections: Any, x: Array) -> None:
+    """Unit directions (P, d), one a row, in the library of the points."""
+    check_array("projections", projections)
+    check_together("x", x, "projections", projections)
+    _check_constant("projections", projections)
+    d = x.shape[-1]
+    if projections.ndim != 2 or projections.shape[1] != d or projections.shape[0] < 1:
+        raise ValueError(
+            f"projections must have shape (P, {d}), one direction a row, got {shape(projections)}"
+        )
+    if not known_values(projections):
+        return
+    check_finite("projections", projections)
+    xp = namespace(projections)
+    error = float(xp.max(xp.abs(projections))) - 1
+    if error <= 1e-2:  # no square overflows
+        norms = xp.sqrt(xp.sum(xp.astype(projections, xp.float32) ** 2, axis=1))
+        error = float(xp.max(xp.abs(norms - 1)))
+    if error > 1e-2:
+        raise ValueError(f"projections must have rows of length one, got one off by {error:g}")
+
+
+def _check_constant(name: str, array: Array) -> None:
+    if getattr(array, "requires_grad", False):
+        raise TypeError(
+            f"{name} must not require grad: gradients are with respect to points; detach() it"
+        )
+
+
+def shape(array: Array) -> tuple[int, ...]:
+    """The shape as a tuple of Python ints, for messages."""
+    return tuple(int(k) for k in array.shape)

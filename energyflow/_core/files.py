@@ -1,0 +1,215 @@
+"""Files that are whole or absent, settings, and arrays in the formats the command line takes."""
+
+import errno
+import json
+import os
+import re
+import shutil
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from io import TextIOWrapper
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from .reading import Array as Array
+from .reading import one_line, opened, opened_archive, read_array, split_key
+
+_PART = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.part(\.[^.]*)?")
+_LONGEST_TOML = 2**22
+_MAPPED_FROM = 2**24  # bytes
+# The reader of TOML takes quadratic time for them.
+_LONG_KEY = re.compile(
+    rb"""(?<![\w-])(?:(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){32}"""
+)
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a new file beside `path` for writing bytes; give it that name once it is complete.
+
+    After an error the new file is removed, and what stood at `path` before still stands there. A
+    link at `path` is replaced by the file; `named` is for those that are to be followed.
+    `.name` of the handle is a real path with the suffix of `path`, for writers that want one.
+    """
+    with _beside(path) as (part, target):
+        with part.open("xb") as handle:
+            yield handle
+            handle.flush()
+            os.fsync(handle.fileno())
+        part.replace(target)
+
+
+def named(path: str | os.PathLike[str]) -> Path:
+    """The file that users mean who name a path themselves: where it is a link, what it links to."""
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():
+        raise OSError(errno.ELOOP, "links in a circle", str(path))
+    return target
+
+
+def check_writable(path: Path) -> None:
+    """Find out before long work whether `replacing` may write there; its folder is made.
+
+    Raises
+    ------
+    OSError
+        It may not; what stands in the way is named.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _beside(path) as (part, _):
+        part.touch(exist_ok=False)
+
+
+@contextmanager
+def _beside(path: str | os.PathLike[str]) -> Iterator[tuple[Path, Path]]:
+    """A free name beside a path where a file may stand, and that path; errors name the latter."""
+    target = Path(os.path.realpath(Path(path).parent)) / Path(path).name
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "no such folder", str(target.parent))
+    if not target.is_symlink() and target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "a folder stands in the way", str(target))
+    if not target.is_symlink() and target.exists() and not target.is_file():
+        raise OSError(errno.EINVAL, "not a regular file", str(target))
+    part = target.with_name(f".{target.stem}.{os.urandom(4).hex()}.part{target.suffix}")
+    try:
+        yield part, target
+    except OSError as error:
+        # a full disk tells no name, other errors that of the new file
+        if error.errno is not None and error.filename in (None, str(part)):
+            raise OSError(error.errno, error.strerror, str(target)) from error
+        raise
+    finally:
+        if part.exists():  # a disk that is only read refuses to remove even what is not there
+            part.unlink()
+
+
+def parts(folder: Path, name: str = "") -> list[Path]:
+    """What writers that were killed have left in the folder; those of one name if it is given."""
+    found = folder.iterdir() if folder.is_dir() else ()
+    matches = ((path, _PART.fullmatch(path.name)) for path in found)
+    return [path for path, match in matches if match is not None and name in ("", match["name"])]
+
+
+def remove_parts(folder: Path, name: str = "") -> None:
+    """Remove what writers that were killed have left in the folder, see `parts`."""
+    for part in parts(folder, name):
+        if part.is_dir() and not part.is_symlink():
+            shutil.rmtree(part)
+        else:
+            part.unlink()
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write readable JSON, whole or not at all."""
+    with replacing(path) as handle:
+        handle.write((json.dumps(content, indent=2) + "\n").encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read an object of JSON.
+
+    Raises
+    ------
+    OSError, ValueError
+        The file is not there, or holds something else; it is named.
+    """
+    try:
+        with opened(path) as handle:
+            content = json.load(handle)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: expected JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: expected an object of JSON, got {type(content).__name__}")
+    return content
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read tables of TOML.
+
+    Raises
+    ------
+    OSError, ValueError
+        The file is not there, or holds something else; it is named.
+    """
+    with opened(path) as handle:
+        content = handle.read(_LONGEST_TOML + 1)
+    try:
+        if len(content) > _LONGEST_TOML:
+            raise ValueError(f"it is longer than {_LONGEST_TOML} bytes")
+        if _LONG_KEY.search(content):
+            raise ValueError("a key has more than 32 parts")
+        return tomllib.loads(content.decode())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: expected TOML: {error}") from None
+
+
+def load_array(spec: str | os.PathLike[str]) -> Array:
+    """Read one array of real numbers from `file.npy`, `file.npz`, `file.npz:key` or `file.csv`.
+
+    A CSV file is comma-separated and gives two dimensions; a first line without any number is
+    taken for a header. Integers become float64, floats keep their precision. Pickled objects are
+    refused, and so are sizes that the file cannot hold. A .npy file of 16 MiB or more is mapped
+    into memory rather than read.
+
+    Raises
+    ------
+    FileNotFoundError, OSError, ValueError
+        Naming the file, what was expected and what came.
+    """
+    path, key = split_key(os.fspath(spec))
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        array = _read_npz(path, key)
+    elif suffix == ".npy":
+        with opened(path) as handle:
+            size = path.stat().st_size
+            array = read_array(handle, size, str(path), mapped_from=_MAPPED_FROM)
+    elif suffix == ".csv":
+        array = _read_csv(path)
+    else:
+        raise ValueError(f"{path}: expected a .npy, .npz or .csv file, got {path.suffix!r}")
+    return array.astype(np.float64) if array.dtype.kind in "biu" else array
+
+
+def _read_npz(path: Path, key: str | None = None) -> Array:
+    with opened_archive(path) as archive:
+        names = list(archive.names)
+        if key is None and len(names) != 1:
+            raise ValueError(
+                f"{path} holds {len(names)} arrays ({', '.join(names)}): choose one as {path}:KEY"
+            )
+        chosen = names[0] if key is None else key
+        if chosen not in names:
+            raise ValueError(f"{path} has no array {chosen!r}; it holds {', '.join(names)}")
+        return archive.read(chosen)
+
+
+def _read_csv(path: Path) -> Array:
+    with opened(path) as handle:
+        text = TextIOWrapper(handle, encoding="utf-8-sig")
+        try:
+            rows: Iterator[str] = (line for line in text if line.strip())
+            first = next(rows, "")
+            if any(_is_number(field) for field in first.split(",")):
+                rows = chain([first], rows)
+            if (row := next(rows, None)) is None:
+                raise ValueError("got none")
+            return np.loadtxt(
+                chain([row], rows), delimiter=",", ndmin=2, quotechar='"', comments=None
+            )
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path}: expected comma-separated text, got bytes: {error}") from None
+        except ValueError as error:
+            raise ValueError(f"{path}: expected rows of numbers: {one_line(error)}") from error
+
+
+def _is_number(field: str) -> bool:
+    try:
+        float(field.strip().strip('"'))
+    except ValueError:
+        return False
+    return True

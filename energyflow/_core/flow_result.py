@@ -1,0 +1,144 @@
+"""What a flow has reached, and the file it is kept in."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import array_api_compat as compat
+import energyflow_backends as backends
+import numpy as np
+from energyflow_backends import Array, namespace
+from numpy.typing import NDArray
+
+from .files import named, replacing
+from .reading import opened_archive
+
+FORMAT = 1
+MOST_STEPS = 2**62
+HISTORY = ("history_step", "history_distance", "history_seconds")
+_KINDS = {"particles": "f", "velocity": "f", **dict.fromkeys(HISTORY, "f"), "history_step": "i"}
+
+
+@dataclass(frozen=True, eq=False)
+class FlowResult:
+    """Where a flow has arrived, how it got there, and what it needs to go on.
+
+    Attributes
+    ----------
+    particles, velocity : arrays (N, d)
+        Positions, and the velocity of the last step (scaled by N, before the step size).
+    history_step : array (K,)
+        Steps after which the distance was recorded, 0 included.
+    history_distance : array (K,)
+        The distance to the target there: of a `ParticleFlow` or `ConditionalFlow`, the sliced
+        energy distance E by that step's directions; of an `MMDFlow`, the squared MMD; of a
+        `KALEFlow`, KALE.
+    history_seconds : array (K,)
+        Seconds of computing until then.
+    state : dict
+        Steps done, the seed of the directions, the settings that must not change, and vectors
+        that a flow carries from step to step.
+    """
+
+    particles: Array
+    velocity: Array
+    history_step: NDArray[np.int64]
+    history_distance: NDArray[np.float64]
+    history_seconds: NDArray[np.float64]
+    state: dict[str, Any]
+
+    def __repr__(self) -> str:
+        n, d = self.particles.shape
+        return (
+            f"FlowResult({n} particles in {d} dimensions, {self.state['step']} steps, "
+            f"distance {self.history_distance[-1]:.4g})"
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write everything to one .npz file; an interrupted write leaves an older file whole.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written.
+        """
+        write_result(self, named(path))
+
+    @classmethod
+    def load(cls, path: str | Path, like: Array | None = None) -> FlowResult:
+        """Read what `save` wrote.
+
+        Parameters
+        ----------
+        path : path
+            The .npz file.
+        like : array, optional
+            Particles and velocity are brought to its library and device; NumPy when not given.
+
+        Raises
+        ------
+        OSError, ValueError
+            The file cannot be read, or is not a saved flow.
+        """
+        try:
+            with opened_archive(Path(path)) as archive:
+                missing = [name for name in (*_KINDS, "state") if name not in archive.names]
+                if missing:
+                    raise ValueError(f"it has no {', '.join(missing)}")
+                arrays = {name: archive.read(name, kinds) for name, kinds in _KINDS.items()}
+                state = json.loads(str(archive.read("state", "U")))
+            check_saved(arrays, state)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{path} is not a saved flow: {error}") from None
+        if like is not None:
+            xp, device = namespace(like), compat.device(like)
+            for name in ("particles", "velocity"):
+                arrays[name] = xp.asarray(arrays[name], device=device)
+        return cls(**arrays, state=state)
+
+
+def write_result(result: FlowResult, path: Path) -> None:
+    """Write what `FlowResult.load` reads; a link at `path` is replaced."""
+    arrays = {
+        name: backends.to_host(getattr(result, name))
+        for name in ("particles", "velocity", *HISTORY)
+    }
+    with replacing(path) as file:
+        arrays["state"] = np.array(json.dumps(result.state))
+        np.savez(file, allow_pickle=False, **arrays)
+
+
+def check_saved(arrays: Mapping[str, Any], state: Any) -> None:
+    """What `save` writes has these shapes and types; anything else is a ValueError."""
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        found = state.get("format") if isinstance(state, dict) else state
+        raise ValueError(f"its format is {found!r}, expected {FORMAT}")
+    step, key = state.get("step"), state.get("key")
+    if type(step) is not int or not 0 <= step < MOST_STEPS:
+        raise ValueError(f"its step is {step!r}, expected a whole number below 2^62")
+    words = key if isinstance(key, list) else [None]
+    if key is not None and not (
+        len(words) == 2 and all(type(w) is int and 0 <= w < 2**64 for w in words)
+    ):
+        raise ValueError(f"its key is {key!r}, expected two 64-bit numbers or none")
+    carried = state.get("carried", {})
+    if not isinstance(carried, dict) or not all(_is_vector(v) for v in carried.values()):
+        raise ValueError("what it carries from step to step is not made of finite numbers")
+    shapes = {name: tuple(getattr(arrays[name], "shape", ())) for name in _KINDS}
+    particles, velocity = shapes["particles"], shapes["velocity"]
+    if len(particles) != 2 or velocity != particles:
+        raise ValueError(f"it has particles {particles} and velocity {velocity}")
+    lengths = {shapes[name] for name in HISTORY}
+    if len(lengths) != 1 or len(next(iter(lengths))) != 1:
+        raise ValueError(f"its histories have shapes {sorted(lengths)}, expected one length")
+
+
+def _is_vector(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        type(number) is float and math.isfinite(number) for number in value
+    )

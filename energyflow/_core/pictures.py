@@ -1,0 +1,126 @@
+"""Pictures of flows, drawn by matplotlib on figures of their own (no pyplot, no screen)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .files import Array, replacing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from .flow_result import FlowResult
+
+REACHED, ASIDE = "#1f4e79", "#c46210"
+_MOST_DRAWN = 50_000
+
+
+def save_history(path: Path, result: "FlowResult", level: tuple[float, str] | None = None) -> Path:
+    """Draw the energy distance over the steps, and a `level` (height, name) to compare it with."""
+    figure = _figure(6.4, 4.0)
+    axes = figure.add_subplot()
+    axes.plot(result.history_step, result.history_distance, color=REACHED, label="particles")
+    if level is not None:
+        axes.axhline(level[0], color=ASIDE, linestyle="--", label=level[1])
+        axes.legend(frameon=False)
+    if np.all(np.asarray(result.history_distance) > 0):
+        axes.set_yscale("log")
+    axes.set_xlabel("step")
+    axes.set_ylabel("energy distance E to the target")
+    return _save(figure, path)
+
+
+def save_scatter(path: Path, particles: Array, target: Array | None = None) -> Path:
+    """Draw particles (N, 2) over their target (M, 2), some tens of thousands of each at most."""
+    figure = _figure(5.0, 5.0)
+    axes = figure.add_subplot()
+    clouds = [(particles, REACHED, "particles")]
+    if target is not None:
+        clouds.insert(0, (target, ASIDE, "target"))
+    most = max(len(points) for points, _, _ in clouds)
+    size = 2000 / np.sqrt(min(most, _MOST_DRAWN) * 100)
+    for points, colour, name in clouds:
+        points = points[:: -(-len(points) // _MOST_DRAWN)]
+        axes.scatter(
+            points[:, 0], points[:, 1], s=size, color=colour, alpha=0.6, linewidths=0, label=name
+        )
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.legend(frameon=False)
+    return _save(figure, path)
+
+
+def save_null(path: Path, null: Array, statistic: float, pvalue: float) -> Path:
+    """Draw the statistics of relabelled samples as a histogram, and the true one as a line."""
+    figure = _figure(6.4, 4.0)
+    axes = figure.add_subplot()
+    axes.hist(null, bins="auto", color=REACHED, label=f"{len(null)} relabellings")
+    axes.axvline(statistic, color=ASIDE, label=f"the samples, p = {pvalue:.3g}")
+    axes.set_xlabel("energy distance E")
+    axes.set_ylabel("count")
+    axes.legend(frameon=False)
+    return _save(figure, path)
+
+
+def save_scores(path: Path, clouds: Sequence[Array], scores: Sequence[Array]) -> Path:
+    """Draw points (N, 2) of each cloud in a panel of its own, coloured by their scores (N,)."""
+    figure = _figure(1.0 + 4.0 * len(clouds), 4.4)
+    panels = figure.subplots(1, len(clouds), sharex=True, sharey=True, squeeze=False)[0]
+    top = max(float(np.abs(part).max()) for part in scores) or 1.0
+    for number, (axes, cloud, part) in enumerate(zip(panels, clouds, scores, strict=True)):
+        drawn = axes.scatter(
+            cloud[:, 0], cloud[:, 1], c=part, s=6, cmap="RdBu_r", vmin=-top, vmax=top, linewidths=0
+        )
+        axes.set_title(f"sample {number}", fontsize="medium")
+        axes.set_aspect("equal", adjustable="box")
+    figure.colorbar(drawn, ax=panels, label="score: nearer to its own sample, or (-) to others")
+    return _save(figure, path)
+
+
+def save_images(
+    path: Path, along_the_way: Sequence[tuple[int, Array]], final: Array, *, columns: int = 16
+) -> Path:
+    """Draw gray images, values 0 to 1: the same ones at several steps, then `final` ones.
+
+    along_the_way: pairs of a step and images (n, h, w); final: images (m, h, w). The first
+    `columns` images of each step make a row, `final` fills as many rows as it needs.
+    """
+    rows = len(along_the_way), -(-len(final) // columns)
+    figure = _figure(0.5 * columns + 0.8, 0.55 * sum(rows) + 1.0)
+    above, below = figure.subplots(2, 1, height_ratios=rows)
+    mosaic = _mosaic(np.concatenate([images[:columns] for _, images in along_the_way]), columns)
+    above.imshow(mosaic, cmap="gray_r", vmin=0, vmax=1)
+    height = mosaic.shape[0] / rows[0]
+    above.set_yticks(height * (np.arange(rows[0]) + 0.5), [f"{step}" for step, _ in along_the_way])
+    above.set_ylabel("step")
+    above.set_title("the same particles along the way", fontsize="medium")
+    below.imshow(_mosaic(final, columns), cmap="gray_r", vmin=0, vmax=1)
+    below.set_yticks([])
+    below.set_title(f"{len(final)} particles at the end", fontsize="medium")
+    for axes in (above, below):
+        axes.set_xticks([])
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+    return _save(figure, path)
+
+
+def _mosaic(images: Array, columns: int) -> Array:
+    """Lay (n, h, w) images out row by row with a white line of one pixel around each."""
+    missing = -len(images) % columns
+    padded = np.pad(images, ((0, missing), (1, 1), (1, 1)))  # (n + missing, h + 2, w + 2)
+    _, height, width = padded.shape
+    rows = padded.reshape(-1, columns, height, width)
+    return rows.swapaxes(1, 2).reshape(-1, columns * width)
+
+
+def _figure(width: float, height: float) -> "Figure":
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _save(figure: "Figure", path: Path) -> Path:
+    with replacing(path) as handle:
+        figure.savefig(handle, format="png", dpi=150)
+    return path

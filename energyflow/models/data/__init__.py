@@ -1,0 +1,1 @@
+"""Data on the scale of the networks: scaling, noise, conditions."""

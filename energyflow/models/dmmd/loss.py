@@ -1,0 +1,105 @@
+"""What the features of a deep MMD flow are trained for."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .._random import generator
+from .feature_kernels import feature_kernel, unbiased_mmd, witness
+from .noise_schedule import noised, weights_at
+from .settings import DMMDSettings
+
+
+class DMMDLoss:
+    r"""The loss of a step: tell data from noised data, with a witness that does not climb steeply.
+
+    .. math:: \operatorname{mean}_t \Big[ -\frac{\mathrm{MMD}^2_t(X_0, X_t)}{w_t}
+        + \lambda\, \mathrm{mean}\, \|\nabla f_t(z)\|^2 \Big] + \mu\, \mathrm{mean}\, \phi^2,
+        \qquad w_t^2 = \mathrm{mean}\, \|X_t - X_0\|^2 ,
+
+    over noise levels t, one in each of equal parts of [t_min, 1]. The pairs share x_0, the points
+    z lie between the two of a pair, and w_t gives all levels the same say. With labels a level's
+    points are all of one class.
+    """
+
+    def __init__(
+        self,
+        points: Tensor,
+        labels: Tensor | None,
+        settings: DMMDSettings,
+        device: torch.device,
+    ) -> None:
+        self.points = points
+        self.labels = labels
+        self.settings = settings
+        self.device = device
+        self.kernel = feature_kernel(settings)
+
+    def __call__(self, network: nn.Module, step: int, part: slice = slice(None)) -> Tensor:
+        """At a step, of which it is a function, and at a part of its levels."""
+        rng = generator(self.settings.seed, "batch", step=step)
+        levels, size = self.settings.levels_per_step, self.settings.batch_size
+        low = self.settings.t_min
+        t = self._on(low + (1 - low) * (np.arange(levels) + rng.random(levels)) / levels)
+        rows = self._rows(rng)  # (levels, size)
+        noise = rng.standard_normal((levels, size, *self.points.shape[1:]), np.float32)
+        share = rng.random((levels, size, *[1] * (self.points.ndim - 1)), np.float32)
+        t, rows = t[part], rows[part]
+        clean = self.points[rows].to(self.device)
+        times = t.reshape(-1, *[1] * self.points.ndim)
+        noisy = noised(self.settings.schedule, times, clean, self._on(noise[part]))
+        between = torch.lerp(clean, noisy, self._on(share[part])).requires_grad_()
+        parts = torch.cat([clean, noisy, between], dim=1).flatten(0, 1)
+        given = [v.repeat_interleave(3 * size, dim=0) for v in (t, *self._conditions(rows))]
+        found = network(parts, *given).float().unflatten(0, (len(t), 3 * size))
+        with torch.autocast(self.device.type, enabled=False):  # differences of features are small
+            return self._of_features(found, between, t)
+
+    def _of_features(self, found: Tensor, between: Tensor, t: Tensor) -> Tensor:
+        """Given the features (levels, 3 B, f) of clean, of noisy and of the points `between`."""
+        q, p, z = found.chunk(3, dim=1)
+        mmd = unbiased_mmd(self.kernel, p, q)
+        (slope,) = torch.autograd.grad(
+            witness(self.kernel, z, p, q).sum(), between, create_graph=True
+        )
+        n_points = self.points[0].numel() if self.settings.with_points else 0
+        learned = found[..., n_points:]
+        each = self.settings.penalty_weight * self._penalty(slope) - mmd / self._spread(t)
+        loss: Tensor = each.mean() + self.settings.feature_penalty * learned.square().mean()
+        return loss
+
+    def _penalty(self, slope: Tensor) -> Tensor:
+        """Of each level."""
+        squared = slope.flatten(2).square().sum(-1)  # (levels, size)
+        if self.settings.penalty == "square":
+            return squared.mean(1)
+        return (torch.sqrt(squared + 1e-12) - 1).square().mean(1)
+
+    def _spread(self, t: Tensor) -> Tensor:
+        """w_t: how far data of unit mean square are from their noised ones."""
+        alpha, beta = weights_at(self.settings.schedule, t)
+        return torch.sqrt(((1 - alpha).square() + beta.square()) * self.points[0].numel())
+
+    def _rows(self, rng: np.random.Generator) -> Tensor:
+        """Data of each level (levels, size), of one class if there are classes."""
+        levels, size = self.settings.levels_per_step, self.settings.batch_size
+        if self.labels is None:
+            return torch.from_numpy(rng.integers(len(self.points), size=(levels, size)))
+        found = []
+        for label in self.labels[rng.integers(len(self.labels), size=levels)]:
+            members = torch.nonzero(self.labels == label)[:, 0]
+            found.append(members[rng.integers(len(members), size=size)])
+        return torch.stack(found)
+
+    def _conditions(self, rows: Tensor) -> list[Tensor]:
+        """One for each level."""
+        if self.labels is None:
+            return []
+        count = int(self.labels.max()) + 1
+        labels = self.labels[rows[:, 0]]
+        return [nn.functional.one_hot(labels, count).float().to(self.device)]
+
+    def _on(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).float().to(self.device)

@@ -1,0 +1,213 @@
+"""Particles that follow the witness of a deep MMD flow from noise to data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..._core.checks import check_choice, check_count, check_positive
+from .._random import generator
+from .feature_kernels import feature_kernel
+from .kale import kale, kale_weights
+from .noise_schedule import noised
+from .settings import DMMDSettings
+
+_GROUP = 2000  # particles that see each other, and data they are compared with
+_LEAST_GROUP = 100
+_FEWEST = 500  # fewer are joined by others that are not handed out
+_POLISH = 20
+_MOMENTUM = 0.7  # in these last steps: what is left to do has many scales
+_LEAST = 1e-20
+
+FeaturesAt = Callable[[Tensor, float], Tensor]
+"""Features (N, f) of points (N, *shape) at a time."""
+Measure = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""Of features (N, f): a number, and the slope (N, f) that particles descend."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How particles go from noise to data; `DMMD.sample` says what each is."""
+
+    method: Literal["particles", "independent"] = "particles"
+    n_levels: int = 10
+    n_steps: int = 10
+    step_size: float | None = None
+    denoise: int | None = None
+    objective: Literal["mmd", "kale"] = "mmd"
+    regularization: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_choice("method", self.method, ("particles", "independent"))
+        check_choice("objective", self.objective, ("mmd", "kale"))
+        check_count("n_levels", self.n_levels)
+        check_count("n_steps", self.n_steps)
+        if self.denoise is not None:
+            check_count("denoise", self.denoise, minimum=0)
+        for name in ("step_size", "regularization"):
+            value = getattr(self, name)
+            if value is not None:
+                check_positive(name, value)
+
+    @property
+    def n_polish(self) -> int:
+        """Steps at the end in which particles see each other."""
+        if self.denoise is not None:
+            return self.denoise
+        return _POLISH if self.method == "particles" else 0
+
+
+class Sampler:
+    """Draws samples that are compared with `reference` (M, *shape), in the units of the networks.
+
+    The reference is noised the same way in every call.
+    """
+
+    def __init__(
+        self, features: FeaturesAt, reference: Tensor, settings: DMMDSettings, how: Sampling
+    ) -> None:
+        self.features = features
+        self.reference = reference
+        self.settings = settings
+        self.how = how
+        self.kernel = feature_kernel(settings)
+        low = settings.t_min
+        times = [low + (1 - low) * (1 - k / how.n_levels) for k in range(how.n_levels)]
+        self.times = [*times, 0.0]
+
+    def draw(self, n: int, rng: np.random.Generator) -> Tensor:
+        """As many samples (n, *shape)."""
+        known = len(self.reference)
+        together = self.how.method == "particles" or self.how.n_polish > 0
+        count = max(n, min(_FEWEST, known)) if together else n
+        noise = torch.from_numpy(
+            rng.standard_normal((count, *self.reference.shape[1:]), np.float32)
+        ).to(self.reference.device)
+        order = generator(self.settings.seed, "reference").permutation(known)
+        parts = noise.tensor_split(-(-count // min(_GROUP, max(known, _LEAST_GROUP))))
+        if self.how.method == "independent":
+            levels = self._levels(order[:_GROUP])
+            found = [self._polished(self._alone(part, levels), levels[-1]) for part in parts]
+        else:
+            order = np.resize(order, count)
+            rows = np.array_split(order, len(parts))
+            found = [
+                self._flow(part, self._levels(own))
+                for part, own in zip(parts, rows, strict=True)
+            ]  # fmt: skip
+        return torch.cat(found)[:n]
+
+    def _levels(self, rows: np.ndarray) -> Sequence[Level]:
+        points = self.reference[torch.from_numpy(rows).to(self.reference.device)]
+        shape = (len(points), *points.shape[1:])
+        rng = generator(self.settings.seed, "noised")
+        noise = torch.from_numpy(rng.standard_normal(shape, np.float32)).to(points)
+        return [Level(self, t, s, points, noise) for t, s in pairwise(self.times)]
+
+    def _flow(self, z: Tensor, levels: Sequence[Level]) -> Tensor:
+        for level in levels:
+            for left in range(self.how.n_steps, 0, -1):
+                z = level.together(z, 1 / left)
+        return self._polished(z, levels[-1])
+
+    def _alone(self, z: Tensor, levels: Sequence[Level]) -> Tensor:
+        for level in levels:
+            for _ in range(self.how.n_steps):
+                z = level.alone(z)
+        return z
+
+    def _polished(self, z: Tensor, last: Level) -> Tensor:
+        velocity = torch.zeros_like(z)
+        for _ in range(self.how.n_polish):
+            velocity = _MOMENTUM * velocity + last.together(z, 0.5) - z
+            z = z + velocity
+        return z
+
+
+class Level:
+    """The steps of one noise level t, from there to the next one s.
+
+    Under the kernel of t it is known how far data at s are from clean data; steps are as long as
+    it takes, to first order, to bring the particles as near in the steps that are left.
+    """
+
+    def __init__(self, sampler: Sampler, t: float, s: float, points: Tensor, noise: Tensor) -> None:
+        self.time = t
+        self.features = sampler.features
+        self.how = sampler.how
+        self.kernel = sampler.kernel
+        schedule = sampler.settings.schedule
+
+        def seen(time: float) -> Tensor:
+            at = noised(schedule, torch.tensor(time, device=points.device), points, noise)
+            with torch.no_grad():
+                return self.features(at, t)
+
+        with torch.no_grad():
+            self.data = self.features(points, t)
+        self.among_data = self.kernel.mean_and_slope(self.data, self.data)[0].mean()
+        here, beyond = seen(t), seen(s)
+        self.goal = self._particles(beyond)[0]
+        if self.how.method == "independent":
+            self._here, self._w = here, self._dual(here)
+            at = noised(schedule, torch.tensor(t, device=points.device), points, noise)
+            height, slope = self._pulled(at, self._fixed)
+            drop = (height - self._fixed(beyond)[0]).clamp(min=0)
+            self._step = drop / _mean_square(slope) / self.how.n_steps
+
+    def together(self, z: Tensor, share: float) -> Tensor:
+        """A step against the witness between the particles themselves and the data."""
+        value, slope = self._pulled(z, self._particles)
+        if self.how.step_size is not None:
+            return z - self.how.step_size * slope
+        return z - share * (value - self.goal).clamp(min=0) / _mean_square(slope) * slope
+
+    def alone(self, z: Tensor) -> Tensor:
+        """A step against the witness between noised and clean data."""
+        step = self._step if self.how.step_size is None else self.how.step_size
+        return z - step * self._pulled(z, self._fixed)[1]
+
+    def _pulled(self, z: Tensor, measure: Measure) -> tuple[Tensor, Tensor]:
+        """A measure of the features of points z, and its gradient in each point."""
+        with torch.enable_grad():
+            z = z.detach().requires_grad_()
+            p = self.features(z, self.time)
+            value, slope = measure(p.detach())
+            (pulled,) = torch.autograd.grad(p, z, slope)
+        return value, pulled
+
+    def _particles(self, p: Tensor) -> tuple[Tensor, Tensor]:
+        """Half the MMD^2 of particles to data, or KALE, and the slope of its first variation."""
+        if self.how.objective == "kale":
+            lam = self.how.regularization
+            w = self._dual(p)
+            return kale(p, self.data, w, lam), (1 + lam) * w.expand_as(p)
+        own, apart = self.kernel.mean_and_slope(p, p)
+        cross, near = self.kernel.mean_and_slope(p, self.data)
+        return (own.mean() - 2 * cross.mean() + self.among_data) / 2, apart - near
+
+    def _fixed(self, p: Tensor) -> tuple[Tensor, Tensor]:
+        """The mean over p of the witness between noised and clean data, and its slope."""
+        if self.how.objective == "kale":
+            w = (1 + self.how.regularization) * self._w
+            return (p @ w).mean(), w.expand_as(p)
+        noisy, away = self.kernel.mean_and_slope(p, self._here)
+        clean, near = self.kernel.mean_and_slope(p, self.data)
+        return (noisy - clean).mean(), away - near
+
+    def _dual(self, p: Tensor) -> Tensor:
+        """The weights of KALE's witness; empty for the MMD."""
+        if self.how.objective == "mmd":
+            return p[:0, 0]
+        return kale_weights(p, self.data, self.how.regularization).to(p)
+
+
+def _mean_square(slope: Tensor) -> Tensor:
+    """Of the gradients' norms."""
+    return slope.flatten(1).square().sum(1).mean().clamp(min=_LEAST)

@@ -1,0 +1,1 @@
+"""Generative sliced MMD flows: a chain of networks that learns a particle flow."""

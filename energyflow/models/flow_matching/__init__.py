@@ -1,0 +1,1 @@
+"""Flow matching with independent, optimal-transport and conditional couplings."""

@@ -1,0 +1,108 @@
+"""The settings of flow matching."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..._core.checks import check_choice, check_count, check_number, check_positive
+from .._networks import MLP, UNet
+from .._settings import ModelSettings
+from ..flow_generator.presets import Preset
+
+COUPLINGS = ("none", "ot", "conditional-ot")
+MOST_STEPS = 2**14  # of a solver: a file may not ask for hours
+SOLVERS = ("euler", "midpoint", "rk4", "dopri5")
+
+
+@dataclass(frozen=True)
+class FlowMatchingSettings(ModelSettings):
+    """How `FlowMatching` learns and samples.
+
+    Attributes
+    ----------
+    coupling : {"none", "ot", "conditional-ot"}
+        How noise and data are paired in a batch: at random; by optimal transport, whatever their
+        conditions; or by the transport that keeps conditions. Without conditions the last two are
+        the same.
+    beta : float
+        Factor of the conditions in "conditional-ot", in units of standardised data over those of
+        standardised conditions. Less makes paths straighter, for samples in one or two steps, and
+        blurs conditions: 4 is enough where conditions are mostly noise, and spoils them where they
+        say much. Labels are always kept exactly.
+    coupling_size : int, optional
+        How many are coupled at once. A larger batch is coupled in parts; of smaller batches as
+        many as fit are coupled together. 256 when not given, and 128 where conditions are not
+        minded. Larger couplings make paths straighter, and cost more than in proportion: see the
+        Notes of `FlowMatching`.
+    n_steps : int
+        Steps of the optimiser.
+    n_rounds : int
+        After each of so many equal rounds of steps, samples are compared with the data.
+    batch_size, learning_rate, learning_rate_decay, clip
+        Of the regression; the optimiser is Adam.
+    ema : float
+        Decay of the moving average of the network's weights, which is what is kept; 0 for none.
+        See `Trainer`.
+    condition_dropout : float
+        Share of the pairs whose condition is hidden, so that samples can be guided; 0 for none.
+    solver : {"midpoint", "euler", "rk4", "dopri5"}
+        torchdiffeq's, for sampling; the last one is adaptive.
+    sampling_steps : int
+        Of a solver with fixed steps.
+    architecture : MLP or UNet, optional
+        Chosen by the data's shape when not given.
+    seed : int
+        Of everything random.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Of the wrong type, or out of range.
+    """
+
+    batch_size: int = 256
+    learning_rate: float = 2e-3
+    ema: float = 0.999
+    coupling: Literal["none", "ot", "conditional-ot"] = "conditional-ot"
+    beta: float = 20.0
+    coupling_size: int | None = None
+    n_steps: int = 10_000
+    n_rounds: int = 10
+    condition_dropout: float = 0.0
+    solver: Literal["euler", "midpoint", "rk4", "dopri5"] = "midpoint"
+    sampling_steps: int = 20
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("coupling", self.coupling, COUPLINGS)
+        check_choice("solver", self.solver, SOLVERS)
+        if self.coupling_size is not None:
+            check_count("coupling_size", self.coupling_size)
+        for name in ("n_steps", "n_rounds"):
+            check_count(name, getattr(self, name))
+        check_count("sampling_steps", self.sampling_steps, maximum=MOST_STEPS)
+        check_positive("beta", self.beta)
+        if not 0 <= check_number("condition_dropout", self.condition_dropout) < 1:
+            raise ValueError(
+                f"condition_dropout must lie between 0 and 1, got {self.condition_dropout}"
+            )
+
+
+MATCHING_PRESETS: dict[str, Preset] = {
+    "default": Preset(FlowMatchingSettings(), True, "for two CPU cores"),
+    "toy": Preset(
+        FlowMatchingSettings(architecture=MLP(width=128, depth=2)),
+        True,
+        "samples of a distribution in a few dimensions",
+    ),
+    "cifar10": Preset(
+        FlowMatchingSettings(
+            batch_size=100, coupling_size=500, n_steps=250_500, n_rounds=50, learning_rate=2e-4,
+            learning_rate_decay="constant", ema=0.9999, clip=1.0,
+            architecture=UNet(channels=256, multipliers=(1, 2, 2, 2)),
+        ),
+        False,
+        "settings of Chemseddine et al. (JMLR 2025) with a network of ours; not yet run",
+    ),
+}  # fmt: skip

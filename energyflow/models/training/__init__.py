@@ -1,0 +1,1 @@
+"""The trainer, its plan, and what a run keeps in its folder."""

@@ -1,0 +1,72 @@
+"""The log of a run: a row of numbers now and then, in a CSV file and for TensorBoard."""
+
+from __future__ import annotations
+
+import csv
+import io
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from ..._core.files import replacing
+from .run_folder import BOARD
+
+FIRST = ("stage", "step", "seconds", "loss")
+
+
+class Log:
+    """Rows `stage, step, seconds, loss` and further columns; a column may stay empty.
+
+    step counts the steps of all networks. A run that goes on passes the step and the stage from
+    which it does: later rows, and one that was cut short, are dropped.
+    """
+
+    def __init__(self, folder: Path, columns: tuple[str, ...], step: int, stage: int) -> None:
+        self.columns = (*FIRST, *columns)
+        self._path = folder / "log.csv"
+        unfinished = [str(stage), ""]  # the numbers of a stage, without a loss, are its last row
+        kept = [
+            row for row in self._rows() if int(row[1]) <= step and [row[0], row[3]] != unfinished
+        ]
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([self.columns, *kept])
+        with replacing(self._path) as handle:
+            handle.write(text.getvalue().encode())
+        self._board: Any = _board(folder / BOARD, step + 1)
+
+    def write(self, **numbers: float) -> None:
+        """Append a row."""
+        with self._path.open("a", newline="") as handle:
+            row = [_text(numbers.get(name)) for name in self.columns]
+            csv.writer(handle, lineterminator="\n").writerow(row)
+        if self._board is not None:
+            for name in set(numbers) - {"step"}:
+                self._board.add_scalar(name, numbers[name], int(numbers["step"]))
+
+    def close(self) -> None:
+        """Hand everything to the disk."""
+        if self._board is not None:
+            self._board.close()
+
+    def _rows(self) -> list[list[str]]:
+        """The rows of an earlier log that are whole, whatever else stands there."""
+        if not self._path.is_file():
+            return []
+        lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines()[1:]
+        rows = [line.split(",") for line in lines]
+        return [row for row in rows if len(row) == len(self.columns) and row[1].isdecimal()]
+
+
+def _text(number: float | None) -> str:
+    if number is None:
+        return ""
+    return str(number) if isinstance(number, int) else f"{number:.6g}"
+
+
+def _board(folder: Path, first: int) -> Any:
+    """A writer for TensorBoard, where it is installed; it drops earlier rows from `first` on."""
+    if find_spec("tensorboard") is None:
+        return None
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder), purge_step=first)

@@ -1,0 +1,285 @@
+"""The folder of a run: settings, checkpoints that are complete or absent, final weights."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec
+
+from energyflow_backends import is_first
+
+from ..._core.files import parts, read_json, remove_parts, write_json
+from .._tensors import (
+    Tensors,
+    new_folder,
+    prefixed,
+    read_tensors,
+    write_tensors,
+)
+
+P = ParamSpec("P")
+
+FORMAT = 1
+SETTINGS, WEIGHTS, CHECKPOINTS, SAMPLES, BOARD = (
+    "settings.json", "weights.safetensors", "checkpoints", "samples", "tensorboard",
+)  # fmt: skip
+_NETWORK, _STATE, _TRAINING, _RECORD = (
+    "network.safetensors", "state.safetensors", "training.safetensors", "record.json",
+)  # fmt: skip
+_NOT_COMPARED = ("n_blocks", "data")  # the data themselves are compared, by their fingerprint
+
+
+@dataclass(frozen=True)
+class Record:
+    """Where a run stood at a checkpoint.
+
+    Attributes
+    ----------
+    stage, step : int
+        The stage, and the steps of all networks.
+    seconds : float
+        Of the run.
+    inside : int or None
+        Steps of an unfinished stage, None once it is finished.
+    numbers : dict
+        Those of the log.
+    """
+
+    stage: int
+    step: int
+    seconds: float
+    inside: int | None
+    numbers: dict[str, float]
+
+
+def _by_first(write: Callable[P, None]) -> Callable[P, None]:
+    """Only the first of the processes that share the work writes."""
+
+    @wraps(write)
+    def written(*given: P.args, **named: P.kwargs) -> None:
+        if is_first():
+            write(*given, **named)
+
+    return written
+
+
+class RunFolder:
+    """Reads and writes the parts of a run's folder.
+
+    A finished stage leaves `checkpoints/<stage>`: its network, a record, and (the last two only)
+    the state that the next stage starts from, with the training state where that is carried on.
+    Inside a stage `checkpoints/<stage>-<step>` holds the training state; it goes once a later one
+    is there.
+
+    Parameters
+    ----------
+    path : path
+        The folder, which need not be there yet.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    def check(self, settings: Mapping[str, Any], *, resume: bool) -> None:
+        """See that the folder is free for a new run, or holds the one that goes on.
+
+        Raises
+        ------
+        OSError, ValueError
+            Something else is in the folder, or a run that is not to go on or had other settings.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "expected a folder", str(self.path))
+        self._refuse_links()
+        there = self.path.exists() and bool({*self.path.iterdir()} - {*parts(self.path)})
+        if there and not (self.path / SETTINGS).is_file():
+            raise ValueError(
+                f"{self.path} is not empty and holds no run ({SETTINGS}): choose another folder"
+            )
+        if there and not resume:
+            raise ValueError(
+                f"{self.path} holds a run already: resume goes on with it, or choose another folder"
+            )
+        if there:
+            self._compare(settings)
+
+    @_by_first
+    def start(self, settings: Mapping[str, Any]) -> None:
+        """Write the settings, once nothing else speaks against the run.
+
+        What a kill has left behind goes: files half-written, checkpoints that later ones replace.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        for folder in (self.path, self.path / CHECKPOINTS, self.path / SAMPLES):
+            remove_parts(folder)
+        for stage in range(len(self.records())):
+            self._forget(stage)
+        write_json(self.path / SETTINGS, {**settings, "format": FORMAT})
+
+    @contextmanager
+    def new(self) -> Iterator[RunFolder]:
+        """A run to fill, which takes this one's place once it is complete.
+
+        A folder that is there, empty, is filled as it stands.
+        """
+        if self.path.exists():
+            yield self
+            return
+        with new_folder(self.path) as part:
+            yield RunFolder(part)
+
+    def settings(self, model: str | None = None) -> dict[str, Any]:
+        """The settings of the run.
+
+        Raises
+        ------
+        OSError, ValueError
+            There is no run, it is damaged, or of another format or model.
+        """
+        file = self.path / SETTINGS
+        found = read_json(file)
+        if (form := found.pop("format", None)) != FORMAT:
+            raise ValueError(f"{file}: expected format {FORMAT}, got {form!r}")
+        if model is not None and found.get("model") != model:
+            raise ValueError(f"{file}: expected the model {model!r}, got {found.get('model')!r}")
+        return found
+
+    def records(self) -> list[Record]:
+        """The records of the finished stages, in order.
+
+        Raises
+        ------
+        OSError, ValueError
+            One is missing or damaged; the file is named.
+        """
+        finished = [f for f in (self.path / CHECKPOINTS).glob("*") if f.name.isdecimal()]
+        return [_record(self._stage(stage) / _RECORD) for stage in range(len(finished))]
+
+    def network(self, stage: int) -> Tensors:
+        """The network of a finished stage."""
+        return read_tensors(self._stage(stage) / _NETWORK)
+
+    def state(self, stage: int) -> Tensors:
+        """What the stage after a finished one starts from."""
+        return read_tensors(self._stage(stage) / _STATE)
+
+    def training(self, stage: int) -> Tensors:
+        """The training state that the stage after a finished one goes on with."""
+        return read_tensors(self._stage(stage) / _TRAINING)
+
+    def inside(self, stage: int) -> tuple[Record, Tensors] | None:
+        """The last checkpoint inside an unfinished stage."""
+        folders = sorted((self.path / CHECKPOINTS).glob(f"{stage:06d}-*"))
+        if not folders:
+            return None
+        return _record(folders[-1] / _RECORD), read_tensors(folders[-1] / _STATE)
+
+    @_by_first
+    def write_stage(
+        self, record: Record, network: Tensors, state: Tensors, training: Tensors
+    ) -> None:
+        """Keep a finished stage; `training` is empty where it is not carried on.
+
+        Final weights that an earlier end has left are those of fewer stages: they go.
+        """
+        (self.path / WEIGHTS).unlink(missing_ok=True)
+        with new_folder(self._stage(record.stage)) as part:
+            write_tensors(part / _NETWORK, network)
+            write_tensors(part / _STATE, state)
+            if training:
+                write_tensors(part / _TRAINING, training)
+            write_json(part / _RECORD, vars(record))
+        self._forget(record.stage)
+
+    @_by_first
+    def write_inside(self, record: Record, state: Tensors) -> None:
+        """Keep an unfinished stage."""
+        name = f"{record.stage:06d}-{record.inside:09d}"
+        with new_folder(self.path / CHECKPOINTS / name) as part:
+            write_tensors(part / _STATE, state)
+            write_json(part / _RECORD, vars(record))
+        self._forget_inside(record.stage, but=name)
+
+    def picture(self, stage: int) -> Path:
+        """Where the samples after a stage are drawn."""
+        (self.path / SAMPLES).mkdir(exist_ok=True)
+        return self.path / SAMPLES / f"{stage:06d}.png"
+
+    @_by_first
+    def write_weights(self, weights: Tensors) -> None:
+        """Keep the final weights."""
+        write_tensors(self.path / WEIGHTS, weights)
+
+    def weights(self) -> Tensors:
+        """The final weights; of a run that has not ended, those of its finished stages.
+
+        Raises
+        ------
+        OSError, ValueError
+            There are none, or they are damaged.
+        """
+        if (self.path / WEIGHTS).is_file():
+            return read_tensors(self.path / WEIGHTS)
+        stages = self.records()
+        if not stages:
+            raise FileNotFoundError(
+                errno.ENOENT, f"no {WEIGHTS} and no finished stage", str(self.path)
+            )
+        weights = self.state(len(stages) - 1)
+        for record in stages:
+            weights |= prefixed(f"networks.{record.stage}", self.network(record.stage))
+        return weights
+
+    def _stage(self, stage: int) -> Path:
+        return self.path / CHECKPOINTS / f"{stage:06d}"
+
+    def _forget(self, stage: int) -> None:
+        """Remove what nobody needs once a stage is finished."""
+        self._forget_inside(stage)
+        if stage >= 2:
+            for name in (_STATE, _TRAINING):
+                (self._stage(stage - 2) / name).unlink(missing_ok=True)
+
+    def _forget_inside(self, stage: int, but: str = "") -> None:
+        for folder in (self.path / CHECKPOINTS).glob(f"{stage:06d}-*"):
+            if folder.name != but:
+                shutil.rmtree(folder)
+
+    def _refuse_links(self) -> None:
+        """A run stays in its folder: no part of it that is a folder itself may be elsewhere."""
+        folders = [self.path / name for name in (CHECKPOINTS, SAMPLES, BOARD)]
+        for folder in (*folders, *folders[0].glob("*")):
+            if folder.is_symlink():
+                raise ValueError(f"{folder} is a link, expected a folder of the run")
+
+    def _compare(self, settings: Mapping[str, Any]) -> None:
+        found = self.settings()
+        for name in sorted(settings, key=lambda name: name != "fingerprint"):  # that one first
+            if name not in _NOT_COMPARED and found.get(name) != settings[name]:
+                if name == "fingerprint":
+                    raise ValueError(f"{self.path} holds a run on other data or conditions")
+                raise ValueError(
+                    f"{self.path} holds a run with {name} = {found.get(name)!r}, which goes on "
+                    f"only with the same, got {settings[name]!r}"
+                )
+
+
+def _record(file: Path) -> Record:
+    found = read_json(file)
+    try:
+        record = Record(**found)
+        return replace(
+            record,
+            stage=int(record.stage),
+            step=int(record.step),
+            seconds=float(record.seconds),
+            numbers={name: float(number) for name, number in record.numbers.items()},
+        )
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"{file}: expected the record of a stage: {error}") from None

@@ -1,0 +1,191 @@
+"""The sliced energy distance on a GPU: project, compare, differentiate, project back."""
+
+from collections.abc import Sequence
+
+import torch
+
+from .hadamard import HadamardSlices, hadamard_back, hadamard_rows
+from .launch import SMALL_DIM, rows_within, workspace_bytes
+from .product import project, project_back
+from .rows import check_sides, energy_rows, is_short
+from .short_rows import short_rows
+
+
+@torch.library.custom_op("energyflow::sliced_energy", mutates_args=())
+def _sliced_op(
+    x: torch.Tensor,
+    y: torch.Tensor,
+    directions: torch.Tensor,
+    a: torch.Tensor | None,
+    b: torch.Tensor | None,
+    unbiased: bool,
+    want_x: bool,
+    want_y: bool,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    (n, dim), m, n_slices = x.shape, y.shape[0], directions.shape[0]
+    wrt = ("x",) * want_x + ("y",) * want_y
+    short = is_short(n, m, x.dtype, a is not None or b is not None)
+    fused = short and dim <= SMALL_DIM
+    values = x.new_empty(n_slices, dtype=torch.float64)
+    gx = torch.zeros_like(x) if want_x else x.new_empty(0)
+    gy = torch.zeros_like(y) if want_y else y.new_empty(0)
+
+    # Projected rows and their gradients; the sort of long rows takes a budget of its own.
+    slice_bytes = 2 * x.element_size() * (n + m)
+    step = rows_within(workspace_bytes(x.device), slice_bytes, n_slices)
+    for first in range(0, n_slices, step):
+        chunk = slice(first, first + step)
+        t = directions[chunk]
+        grad_x: torch.Tensor | None
+        grad_y: torch.Tensor | None
+        if fused:
+            values[chunk], grad_x, grad_y = short_rows(x, y, t, unbiased, want_x, want_y)
+        else:
+            rows = project(x, t), project(y, t)
+            values[chunk], grad_x, grad_y = energy_rows(*rows, a, b, unbiased=unbiased, wrt=wrt)
+        if want_x and grad_x is not None:
+            gx += project_back(grad_x, t)
+        if want_y and grad_y is not None:
+            gy += project_back(grad_y, t)
+    return values, gx, gy
+
+
+@_sliced_op.register_fake
+def _(
+    x: torch.Tensor,
+    y: torch.Tensor,
+    directions: torch.Tensor,
+    a: torch.Tensor | None,
+    b: torch.Tensor | None,
+    unbiased: bool,
+    want_x: bool,
+    want_y: bool,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    return (
+        x.new_empty(directions.shape[0], dtype=torch.float64),
+        torch.empty_like(x) if want_x else x.new_empty(0),
+        torch.empty_like(y) if want_y else y.new_empty(0),
+    )
+
+
+@torch.library.custom_op("energyflow::hadamard_energy", mutates_args=())
+def _hadamard_op(
+    x: torch.Tensor,
+    y: torch.Tensor,
+    signs: torch.Tensor,
+    picked: Sequence[torch.Tensor],
+    a: torch.Tensor | None,
+    b: torch.Tensor | None,
+    unbiased: bool,
+    want_x: bool,
+    want_y: bool,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    (n, dim), m = x.shape, y.shape[0]
+    wrt = ("x",) * want_x + ("y",) * want_y
+    gx = torch.zeros_like(x) if want_x else x.new_empty(0)
+    gy = torch.zeros_like(y) if want_y else y.new_empty(0)
+    values = [x.new_empty(0, dtype=torch.float64)]
+
+    # As above; every part of a product's rows transforms all points anew.
+    slice_bytes = 2 * x.element_size() * (n + m)
+    step = rows_within(workspace_bytes(x.device), slice_bytes, signs.shape[-1])
+    for own, rows in zip(signs, picked, strict=True):
+        for part in rows.split(step):  # type: ignore[no-untyped-call]
+            projected = hadamard_rows(x, own, part), hadamard_rows(y, own, part)
+            value, grad_x, grad_y = energy_rows(*projected, a, b, unbiased=unbiased, wrt=wrt)
+            values.append(value)
+            if grad_x is not None:
+                gx += hadamard_back(grad_x, own, part, dim)
+            if grad_y is not None:
+                gy += hadamard_back(grad_y, own, part, dim)
+    return torch.cat(values), gx, gy
+
+
+@_hadamard_op.register_fake
+def _(
+    x: torch.Tensor,
+    y: torch.Tensor,
+    signs: torch.Tensor,
+    picked: Sequence[torch.Tensor],
+    a: torch.Tensor | None,
+    b: torch.Tensor | None,
+    unbiased: bool,
+    want_x: bool,
+    want_y: bool,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    return (
+        x.new_empty(sum(rows.shape[0] for rows in picked), dtype=torch.float64),
+        torch.empty_like(x) if want_x else x.new_empty(0),
+        torch.empty_like(y) if want_y else y.new_empty(0),
+    )
+
+
+def sliced_energy(
+    x: torch.Tensor,
+    y: torch.Tensor,
+    slices: torch.Tensor | HadamardSlices,
+    a: torch.Tensor | None = None,
+    b: torch.Tensor | None = None,
+    *,
+    unbiased: bool = False,
+    wrt: Sequence[str] = ("x",),
+) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+    """Energy distance of x and y along each direction, and the gradients summed over directions.
+
+    values_p = E(x t_p, y t_p);  gx = sum over p of (d values_p / d (x t_p)) t_p.
+
+    Args:
+        x: points (N, d), float32 or float64, on a CUDA or ROCm device.
+        y: points (M, d), like `x`.
+        slices: directions t (P, d), one a row, like `x`, or signs and picked rows, with P rows
+            in all.
+        a: weights (N,) that sum to one; uniform when not given.
+        b: weights (M,) that sum to one; uniform when not given.
+        unbiased: estimate without bias; needs two points a side.
+        wrt: sides to differentiate with respect to, of "x" and "y".
+
+    Returns:
+        Values (P,) in float64, gradient (N, d) or None, gradient (M, d) or None. Gradients are
+        sums over directions: the caller scales them.
+
+    Raises:
+        ValueError: shapes that do not match, empty sets, too few points or an unknown side.
+        TypeError: a dtype or a device that the kernels do not take.
+
+    Notes:
+        O(P (N + M) (d + log(N + M))) along given directions; products of signs and transforms of
+        length D take log D in place of d, if all their rows are picked and fit at once. Extra
+        memory is at most twice a 512th of the device's, held within 64 and 256 MiB, or the rows
+        of one slice. Products are in full precision whatever PyTorch's settings for matrix
+        products. Results are the same bit for bit from run to run.
+    """
+    tensors = (slices.signs, *slices.picked) if isinstance(slices, HadamardSlices) else (slices,)
+    check_sides(x, y, *tensors, a, b, points_axis=0, unbiased=unbiased, wrt=wrt)
+    for name, weights, points in (("a", a, x), ("b", b, y)):
+        if weights is not None and weights.shape != points.shape[:1]:
+            raise ValueError(f"{name} must be ({len(points)},), got {tuple(weights.shape)}")
+    x, y = x.contiguous(), y.contiguous()
+    how = a, b, unbiased, "x" in wrt, "y" in wrt
+    if isinstance(slices, HadamardSlices):
+        _check_products(slices)
+        values, gx, gy = _hadamard_op(x, y, slices.signs, list(slices.picked), *how)
+    else:
+        _check_directions(slices, x)
+        values, gx, gy = _sliced_op(x, y, slices.contiguous(), *how)
+    return values, gx if "x" in wrt else None, gy if "y" in wrt else None
+
+
+def _check_directions(directions: torch.Tensor, x: torch.Tensor) -> None:
+    if directions.ndim != 2 or directions.shape[1] != x.shape[1] or directions.dtype != x.dtype:
+        raise ValueError(
+            f"directions must be (P, {x.shape[1]}) of {x.dtype}, "
+            f"got {tuple(directions.shape)} of {directions.dtype}"
+        )
+
+
+def _check_products(slices: HadamardSlices) -> None:
+    if slices.signs.ndim != 3 or len(slices.signs) != len(slices.picked):
+        raise ValueError(
+            "signs must be (products, k, D) with as many picked, "
+            f"got {tuple(slices.signs.shape)} and {len(slices.picked)}"
+        )
