@@ -10,7 +10,7 @@ export NO_MKDOCS_2_WARNING := 1
 INSTALL := $(BIN)/python -m pip install --quiet -c constraints.txt --build-constraint constraints.txt
 STAMPS := $(foreach name,demo test lint docs bench fuzz release,.venv/.$(name))
 
-.PHONY: help demo test lint types floors docs serve site-test bench gpu clean
+.PHONY: help demo test lint types layers docs serve site-test bench gpu clean
 .PHONY: lock lock-check audit dist-smoke dist-test fuzz
 .NOTPARALLEL:
 
@@ -19,7 +19,7 @@ help:
 	@echo "make test    the test suite, without the tests marked slow"
 	@echo "make lint    ruff: rules and format"
 	@echo "make types   mypy, strict"
-	@echo "make floors  imports only go down a floor"
+	@echo "make layers  imports only go down a layer"
 	@echo "make docs    the documentation, into site/; EXECUTE=0 runs no tutorials"
 	@echo "make serve   the documentation at http://127.0.0.1:8000, built again when a file changes; PORT="
 	@echo "make site-test  links, code and commands of the built site, and every page in Chromium"
@@ -44,7 +44,7 @@ lint: .venv/.lint
 types: .venv/.lint .venv/.test
 	$(BIN)/mypy
 
-floors: .venv/.lint .venv/.test
+layers: .venv/.lint .venv/.test
 	$(BIN)/lint-imports
 
 docs: .venv/.docs
