@@ -25,8 +25,10 @@ class MLP:
 
     Parameters
     ----------
-    width, depth : int
-        Units of a layer, and blocks.
+    width : int
+        Units of a layer.
+    depth : int
+        Blocks of two layers.
     frequencies : int
         The network sees each number x of a point and, for k below this, sin(pi 2^k x) and
         cos(pi 2^k x): with them it follows maps that change within a small part of the unit box.
@@ -63,10 +65,12 @@ class UNet:
 
     Parameters
     ----------
-    channels, multipliers : int, tuple of int
-        Their products are the channels at each resolution, each half of the last.
+    channels : int
+        Channels at the finest resolution, times the first multiplier.
+    multipliers : tuple of int
+        Multiples of `channels` at each resolution, which is half of the last.
     residual_blocks : int
-        At each resolution.
+        Residual blocks at each resolution.
 
     Raises
     ------

@@ -22,20 +22,20 @@ class ModelSettings:
     Attributes
     ----------
     batch_size : int
-        Points in a step.
+        Points in a training step.
     learning_rate : float
-        Of Adam, at the first step.
-    learning_rate_decay : "cosine" or "constant"
-        How it falls to the last step.
+        Learning rate of the optimiser, Adam, at the first step.
+    learning_rate_decay : {"cosine", "constant"}
+        How the learning rate falls to the last step.
     ema : float
-        Decay of the moving average of the weights, which is what is kept; 0 for none. See
-        `Trainer`.
+        Decay of the exponential moving average of the weights, which is what is kept; 0 for none.
+        See `Trainer`.
     clip : float, optional
-        Largest norm of the gradient of all weights.
+        Largest norm of the gradient of all weights; no limit when not given.
     architecture : MLP or UNet, optional
-        Chosen by the data's shape when not given.
+        The network; chosen by the shape of the data when not given.
     seed : int
-        Of everything random.
+        Seed of everything that is random.
 
     Raises
     ------

@@ -27,38 +27,51 @@ class DMMDSettings(ModelSettings):
 
     Attributes
     ----------
-    n_steps, n_rounds : int
-        Steps of the optimiser, and rounds after which samples are compared with the data.
-    batch_size, levels_per_step : int
-        Points of each noise level, and levels, in one step.
+    n_steps : int
+        Training steps.
+    n_rounds : int
+        After each of so many equal rounds of steps, samples are compared with the data.
+    batch_size : int
+        Points of each noise level in a training step.
+    levels_per_step : int
+        Noise levels in a training step.
     kernel : {"energy", "linear", "rbf"}
-        On features: -\|p - q\|^exponent, p . q, or the sum of exp(-\|p - q\|^2 / (2 b^2)) over
-        the bandwidths b.
+        Kernel on features: -\|p - q\|^exponent, p . q, or the sum of
+        exp(-\|p - q\|^2 / (2 b^2)) over the bandwidths b.
     exponent : float
-        Of the energy kernel, 0 < r < 2.
+        Power r of the energy kernel, 0 < r < 2.
     bandwidths : tuple of float
-        Of the rbf kernel.
+        Bandwidths of the rbf kernel.
     n_features : int
         Learned features of a point.
     with_points : bool
         Whether the point itself, times a learned number, is among its features.
     schedule : {"cosine", "linear"}
-        How the noise grows with the time t.
+        How the noise grows with the time t, at constant variance.
     t_min : float
         The least noisy time at which features are learned.
     penalty : {"square", "unit"}
-        On the norm g of the witness's gradient: g^2, or (g - 1)^2.
-    penalty_weight, feature_penalty : float
-        Of this penalty, and of the mean square of the learned features.
+        Penalty on the norm g of the witness's gradient: g^2, or (g - 1)^2.
+    penalty_weight : float
+        Weight of this penalty.
+    feature_penalty : float
+        Weight of the mean square of the learned features.
     n_reference : int
         Training points that are kept with the weights, for samples are compared with them.
-    learning_rate, learning_rate_decay, ema, clip
-        Of the optimiser, which is Adam.
+    learning_rate : float
+        Learning rate of the optimiser, Adam, at the first step.
+    learning_rate_decay : {"cosine", "constant"}
+        How the learning rate falls to the last step.
+    ema : float
+        Decay of the exponential moving average of the weights, which is what is kept; 0 for none.
+        See `Trainer`.
+    clip : float, optional
+        Largest norm of the gradient of all weights; no limit when not given.
     architecture : MLP, optional
-        For vectors and small images MLP(128, 2), for larger images a convolutional network, when
-        not given.
+        The network; MLP(128, 2) for vectors and small images, a convolutional network for larger
+        images when not given.
     seed : int
-        Of everything random.
+        Seed of everything that is random.
 
     Raises
     ------

@@ -37,19 +37,21 @@ class Pyramid:
     resolutions : tuple of int
         Sides of the images; each divides the next, the last is that of the data.
     n_blocks : tuple of int
-        Blocks at each.
+        Blocks at each resolution.
     noise : float
-        Standard deviation of the noise, in units of the data.
-    step_sizes, momenta : tuple of float
-        At each resolution; the largest momentum, where it grows.
+        Standard deviation of the noise that is added to upsampled images, in units of the data.
+    step_sizes : tuple of float
+        Step size of the flow at each resolution.
+    momenta : tuple of float
+        Momentum of the flow at each resolution; the largest one, where it grows.
     momentum_growth : float
         The momentum begins at 0 and grows by so much a step; 0 for none.
     first_exponents : tuple of int
-        At each resolution, see `FlowSettings`.
+        The `first_exponent` of `FlowSettings` at each resolution.
     patch_size : int, optional
         Directions at the last resolution see patches of so many cells a side, see `PatchSlicing`.
     patch_scales : tuple of int
-        Their scales.
+        Scales of the patches.
 
     Raises
     ------
@@ -100,52 +102,67 @@ class FlowSettings(ModelSettings):
     ----------
     n_particles : int
         Particles that the networks learn from.
-    n_projections, exponent, slicing
-        Of the flow, see `ParticleFlow`.
+    n_projections : int
+        Directions at each step of the flow, see `ParticleFlow`.
+    exponent : float
+        Power r of the energy distance, 0 < r < 2.
+    slicing : str
+        How directions are drawn, see `sample_projections`.
     step_size : float, optional
-        tau; when not given, a third of the mean distance between data points.
-    step_decay, least_step : float
-        From block to block tau is multiplied by `step_decay`, down to `least_step` times the
-        first: late blocks follow what the particles have in common, not their jitter.
+        Step size tau of the flow; a third of the mean distance between data points when not given.
+    step_decay : float
+        From block to block tau is multiplied by this: late blocks follow what the particles have
+        in common, not their jitter.
+    least_step : float
+        The smallest step size, as a multiple of the first.
     momentum : float
-        m.
+        Momentum m of the flow.
     carry_velocity : bool
-        Blocks go on with the velocity of the one before (unless particles are fresh).
+        Whether blocks continue with the velocity of the one before (unless particles are fresh).
     n_blocks : int
         Networks in the chain.
-    first_exponent, block_cap, block_limit : int
-        Block k = 0, 1, ... has min(s + min(2^(first_exponent + k), block_cap), block_limit)
-        flow steps, s being those of the block before.
+    first_exponent : int
+        Block k = 0, 1, ... has min(s + min(2^(first_exponent + k), block_cap), block_limit) flow
+        steps, s being those of the block before.
+    block_cap : int
+        Steps by which a block is longer than the one before, at most.
+    block_limit : int
+        Flow steps of a block, at most.
     start : {"uniform", "normal"}
         What samples start from: uniform noise on the unit box, or normal noise with the mean and
         the covariance of the data, for at most 4096 numbers a point. From there a posterior flow
         has little left to do where the posterior is nearly normal.
-    particles : {"fresh", "network", "flow"}
-        Where the next block starts: new noise sent through the chain, the particles where the
-        network has put them, or where the flow did. Only with the first do networks learn from
-        the errors that the chain makes on noise it has not seen.
+    particles : {"network", "fresh", "flow"}
+        Where the next block starts: new noise sent through the chain ("fresh"), the particles
+        where the network has put them, or where the flow did. Only with "fresh" do networks learn
+        from the errors that the chain makes on noise it has not seen.
     one_network : bool
-        One network for all blocks, which is told the block, in place of a chain.
-    network_steps, batch_size, learning_rate
-        Of the regression; the optimiser is Adam.
+        Whether one network, which sees the number of the block, replaces the chain.
+    network_steps : int
+        Training steps of each network.
+    batch_size : int
+        Points in a training step.
+    learning_rate : float
+        Learning rate of the optimiser, Adam, at the first step.
     learning_rate_decay : {"cosine", "constant"}
         How the learning rate falls within a block.
     loss : {"l2", "l1"}
         What the regression minimises.
     ema : float
-        Decay of the moving average of a network's weights; 0 for none.
+        Decay of the exponential moving average of the weights, which is what is kept; 0 for none.
+        See `Trainer`.
     clip : float, optional
-        Largest norm of the gradient.
+        Largest norm of the gradient of all weights; no limit when not given.
     condition_weight : float or "auto"
         Factor of the conditions in the flow, see `ConditionalFlow`; labels count as unit vectors,
-        and ``"auto"`` weighs them by 10.
+        and "auto" weighs them by 10.
     pyramid : Pyramid, optional
         Grow images through these resolutions; it replaces `n_blocks`, `step_size`, `momentum`
         and `first_exponent`.
     architecture : MLP or UNet, optional
-        Chosen by the data's shape when not given.
+        The network; chosen by the shape of the data when not given.
     seed : int
-        Of everything random.
+        Seed of everything that is random.
 
     Raises
     ------

@@ -31,29 +31,36 @@ class FlowMatchingSettings(ModelSettings):
         blurs conditions: 4 is enough where conditions are mostly noise, and spoils them where they
         say much. Labels are always kept exactly.
     coupling_size : int, optional
-        How many are coupled at once. A larger batch is coupled in parts; of smaller batches as
-        many as fit are coupled together. 256 when not given, and 128 where conditions are not
-        minded. Larger couplings make paths straighter, and cost more than in proportion: see the
-        Notes of `FlowMatching`.
+        Points that are coupled at once. A larger batch is coupled in parts; of smaller batches as
+        many as fit are coupled together. When not given, 256 for couplings that keep conditions
+        and 128 for others. Larger couplings make paths straighter, and cost more than in
+        proportion: see the Notes of `FlowMatching`.
     n_steps : int
-        Steps of the optimiser.
+        Training steps.
     n_rounds : int
         After each of so many equal rounds of steps, samples are compared with the data.
-    batch_size, learning_rate, learning_rate_decay, clip
-        Of the regression; the optimiser is Adam.
+    batch_size : int
+        Points in a training step.
+    learning_rate : float
+        Learning rate of the optimiser, Adam, at the first step.
+    learning_rate_decay : {"cosine", "constant"}
+        How the learning rate falls to the last step.
+    clip : float, optional
+        Largest norm of the gradient of all weights; no limit when not given.
     ema : float
-        Decay of the moving average of the network's weights, which is what is kept; 0 for none.
+        Decay of the exponential moving average of the weights, which is what is kept; 0 for none.
         See `Trainer`.
     condition_dropout : float
-        Share of the pairs whose condition is hidden, so that samples can be guided; 0 for none.
-    solver : {"midpoint", "euler", "rk4", "dopri5"}
-        torchdiffeq's, for sampling; the last one is adaptive.
+        Share of the pairs whose condition is masked in training, for samples with classifier-free
+        guidance; 0 for none.
+    solver : {"euler", "midpoint", "rk4", "dopri5"}
+        ODE solver of torchdiffeq for sampling; "dopri5" is adaptive.
     sampling_steps : int
-        Of a solver with fixed steps.
+        Steps of a solver that is not adaptive.
     architecture : MLP or UNet, optional
-        Chosen by the data's shape when not given.
+        The network; chosen by the shape of the data when not given.
     seed : int
-        Of everything random.
+        Seed of everything that is random.
 
     Raises
     ------
