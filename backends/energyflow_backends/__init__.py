@@ -22,6 +22,9 @@ from ._registry import BackendTable as BackendTable
 from ._registry import show_backends as show_backends
 from ._registry import use_backend as use_backend
 from ._threads import usable_threads as usable_threads
+from ._typing import Doubles as Doubles
+from ._typing import Floats as Floats
+from ._typing import Integers as Integers
 from .autodiff.compile import eager as eager
 from .autodiff.functions import differentiable_sums as differentiable_sums
 from .autodiff.functions import differentiable_value as differentiable_value

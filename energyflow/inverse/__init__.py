@@ -12,16 +12,16 @@ pictures matplotlib.
 
 from typing import TYPE_CHECKING, Any
 
+from ._base import Operator as Operator
+from ._base import Problem as Problem
 from ._blur import BlurDownsample as BlurDownsample
 from ._components import Components as Components
+from ._linear import Linear as Linear
+from ._linear import Mask as Mask
 from ._noise import Gaussian as Gaussian
 from ._noise import Noise as Noise
 from ._noise import Poisson as Poisson
-from ._operators import Linear as Linear
-from ._operators import Mask as Mask
-from ._operators import Operator as Operator
 from ._posterior import Posterior as Posterior
-from ._problem import Problem as Problem
 from ._radon import Radon as Radon
 from ._regression import Regression as Regression
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
-from energyflow_backends import Array, namespace
-from numpy.typing import NDArray
+from energyflow_backends import Array, Doubles, namespace
 
 from .._core.checks import check_choice, check_count, check_positive
-from ._operators import Operator, like
+from ._base import Operator, Shape
+from ._kinds import register
+from ._linear import like
 
-Floats = NDArray[np.float64]
 _LARGEST = 2**12  # taps and strides
 
 
+@register("operator")
 class BlurDownsample(Operator):
     r"""Gaussian blur, of which every `stride`-th value is kept, along rows and columns.
 
@@ -38,17 +39,17 @@ class BlurDownsample(Operator):
         observations are aligned with squares of t x t pixels. The published superresolution of
         materials has (0, s - t), which shifts the image.
     edges : "zeros" or "reflect"
-        What the padding holds.
+        Values of the padding: zeros, or the mirrored image.
 
     Raises
     ------
     TypeError, ValueError
-        Arguments out of range.
+        If an argument is of the wrong type or out of range.
 
     Notes
     -----
-    `lift` is bicubic interpolation (Keys, a = -1/2, edges repeated) at the true places of the
-    observations: it knows the shift. Images are (n, ..., H, W) with H + padding - s a multiple
+    `lift` upsamples by bicubic interpolation (Keys, a = -1/2, edges repeated) from the true places
+    of the observations, shift included. Images are (n, ..., H, W) with H + padding - s a multiple
     of t, and so is W. Cost O(n h H W).
 
     References
@@ -82,16 +83,16 @@ class BlurDownsample(Operator):
 
     @property
     def shift(self) -> float:
-        """Pixels from the square of t x t pixels to the centre of what is seen of it."""
+        """Pixels from the centre of a square of t x t pixels to that of its observation."""
         return (self.size - self.stride) / 2 - self.padding[0]
 
-    def check_image(self, found: tuple[int, ...]) -> str | None:
-        """Sides that the kernel can walk along in whole strides."""
-        if len(found) < 2:
+    def check_image(self, image: Shape) -> str | None:
+        """Sides along which the kernel moves in whole strides."""
+        if len(image) < 2:
             return "shape (n, ..., H, W)"
-        for side in found[-2:]:
-            room = side + sum(self.padding) - self.size
-            if room < 0 or room % self.stride:
+        for side in image[-2:]:
+            travel = side + sum(self.padding) - self.size
+            if travel < 0 or travel % self.stride:
                 return (
                     f"sides H with H + {sum(self.padding)} - {self.size} a multiple of "
                     f"{self.stride}"
@@ -100,9 +101,9 @@ class BlurDownsample(Operator):
                 return f"sides above the padding {self.padding}"
         return None
 
-    def check_observation(self, found: tuple[int, ...]) -> str | None:
+    def check_observation(self, observation: Shape) -> str | None:
         """Images of any size."""
-        return None if len(found) >= 2 else "shape (n, ..., h, w)"
+        return None if len(observation) >= 2 else "shape (n, ..., h, w)"
 
     def settings(self) -> dict[str, Any]:
         """All arguments."""
@@ -114,31 +115,31 @@ class BlurDownsample(Operator):
     def adjoint(self, observations: Array) -> Array:
         """A^T y, images (n, ..., H, W) of observations (n, ..., h, w)."""
         self._check("observations", observations, self.check_observation)
-        return self._both(lambda count: self._matrix(self._side(count)).T, observations)
+        return self._along_both_sides(lambda count: self._matrix(self._side(count)).T, observations)
 
     def _apply(self, images: Array) -> Array:
-        return self._both(self._matrix, images)
+        return self._along_both_sides(self._matrix, images)
 
     def _lift(self, observations: Array) -> Array:
-        return self._both(self._interpolation, observations)
+        return self._along_both_sides(self._upsampling, observations)
 
-    def _both(self, matrix: Any, images: Array) -> Array:
+    def _along_both_sides(self, matrix: Callable[[int], Doubles], images: Array) -> Array:
         """M X N^T for each image X."""
         height, width = images.shape[-2:]
         columns = namespace(images).matrix_transpose(like(matrix(int(width)), images))
         return like(matrix(int(height)), images) @ images @ columns
 
     def _side(self, count: int) -> int:
-        """Of the image of which `count` values are seen."""
+        """Pixels along an image of which `count` values are observed."""
         side = self.stride * (count - 1) + self.size - sum(self.padding)
         if side < 1:
             raise ValueError(f"observations must have sides of more values, got {count}")
         return side
 
-    def _matrix(self, side: int) -> Floats:
+    def _matrix(self, side: int) -> Doubles:
         return _blur(self.std, self.size, self.stride, self.padding, self.edges, side)
 
-    def _interpolation(self, count: int) -> Floats:
+    def _upsampling(self, count: int) -> Doubles:
         first = (self.size - 1) / 2 - self.padding[0]
         return _cubic(count, self.stride, first, self._side(count))
 
@@ -146,8 +147,8 @@ class BlurDownsample(Operator):
 @lru_cache(maxsize=16)
 def _blur(
     std: float, size: int, stride: int, padding: tuple[int, int], edges: str, side: int
-) -> Floats:
-    """Values seen of a line of `side` pixels, (h, side)."""
+) -> Doubles:
+    """The matrix (h, side) from a line of `side` pixels to its observed values."""
     squares = (np.arange(size) - (size - 1) / 2) ** 2
     with np.errstate(over="ignore", under="ignore"):  # a narrow kernel is its largest taps alone
         taps = np.exp(-(squares - squares.min()) / 2 / std / std)
@@ -159,8 +160,8 @@ def _blur(
 
 
 @lru_cache(maxsize=16)
-def _cubic(count: int, stride: int, first: float, side: int) -> Floats:
-    """Values at pixels 0, ..., side - 1 from those at first, first + stride, ...: (side, count)."""
+def _cubic(count: int, stride: int, first: float, side: int) -> Doubles:
+    """The matrix (side, count) that upsamples values at first, first + stride, ... to all pixels."""
     place = (np.arange(side) - first) / stride
     left = np.floor(place).astype(int)
     matrix = np.zeros((side, count))
@@ -170,7 +171,7 @@ def _cubic(count: int, stride: int, first: float, side: int) -> Floats:
     return matrix
 
 
-def _keys(s: Floats) -> Floats:
+def _keys(s: Doubles) -> Doubles:
     """The cubic convolution kernel at distances s, in units of the stride."""
     near = 1.5 * s**3 - 2.5 * s**2 + 1
     far = -0.5 * s**3 + 2.5 * s**2 - 4 * s + 2

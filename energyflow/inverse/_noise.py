@@ -1,4 +1,4 @@
-"""Noise: what observations are beyond the operator."""
+"""Models of noise: from clean to noisy observations."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from energyflow_backends import Floats
 
 from .._core.checks import check_positive
+from ._kinds import register
 
-Floats = NDArray[Any]
 _MOST_COUNTS = 1e18  # that NumPy draws
 
 
@@ -32,6 +32,7 @@ class Noise(ABC):
         """The arguments that make equal noise."""
 
 
+@register("noise")
 class Gaussian(Noise):
     """Independent normal noise.
 
@@ -43,7 +44,7 @@ class Gaussian(Noise):
     Raises
     ------
     ValueError
-        It is not positive and finite.
+        If `std` is not positive and finite.
     """
 
     name = "gaussian"
@@ -65,6 +66,7 @@ class Gaussian(Noise):
         return {"std": self.deviation}
 
 
+@register("noise")
 class Poisson(Noise):
     r"""Photons that are counted behind an absorbing body, and the logarithm of the counts.
 
@@ -83,7 +85,7 @@ class Poisson(Noise):
     Raises
     ------
     ValueError
-        Numbers that are not positive and finite.
+        If a number is not positive and finite.
 
     Notes
     -----

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .._core.checks import check_array, check_finite
 from .._core.pictures import _figure, _save
-from ._problem import Problem
+from ._base import Problem
 
 Floats = NDArray[np.floating]
 _SAMPLES_DRAWN = 4

@@ -13,9 +13,9 @@ from .._core.checks import check_array, check_choice, check_count
 from .._core.files import read_json, write_json
 from .._core.random import as_generator
 from ..models import FlowGenerator, Model, RunFolder, load
+from ._base import Problem
 from ._components import Components, checked_share
 from ._posterior import Posterior
-from ._problem import Problem
 from ._regression import Regression
 
 PROBLEM = "problem.json"

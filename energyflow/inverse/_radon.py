@@ -2,48 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-from energyflow_backends import Array, library_of
-from numpy.typing import NDArray
+from energyflow_backends import Array, Floats
 
 from .._core.checks import as_numbers, check_count, check_number
-from ._operators import Operator
+from ._base import Operator, Shape
+from ._kinds import register
 
 _LARGEST = 2**13  # pixels along a side
 _MOST_ANGLES = 2**20
 
 
+@register("operator")
 class Radon(Operator):
     r"""Radon transform of square images, by scikit-image.
 
     Observations (n, C, size, angles) are line integrals in units of the image's side, for lines
-    at each angle and each offset of a pixel. What lies outside the inscribed circle is not seen.
+    at each angle and each offset of a pixel. Pixels outside the inscribed circle are not observed.
 
     Parameters
     ----------
     size : int
         Pixels along the side of the images (n, C, size, size).
     angles : int or sequence of float
-        A number of angles, evenly spaced over the half circle less what is missing; or the angles
-        in degrees.
+        A number of angles, evenly spaced over the half circle without the missing part; or the
+        angles in degrees.
     missing : float
-        Degrees at the end of the half circle that are not seen, 0 <= missing < 180.
+        Degrees at the end of the half circle that are not observed, 0 <= missing < 180.
 
     Raises
     ------
     ModuleNotFoundError
-        scikit-image is not installed.
+        If scikit-image is not installed.
     TypeError, ValueError
-        Arguments out of range; observations that are not NumPy arrays.
+        If an argument is of the wrong type or out of range; in calls, if arrays are not NumPy's.
 
     Notes
     -----
     `lift` is filtered back-projection with the ramp filter, scaled by the share of the half
-    circle that is seen. Cost O(angles size^2) an image.
+    circle that is observed. Cost O(angles size^2) an image.
     """
 
     name = "radon"
@@ -68,47 +69,46 @@ class Radon(Operator):
         self.circle = places[:, None] ** 2 + places**2 <= (self.size // 2) ** 2
         self.shape = self.size, len(self.angles)
 
-    def check_image(self, found: tuple[int, ...]) -> str | None:
+    def check_image(self, image: Shape) -> str | None:
         """Square images of the size."""
-        size = (self.size, self.size)
-        return None if len(found) == 3 and found[1:] == size else f"shape (n, C, {size[0]}, same)"
+        fits = len(image) == 3 and image[1:] == (self.size, self.size)
+        return None if fits else f"shape (n, C, {self.size}, same)"
 
-    def check_observation(self, found: tuple[int, ...]) -> str | None:
+    def check_observation(self, observation: Shape) -> str | None:
         """A column for each angle."""
-        return (
-            None if len(found) == 3 and found[1:] == self.shape else f"shape (n, C, *{self.shape})"
-        )
+        fits = len(observation) == 3 and observation[1:] == self.shape
+        return None if fits else f"shape (n, C, *{self.shape})"
 
     def settings(self) -> dict[str, Any]:
-        """Size, angles in degrees, and what is missing."""
+        """Size, angles in degrees, and missing degrees."""
         return {"size": self.size, "angles": self.angles.tolist(), "missing": self.missing}
 
     def _apply(self, images: Array) -> Array:
         from skimage.transform import radon
 
-        def look(image: NDArray[Any]) -> NDArray[Any]:
-            seen = np.where(self.circle, image, 0).astype(np.float64)
-            integrals = radon(seen, self.angles)  # type: ignore[no-untyped-call]
+        def project(image: Floats) -> Floats:
+            inside = np.where(self.circle, image, 0).astype(np.float64)
+            integrals = radon(inside, self.angles)  # type: ignore[no-untyped-call]
             return np.asarray(integrals) / self.size
 
-        return _each(look, images)
+        return _map_channels(project, images)
 
     def _lift(self, observations: Array) -> Array:
         from skimage.transform import iradon
 
         share = 1 - self.missing / 180
 
-        def back(sinogram: NDArray[Any]) -> NDArray[Any]:
-            given = sinogram.astype(np.float64) * self.size
-            image = iradon(given, self.angles, self.size)  # type: ignore[no-untyped-call]
+        def back_project(sinogram: Floats) -> Floats:
+            integrals = sinogram.astype(np.float64) * self.size
+            image = iradon(integrals, self.angles, self.size)  # type: ignore[no-untyped-call]
             return np.where(self.circle, image, 0) * share
 
-        return _each(back, observations)
+        return _map_channels(back_project, observations)
 
 
-def _each(function: Any, images: Array) -> Array:
-    """A function of one channel (H, W), applied to all of them."""
-    if library_of(images) != "numpy":
+def _map_channels(function: Callable[[Floats], Floats], images: Array) -> Array:
+    """A function of one channel (H, W), applied to each channel of each image."""
+    if not isinstance(images, np.ndarray):
         raise TypeError(f"Radon takes NumPy arrays, got {type(images).__name__}")
-    done = np.stack([function(image) for image in images.reshape(-1, *images.shape[-2:])])
-    return done.reshape(*images.shape[:-2], *done.shape[1:]).astype(images.dtype)
+    results = np.stack([function(image) for image in images.reshape(-1, *images.shape[-2:])])
+    return results.reshape(*images.shape[:-2], *results.shape[1:]).astype(images.dtype)

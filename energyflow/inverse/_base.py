@@ -1,32 +1,94 @@
-"""An inverse problem: an operator, and noise."""
+"""An inverse problem: a forward operator, and noise."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from energyflow_backends import Array, library_of
-from numpy.typing import NDArray
+from energyflow_backends import Array, Doubles, library_of, namespace
 
-from .._core.checks import check_array, check_finite
+from .._core.checks import check_array, check_finite, shape
 from .._core.files import load_array, named, read_json, read_toml, write_json
 from .._core.random import as_generator
-from .._core.reading import naming
-from ._blur import BlurDownsample
-from ._noise import Gaussian, Noise, Poisson
-from ._operators import Linear, Mask, Operator
-from ._radon import Radon
+from ._kinds import build
+from ._noise import Noise
 
-_OPERATORS: dict[str, Callable[..., Operator]] = {
-    kind.name: kind for kind in (Linear, Mask, BlurDownsample, Radon)
-}
-_NOISES: dict[str, Callable[..., Noise]] = {kind.name: kind for kind in (Gaussian, Poisson)}
+Shape = tuple[int, ...]
+
+
+class Operator(ABC):
+    """A forward operator, from images to clean observations; `operator + noise` is a `Problem`.
+
+    Images are arrays (n, *image): NumPy arrays, or torch tensors if the operator is a product
+    with matrices. Observations have the library, device and dtype of the images.
+
+    Notes
+    -----
+    A subclass gives its `name`, `settings`, and two hooks, which are called with checked arrays:
+    ``_apply(images)`` returns the observations (n, *observation) of a call, and
+    ``_lift(observations)`` returns the first guess (n, *image) of `lift`. `check_image`,
+    `check_observation` and `restricted` can be overridden.
+    """
+
+    name: str
+
+    def __call__(self, images: Array) -> Array:
+        """Clean observations (n, *observation) of images (n, *image)."""
+        self._check("images", images, self.check_image)
+        with np.errstate(over="ignore", invalid="ignore"):
+            observed = self._apply(images)
+        xp = namespace(observed)
+        if not bool(xp.all(xp.isfinite(observed))):
+            raise ValueError("images must be small enough for their observations to be finite")
+        return observed
+
+    def lift(self, observations: Array) -> Array:
+        """The natural first guess: observations (n, *observation) on the image grid."""
+        self._check("observations", observations, self.check_observation)
+        return self._lift(observations)
+
+    def __add__(self, noise: Noise) -> Problem:
+        return Problem(self, noise)
+
+    def restricted(self, observations: Array) -> Array:
+        """Observations (n, *observation) with zeros at the places that are never observed."""
+        return observations
+
+    def check_image(self, image: Shape) -> str | None:
+        """The shape that is wanted, in words, if `image` is no shape of an image; else None."""
+        return None
+
+    def check_observation(self, observation: Shape) -> str | None:
+        """The same for the shape of an observation."""
+        return None
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """The arguments that make an equal operator, as JSON and TOML can hold them."""
+
+    @abstractmethod
+    def _apply(self, images: Array) -> Array:
+        """Clean observations (n, *observation) of checked images (n, *image)."""
+
+    @abstractmethod
+    def _lift(self, observations: Array) -> Array:
+        """The first guess (n, *image) for checked observations (n, *observation)."""
+
+    def _check(self, name: str, array: Any, check_shape: Callable[[Shape], str | None]) -> None:
+        check_array(name, array)
+        if array.ndim < 2 or 0 in array.shape:
+            raise ValueError(f"{name} must have shape (n, ...) and not be empty, got {array.shape}")
+        wanted = check_shape(shape(array)[1:])
+        if wanted is not None:
+            raise ValueError(f"{name} must have {wanted}, got {shape(array)[1:]}")
+        check_finite(name, array)
 
 
 class Problem:
-    r"""Observations q = noisy(A p) of images p: simulate pairs, and lift observations.
+    r"""Observations q = noisy(A p) of images p: simulates pairs, and lifts observations.
 
     Parameters
     ----------
@@ -38,7 +100,7 @@ class Problem:
     Raises
     ------
     TypeError
-        They are of other types.
+        If `operator` is no `Operator`, or `noise` no `Noise`.
 
     Examples
     --------
@@ -67,7 +129,7 @@ class Problem:
         images : NumPy array (n, *image)
             In the units of the operator.
         rng : int, numpy.random.Generator or None
-            Where the noise comes from.
+            Draws the noise.
 
         Returns
         -------
@@ -77,7 +139,7 @@ class Problem:
         Raises
         ------
         TypeError, ValueError
-            Images that are no NumPy array, of another shape, or not finite.
+            If `images` is no NumPy array, has another shape, or is not finite.
         """
         if library_of(images) != "numpy":
             raise TypeError(f"images must be a NumPy array, got {type(images).__name__}")
@@ -85,11 +147,11 @@ class Problem:
         return self.operator.restricted(noisy)
 
     def lift(self, observations: Array) -> Array:
-        """Observations (n, *observation) on the image grid, see the operator."""
+        """Observations (n, *observation) on the image grid, see `Operator.lift`."""
         return self.operator.lift(observations)
 
-    def residuals(self, images: Array, observation: Array) -> NDArray[np.float64]:
-        r"""How far images are from one observation, in units of the noise.
+    def residuals(self, images: Array, observation: Array) -> Doubles:
+        r"""The distances of images to one observation, in units of the noise.
 
         .. math:: \Big( \frac1m \sum_j \frac{(A x - q)_j^2}{\sigma_j(A x)^2} \Big)^{1/2}
 
@@ -98,7 +160,7 @@ class Problem:
         images : NumPy array (n, *image)
             Such as samples of the posterior.
         observation : NumPy array (*observation)
-            Of all of them.
+            The one observation that all images are compared with.
 
         Returns
         -------
@@ -108,7 +170,7 @@ class Problem:
         Raises
         ------
         TypeError, ValueError
-            Shapes that do not fit, NaN or infinity.
+            If the shapes do not fit, or numbers are NaN or infinite.
         """
         check_array("observation", observation)
         check_finite("observation", observation)
@@ -117,11 +179,11 @@ class Problem:
             raise ValueError(
                 f"observation must have shape {clean.shape[1:]}, got {np.shape(observation)}"
             )
-        away = clean - np.asarray(observation, np.float64)
-        scaled = self.operator.restricted(away / self.noise.std(clean))
-        seen = self.operator.restricted(np.ones_like(clean[:1])).mean()
+        difference = clean - np.asarray(observation, np.float64)
+        scaled = self.operator.restricted(difference / self.noise.std(clean))
+        observed_share = self.operator.restricted(np.ones_like(clean[:1])).mean()
         squares = np.mean(scaled.reshape(len(clean), -1) ** 2, axis=1)
-        return np.asarray(np.sqrt(squares / seen))
+        return np.asarray(np.sqrt(squares / observed_share))
 
     def settings(self) -> dict[str, dict[str, Any]]:
         """Tables `operator` and `noise`: their kinds and arguments."""
@@ -132,22 +194,20 @@ class Problem:
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any], origin: str = "problem") -> Problem:
-        """The problem that `settings` describes.
+        """Build the problem that `settings` describes.
 
         Raises
         ------
         TypeError, ValueError
-            Tables, kinds or arguments that are missing or wrong; `origin` is named.
+            If a table, a kind or an argument is missing or wrong; the message begins with
+            `origin`.
         """
         if not isinstance(settings, Mapping):
             raise TypeError(f"{origin}: expected tables, got {type(settings).__name__}")
         unknown = set(settings) - {"operator", "noise"}
         if unknown:
             raise ValueError(f"{origin}: unknown tables {', '.join(sorted(unknown))}")
-        return cls(
-            _built(settings, "operator", _OPERATORS, origin),
-            _built(settings, "noise", _NOISES, origin),
-        )
+        return cls(build("operator", settings, origin), build("noise", settings, origin))
 
     @classmethod
     def from_toml(cls, path: str | Path) -> Problem:
@@ -166,12 +226,12 @@ class Problem:
             std = 0.01
 
         The entries are the arguments of the class. `matrix` and `seen` may be the name of a .npy,
-        .npz or .csv file, beside the file that names it.
+        .npz or .csv file, relative to the folder of the problem's file.
 
         Raises
         ------
         OSError, ValueError, TypeError
-            The file, or one it names, cannot be read, or describes no problem.
+            If the file, or one that it names, cannot be read, or describes no problem.
         """
         path = Path(path)
         settings = read_toml(path)
@@ -188,7 +248,7 @@ class Problem:
         Raises
         ------
         OSError
-            The file cannot be written.
+            If the file cannot be written.
         """
         write_json(named(path), self.settings())
 
@@ -199,22 +259,6 @@ class Problem:
         Raises
         ------
         OSError, ValueError, TypeError
-            The file cannot be read, or describes no problem.
+            If the file cannot be read, or describes no problem.
         """
         return cls.from_settings(read_json(Path(path)), str(path))
-
-
-def _built(
-    settings: Mapping[str, Any], table: str, kinds: Mapping[str, Callable[..., Any]], origin: str
-) -> Any:
-    found = settings.get(table)
-    if not isinstance(found, Mapping):
-        raise ValueError(f"{origin}: expected a table [{table}]")
-    arguments = dict(found)
-    kind = arguments.pop("kind", None)
-    if not isinstance(kind, str) or kind not in kinds:
-        raise ValueError(
-            f"{origin}: [{table}] kind must be one of {', '.join(kinds)}, got {kind!r}"
-        )
-    with naming(f"{origin}: [{table}]"):
-        return kinds[kind](**arguments)
