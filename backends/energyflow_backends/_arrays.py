@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import array_api_compat as compat
 import numpy as np
 from numpy.typing import NDArray
 
 Array = Any
+
+
+class Namespace(Protocol):
+    """The functions of the array-API standard: what is not named here gives arrays."""
+
+    float32: Any
+    float64: Any
+    int32: Any
+    int64: Any
+    complex64: Any
+    complex128: Any
+    bool: Any
+    linalg: Any
+    fft: Any
+
+    def finfo(self, kind: Any, /) -> Any: ...
+    def iinfo(self, kind: Any, /) -> Any: ...
+    def result_type(self, *arrays_and_dtypes: Any) -> Any: ...
+    def isdtype(self, dtype: Any, kind: Any) -> bool: ...
+    def __array_namespace_info__(self) -> Any: ...
+    def __getattr__(self, name: str, /) -> Callable[..., Array]: ...
 
 
 @dataclass(frozen=True)
@@ -84,19 +106,21 @@ def describe(array: Array) -> ArrayInfo:
     return ArrayInfo(library, device, dtype_name(array), traced)
 
 
-def namespace(array: Array) -> Any:
+def namespace(array: Array) -> Namespace:
     """The array-API namespace that `array` belongs to."""
     if type(array) is np.ndarray:
         return _of_numpy()
-    return compat.array_namespace(array)
+    xp: Namespace = compat.array_namespace(array)
+    return xp
 
 
 @cache
-def _of_numpy() -> Any:
+def _of_numpy() -> Namespace:
     """Loads all of NumPy, which `import energyflow` need not wait for."""
     import array_api_compat.numpy
 
-    return array_api_compat.numpy
+    xp: Namespace = array_api_compat.numpy  # type: ignore[assignment]
+    return xp
 
 
 def known_values(array: Array) -> bool:
