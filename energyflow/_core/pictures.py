@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .files import Array, replacing
+from .image_grid import image_grid
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -89,13 +90,14 @@ def save_images(
     rows = len(along_the_way), -(-len(final) // columns)
     figure = _figure(0.5 * columns + 0.8, 0.55 * sum(rows) + 1.0)
     above, below = figure.subplots(2, 1, height_ratios=rows)
-    mosaic = _mosaic(np.concatenate([images[:columns] for _, images in along_the_way]), columns)
+    shown = np.concatenate([images[:columns] for _, images in along_the_way])
+    mosaic = image_grid(shown[:, None], columns)
     above.imshow(mosaic, cmap="gray_r", vmin=0, vmax=1)
     height = mosaic.shape[0] / rows[0]
     above.set_yticks(height * (np.arange(rows[0]) + 0.5), [f"{step}" for step, _ in along_the_way])
     above.set_ylabel("step")
     above.set_title("the same particles along the way", fontsize="medium")
-    below.imshow(_mosaic(final, columns), cmap="gray_r", vmin=0, vmax=1)
+    below.imshow(image_grid(final[:, None], columns), cmap="gray_r", vmin=0, vmax=1)
     below.set_yticks([])
     below.set_title(f"{len(final)} particles at the end", fontsize="medium")
     for axes in (above, below):
@@ -103,15 +105,6 @@ def save_images(
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
     return _save(figure, path)
-
-
-def _mosaic(images: Array, columns: int) -> Array:
-    """Lay (n, h, w) images out row by row with a white line of one pixel around each."""
-    missing = -len(images) % columns
-    padded = np.pad(images, ((0, missing), (1, 1), (1, 1)))  # (n + missing, h + 2, w + 2)
-    _, height, width = padded.shape
-    rows = padded.reshape(-1, columns, height, width)
-    return rows.swapaxes(1, 2).reshape(-1, columns * width)
 
 
 def _figure(width: float, height: float) -> "Figure":

@@ -161,7 +161,7 @@ def _blur(
 
 @lru_cache(maxsize=16)
 def _cubic(count: int, stride: int, first: float, side: int) -> Doubles:
-    """The matrix (side, count) that upsamples values at first, first + stride, ... to all pixels."""
+    """The matrix (side, count) that upsamples values at first, first + stride, ... to a line."""
     place = (np.arange(side) - first) / stride
     left = np.floor(place).astype(int)
     matrix = np.zeros((side, count))

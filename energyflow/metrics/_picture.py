@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .._core.image_grid import image_grid
 from .._core.pictures import ASIDE, REACHED, _figure, _save
 from ..datasets import Dataset
 from ._points import Floats
@@ -42,17 +43,11 @@ def _save_pairs(path: Path, report: Report, train: Floats) -> Path:
 
 
 def pair_mosaic(upper: Floats, lower: Floats, *, columns: int) -> Floats:
-    """Lay pairs of images (n, C, H, W) out, one above the other: (h, w) gray or (h, w, 3)."""
+    """Lay pairs of images (n, C, H, W) out, one above the other, in one picture (h, w, C)."""
     white = 0.0 if upper.shape[1] == 1 else 1.0  # gray images are drawn as ink
     between = np.full_like(upper[:, :, :1], white)
     pairs = np.concatenate([upper, between, lower], axis=2).clip(0, 1)  # (n, C, 2 H + 1, W)
-    missing = -len(pairs) % columns
-    around = (0, missing), (0, 0), (1, 2), (1, 1)
-    padded = np.pad(pairs, around, constant_values=white)  # (n + missing, C, 2 H + 4, W + 2)
-    _, channels, height, width = padded.shape
-    grid = padded.reshape(-1, columns, channels, height, width)
-    mosaic = grid.transpose(0, 3, 1, 4, 2).reshape(-1, columns * width, channels)
-    return mosaic if channels == 3 else mosaic[:, :, 0]
+    return image_grid(pairs, columns, border=((1, 2), (1, 1)), fill=white)
 
 
 def _save_distances(path: Path, report: Report) -> Path:

@@ -15,8 +15,8 @@ if _missing:
         name=_missing[0],
     )
 
+from .._core.image_grid import save_grid as save_grid  # noqa: E402
 from ._base import Model as Model  # noqa: E402
-from ._grid import save_grid as save_grid  # noqa: E402
 from ._load import MODELS as MODELS  # noqa: E402
 from ._load import load as load  # noqa: E402
 from ._networks import MLP as MLP  # noqa: E402

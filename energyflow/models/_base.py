@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from .._core import pictures as _pictures
 from .._core.checks import check_choice, check_count, check_flag, check_number
+from .._core.image_grid import save_grid
 from .._core.random import HostSource, Rng, as_source
 from .._core.reading import naming
-from ._grid import save_grid
 from ._random import seeded_layers
 from ._settings import ModelSettings
 from ._tensors import Tensors, load_weights, without_prefix
@@ -392,7 +392,7 @@ class Model(ABC, Generic[S]):
         number of the data.
         """
         assert self._scaling is not None
-        if samples.ndim == 4 and samples.shape[1] in (1, 3):
+        if samples.ndim == 4 and samples.shape[1] in (1, 3) and find_spec("PIL") is not None:
             black, white = data.min().item(), data.max().item()
             save_grid(path, (samples.cpu().numpy() - black) / ((white - black) or 1.0))
         elif tuple(samples.shape[1:]) == (2,) and find_spec("matplotlib") is not None:

@@ -11,7 +11,7 @@ pytest.importorskip("typer", reason="the command line is an extra")
 
 from energyflow import FlowResult
 from energyflow._cli import demo
-from energyflow._core import pictures as _pictures
+from energyflow._core.image_grid import image_grid
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +64,9 @@ def test_without_scikit_learn_it_says_how_to_install(tmp_path, monkeypatch):
     assert not (tmp_path / "new").exists()
 
 
-def test_the_mosaic_lays_images_out_in_reading_order():
+def test_a_grid_lays_images_out_in_reading_order():
     images = np.arange(1.0, 8.0)[:, None, None] * np.ones((7, 2, 3))
-    mosaic = _pictures._mosaic(images, columns=4)
+    (mosaic,) = np.moveaxis(image_grid(images[:, None], columns=4), 2, 0)
     assert mosaic.shape == (2 * 4, 4 * 5)
     for k, image in enumerate(images):
         row, column = divmod(k, 4)

@@ -157,7 +157,7 @@ def test_samples_have_the_shape_of_the_data(rng):
 def test_pairs_of_images_stand_one_above_the_other():
     upper = np.arange(1, 6)[:, None, None, None] / 10 * np.ones((5, 1, 2, 3))
     mosaic = _picture.pair_mosaic(upper, upper + 0.5, columns=3)
-    assert mosaic.shape == (2 * 8, 3 * 5)
+    assert mosaic.shape == (2 * 8, 3 * 5, 1)
     for k in range(5):
         row, column = divmod(k, 3)
         cell = mosaic[8 * row : 8 * row + 8, 5 * column : 5 * column + 5][1:-2, 1:-1]
