@@ -13,7 +13,7 @@ from .._core.checks import check_choice, check_exponent, check_positive, check_t
 from .._core.flow_result import FlowResult
 from .._core.random import Rng
 from .._slices.slicing import Slicing
-from .descent import Callback, Schedule, check_cloud
+from .descent import Callback, RunOptions, Schedule, check_cloud
 from .particle_flow import ParticleFlow, unit_step
 
 _SLOWING = 300  # steps after which the step size is halved
@@ -129,6 +129,8 @@ class ConditionalFlow:
         progress: bool = True,
         out: str | os.PathLike[str] | None = None,
         save_every: float = 300.0,
+        velocity: Array | None = None,
+        first_step: int = 0,
     ) -> FlowResult:
         """Take steps from given particles, or go on from an earlier result.
 
@@ -141,6 +143,10 @@ class ConditionalFlow:
             The condition of each particle, not yet multiplied by beta; the same again when the
             flow goes on.
         n_steps, record_every, callback, progress, out, save_every
+            As in `ParticleFlow.run`.
+        velocity : array (N, d), optional
+            As in `ParticleFlow.run`.
+        first_step : int
             As in `ParticleFlow.run`.
 
         Returns
@@ -164,10 +170,11 @@ class ConditionalFlow:
                 "condition must have the dimension of target_condition, "
                 f"{self.target_condition.shape[1]}, got {condition.shape[1]}"
             )
-        fixed = _scaled(condition, self.condition_weight, self.target.dtype)
-        return self._flow._move(
-            particles, fixed, n_steps, record_every, callback, progress, out, save_every
+        options = RunOptions(
+            n_steps, record_every, callback, progress, out, save_every, velocity, first_step
         )
+        fixed = _scaled(condition, self.condition_weight, self.target.dtype)
+        return self._flow.run_beside(fixed, particles, options)
 
 
 class _JointFlow(ParticleFlow):
@@ -183,6 +190,12 @@ class _JointFlow(ParticleFlow):
         if self._minibatch is None:
             self._whole = _joined(self.target, self._condition, condition_weight)
             check_cloud("target", self._whole, "M")
+
+    def run_beside(
+        self, fixed: Array, particles: Array | FlowResult, options: RunOptions
+    ) -> FlowResult:
+        """Move particles (N, d) whose last coordinates in the joint space, (N, n), stay."""
+        return self._descend(particles, options, fixed)
 
     def _points(self, places: Array | None) -> Array:
         if places is None:

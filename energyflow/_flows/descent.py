@@ -6,6 +6,7 @@ import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -59,6 +60,31 @@ class FlowDiverged(EnergyflowError):
         return type(self), (self.step, self.particles)
 
 
+@dataclass(frozen=True)
+class RunOptions:
+    """What `Descent.run` is given besides the particles."""
+
+    n_steps: int
+    record_every: int = 10
+    callback: Callback | None = None
+    progress: bool = True
+    out: str | os.PathLike[str] | None = None
+    save_every: float = 300.0
+    velocity: Array | None = None
+    first_step: int = 0
+
+    def __post_init__(self) -> None:
+        check_count("n_steps", self.n_steps, minimum=0)
+        check_count("record_every", self.record_every)
+        check_count("first_step", self.first_step, minimum=0)
+        if not check_number("save_every", self.save_every) >= 0:
+            raise ValueError(f"save_every must be at least 0, got {self.save_every}")
+        if self.callback is not None and not callable(self.callback):
+            raise TypeError(f"callback must be callable, got {type(self.callback).__name__}")
+        if self.velocity is not None:
+            check_cloud("velocity", self.velocity, "N")
+
+
 class Descent(ABC):
     """Particles that descend a functional F of their positions, with momentum.
 
@@ -98,6 +124,8 @@ class Descent(ABC):
         progress: bool = True,
         out: str | os.PathLike[str] | None = None,
         save_every: float = 300.0,
+        velocity: Array | None = None,
+        first_step: int = 0,
     ) -> FlowResult:
         """Take steps from given particles, or go on from an earlier result.
 
@@ -121,6 +149,11 @@ class Descent(ABC):
             link of that name is replaced, not followed.
         save_every : float
             Seconds, at least 0.
+        velocity : array (N, d), optional
+            The velocity that particles start with; zero when not given. A result has its own.
+        first_step : int
+            Number of the first step, on which directions and schedules depend. A result has its
+            own.
 
         Returns
         -------
@@ -137,30 +170,17 @@ class Descent(ABC):
             `out` cannot be written, which is found out before the first step; if it happens
             later all the same, what the flow has reached is in the error's `.result`.
         """
-        return self._move(
-            particles, None, n_steps, record_every, callback, progress, out, save_every
+        options = RunOptions(
+            n_steps, record_every, callback, progress, out, save_every, velocity, first_step
         )
+        return self._descend(particles, options)
 
-    def _move(
-        self,
-        particles: Array | FlowResult,
-        fixed: Array | None,
-        n_steps: int,
-        record_every: int,
-        callback: Callback | None,
-        progress: bool,
-        out: str | os.PathLike[str] | None,
-        save_every: float,
+    def _descend(
+        self, particles: Array | FlowResult, options: RunOptions, fixed: Array | None = None
     ) -> FlowResult:
         """Run; `fixed` (N, n) holds the last coordinates of the particles, those that stay."""
-        n_steps = check_count("n_steps", n_steps, minimum=0)
-        record_every = check_count("record_every", record_every)
-        if not check_number("save_every", save_every) >= 0:
-            raise ValueError(f"save_every must be at least 0, got {save_every}")
-        if callback is not None and not callable(callback):
-            raise TypeError(f"callback must be callable, got {type(callback).__name__}")
-        file = None if out is None else check_path("out", out)
-        walk = self._resume(particles) if isinstance(particles, FlowResult) else Walk(particles)
+        file = None if options.out is None else check_path("out", options.out)
+        walk = self._start(particles, options)
         check_cloud("particles", walk.x, "N")
         check_together("particles", walk.x, "target", self.target)
         if walk.x.shape[1] != self.target.shape[1]:
@@ -173,13 +193,16 @@ class Descent(ABC):
                 f"condition must have one row for each of the {walk.x.shape[0]} particles, "
                 f"got {fixed.shape[0]}"
             )
+        if options.velocity is not None:
+            _check_velocity(options.velocity, walk.x)
         walk.n = backends.count_of_all(walk.x.shape[0])
         source = agreed(self._source if walk.key is None else HostSource(walk.key))
-        first, last = walk.step, walk.step + n_steps
+        record_every, callback = options.record_every, options.callback
+        first, last = walk.step, walk.step + options.n_steps
         clock = perf_counter() - (walk.history[-1][2] if walk.history else 0.0)
         walk.forget_current()
         saving, saved = _is_saved(file), perf_counter()
-        with Progress(n_steps, "flow", progress) as bar, advising(PARTICLES):
+        with Progress(options.n_steps, "flow", options.progress) as bar, advising(PARTICLES):
             while True:
                 recording = walk.step % record_every == 0 or walk.step == last
                 value, gradient = self._look(
@@ -191,7 +214,7 @@ class Descent(ABC):
                     walk.history.append((walk.step, distance, perf_counter() - clock))
                     bar.update(walk.step - first, distance=distance)
                     enough = callback is not None and _is_enough(callback, walk, distance)
-                    due = saving and perf_counter() - saved >= save_every
+                    due = saving and perf_counter() - saved >= options.save_every
                     enough, due = backends.any_process(enough, due)
                     if enough:
                         break
@@ -216,6 +239,13 @@ class Descent(ABC):
     def _settings(self) -> dict[str, Any]:
         """What must stay the same when a flow goes on."""
 
+    def _start(self, particles: Array | FlowResult, options: RunOptions) -> Walk:
+        if not isinstance(particles, FlowResult):
+            return Walk(particles, options.velocity, int(options.first_step))
+        if options.velocity is not None or options.first_step:
+            raise ValueError("velocity and first_step must be left out: the result has its own")
+        return self._resume(particles)
+
     def _resume(self, result: FlowResult) -> Walk:
         try:
             check_saved(vars(result), result.state)
@@ -234,20 +264,18 @@ class Descent(ABC):
 class Walk:
     """Particles on their way: positions, velocity, steps done, and what was recorded."""
 
-    def __init__(self, x: Array) -> None:
+    def __init__(self, x: Array, velocity: Array | None = None, step: int = 0) -> None:
         self.x = self.previous = backends.detached(x)
-        self.velocity: Array | None = None
+        self.velocity = None if velocity is None else backends.detached(velocity)
         self.n = 0  # particles, those of other processes included
-        self.step = 0
+        self.step = step
         self.key: list[int] | None = None
         self.history: list[tuple[int, float, float]] = []
         self.carried: dict[str, Array] = {}  # vectors that a flow keeps from look to look
 
     @classmethod
     def of(cls, result: FlowResult) -> Walk:
-        walk = cls(result.particles)
-        walk.velocity = result.velocity
-        walk.step = int(result.state["step"])
+        walk = cls(result.particles, result.velocity, int(result.state["step"]))
         walk.key = result.state["key"]
         xp, device = namespace(walk.x), compat.device(walk.x)
         for name, numbers in result.state.get("carried", {}).items():
@@ -344,6 +372,15 @@ def check_cloud(name: str, points: Any, count: str) -> None:
         raise TypeError(f"{name} must lie in memory or in a mapped file, got a Dask array")
     if backends.known_values(points):
         check_finite(name, points)
+
+
+def _check_velocity(velocity: Array, particles: Array) -> None:
+    check_together("velocity", velocity, "particles", particles)
+    if velocity.shape != particles.shape or velocity.dtype != particles.dtype:
+        raise ValueError(
+            f"velocity must have the shape {shape(particles)} and the dtype {particles.dtype} of "
+            f"the particles, got {shape(velocity)} and {velocity.dtype}"
+        )
 
 
 def schedule(name: str, schedule: Schedule) -> Callable[[int], float]:

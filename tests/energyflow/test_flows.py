@@ -233,6 +233,26 @@ def test_going_on_equals_an_uninterrupted_run(tmp_path, seed, rng: np.random.Gen
     assert np.all(np.diff(result.history_seconds) > 0)
 
 
+@pytest.mark.parametrize("conditional", [False, True])
+def test_a_velocity_and_a_first_step_take_the_place_of_a_result(conditional: bool, rng) -> None:
+    x, y = rng.normal(size=(20, 2)), rng.normal(size=(30, 2)) + 5
+    how = {"momentum": 0.9, "step_size": lambda step: 1 / (1 + step), "rng": 0, "n_projections": 8}
+    flow = ef.ConditionalFlow(y, y, **how) if conditional else ef.ParticleFlow(y, **how)
+    given = (x,) if conditional else ()
+    half = flow.run(x, *given, 5, progress=False)
+    start = {"velocity": half.velocity, "first_step": 5}
+    rest = flow.run(half.particles, *given, 5, progress=False, **start)
+    whole = flow.run(x, *given, 10, progress=False)
+    np.testing.assert_array_equal(rest.particles, whole.particles)
+    assert rest.state == whole.state
+    for name, value in start.items():
+        with pytest.raises(ValueError, match="velocity and first_step must be left out"):
+            flow.run(half, *given, 5, **{name: value})
+    for wrong in (half.velocity[1:], half.velocity.astype(np.float32)):
+        with pytest.raises(ValueError, match=r"velocity must have the shape .* and the dtype"):
+            flow.run(x, *given, 5, velocity=wrong)
+
+
 def test_load_into_another_library(tmp_path, xp, rng: np.random.Generator) -> None:
     x, y = rng.normal(size=(10, 2)), rng.normal(size=(10, 2))
     quiet(ef.ParticleFlow(y, rng=0), x, 5).save(tmp_path / "flow.npz")
