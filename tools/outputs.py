@@ -8,7 +8,6 @@ so that the same script records an older checkout: run it by path, with that che
 An output is named by the call that made it; a call that raises is recorded by the error's type.
 """
 
-# ruff: noqa: E402 (the number of threads is set before the imports)
 from __future__ import annotations
 
 import os
