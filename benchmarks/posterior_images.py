@@ -76,8 +76,8 @@ def superresolution(seed: int, quick: bool, out: Path, material: Path) -> Iterat
         for k, (i, j) in zip(which, corners, strict=True)
     ]
     images, contexts = (np.stack(part) for part in zip(*pairs, strict=True))
-    guess, beyond = inverse.Regression.fit(images, contexts)
-    components = inverse.Components.of(beyond, 0.99)
+    guess, beyond = inverse.CrossFittedRidge.fit(images, contexts)
+    components = inverse.WhitenedPCA.of(beyond, 0.99)
     settings = _image_settings(quick)
     if not quick:
         settings |= {"n_particles": 8000, "network_steps": 1200}

@@ -11,7 +11,7 @@ import typer
 
 import energyflow as ef
 
-from .._core.files import named, replacing
+from .._core.files import atomic_write, follow_link
 from .flow import can_draw
 from .main import FORMATS, Exponent, Seed, Slicing, _load_points, app
 
@@ -93,6 +93,6 @@ def _write_scores(path: Path, result: ef.EnergyTestResult) -> Path:
     table.writerow(("sample", "point", "score"))
     for number, part in enumerate(result.scores()):
         table.writerows((number, point, f"{score:.9g}") for point, score in enumerate(part))
-    with replacing(named(path)) as handle:
+    with atomic_write(follow_link(path)) as handle:
         handle.write(text.getvalue().encode())
     return path

@@ -14,7 +14,7 @@ from .. import FlowDiverged, FlowResult, ParticleFlow
 from .._core import interrupts as _interrupts
 from .._core import pictures as _pictures
 from .._core.blocks import NUMBERS
-from .._core.files import Array, remove_parts, replacing
+from .._core.files import Array, atomic_write, remove_parts
 from ..distributed import gather
 
 RESULT = "flow.npz"
@@ -92,14 +92,14 @@ def run_to(
 
 def write_flow(out: Path, result: FlowResult) -> list[Path]:
     """Write `particles.npy` and `history.csv` (step, distance, seconds) beside `flow.npz`."""
-    with replacing(out / PARTICLES) as handle:
+    with atomic_write(out / PARTICLES) as handle:
         np.save(handle, result.particles, allow_pickle=False)
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(("step", "distance", "seconds"))
     columns = (result.history_step, result.history_distance, result.history_seconds)
     table.writerows(zip(*(column.tolist() for column in columns), strict=True))
-    with replacing(out / HISTORY) as handle:
+    with atomic_write(out / HISTORY) as handle:
         handle.write(text.getvalue().encode())
     return [out / RESULT, out / PARTICLES, out / HISTORY]
 
@@ -109,7 +109,7 @@ def write_last_finite(out: Path, error: FlowDiverged) -> Path:
     particles = gather(error.particles)
     if particles is not None:
         out.mkdir(parents=True, exist_ok=True)
-        with replacing(out / LAST_FINITE) as handle:
+        with atomic_write(out / LAST_FINITE) as handle:
             np.save(handle, to_host(particles), allow_pickle=False)
     return out / LAST_FINITE
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import typer
 
-from .._core.files import load_array, named, replacing
+from .._core.files import atomic_write, follow_link, load_array
 from .flow import can_draw
 from .main import Seed, app
 from .train import Device, telling, train
@@ -121,7 +121,7 @@ def posterior(
     found = sampler.sample(seen, number, seed)
     low, high = found.interval(level)
     residuals = found.residuals()
-    with replacing(named(out)) as handle:
+    with atomic_write(follow_link(out)) as handle:
         np.savez(
             handle, samples=found.samples, mean=found.mean, std=found.std, low=low, high=high,
             residuals=residuals,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 import typer
 
-from .._core.files import Array, named, replacing
+from .._core.files import Array, atomic_write, follow_link
 from .._flows.descent import FlowDiverged
 from ..distributed import sharded
 from .conditions import Asked, Kind, Learned, as_arrays, asked, of_data, taken
@@ -276,7 +276,7 @@ def sample(
     samples = np.asarray(model.sample(number, given, seed))
     written = []
     if out is not None:
-        with replacing(named(out)) as handle:
+        with atomic_write(follow_link(out)) as handle:
             np.savez(handle, allow_pickle=False, samples=samples, **as_arrays(given, number))
         written.append(out)
     if grid is not None and (drawn := _draw(grid, samples)) is not None:

@@ -1,14 +1,15 @@
-"""Files that are whole or absent, settings, and arrays in the formats the command line takes."""
+"""Atomic writes, settings as JSON and TOML, and arrays in the formats of the command line."""
 
+import csv
 import errno
+import io
 import json
 import os
 import re
 import shutil
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from io import TextIOWrapper
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -28,12 +29,12 @@ _LONG_KEY = re.compile(
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a new file beside `path` for writing bytes; give it that name once it is complete.
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Write bytes atomically: to a new file beside `path`, which gets that name when complete.
 
-    After an error the new file is removed, and what stood at `path` before still stands there. A
-    link at `path` is replaced by the file; `named` is for those that are to be followed.
-    `.name` of the handle is a real path with the suffix of `path`, for writers that want one.
+    After an error the new file is removed, and the old content of `path` is unchanged. A link at
+    `path` is replaced by the file; `follow_link` is for those that are to be followed. `.name` of
+    the handle is a real path with the suffix of `path`, for writers that need one.
     """
     with _beside(path) as (part, target):
         with part.open("xb") as handle:
@@ -43,8 +44,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         part.replace(target)
 
 
-def named(path: str | os.PathLike[str]) -> Path:
-    """The file that users mean who name a path themselves: where it is a link, what it links to."""
+def follow_link(path: str | os.PathLike[str]) -> Path:
+    """The file to write when users name a path themselves: of a link, the file it links to."""
     target = Path(os.path.realpath(path))
     if target.is_symlink():
         raise OSError(errno.ELOOP, "links in a circle", str(path))
@@ -52,12 +53,12 @@ def named(path: str | os.PathLike[str]) -> Path:
 
 
 def check_writable(path: Path) -> None:
-    """Find out before long work whether `replacing` may write there; its folder is made.
+    """Check before long work that `atomic_write` may write there; the folder is made.
 
     Raises
     ------
     OSError
-        It may not; what stands in the way is named.
+        If it may not; the message names the path that is in the way.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _beside(path) as (part, _):
@@ -66,7 +67,7 @@ def check_writable(path: Path) -> None:
 
 @contextmanager
 def _beside(path: str | os.PathLike[str]) -> Iterator[tuple[Path, Path]]:
-    """A free name beside a path where a file may stand, and that path; errors name the latter."""
+    """A new name beside a path where a file may be written, and that path, which errors name."""
     target = Path(os.path.realpath(Path(path).parent)) / Path(path).name
     if not target.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "no such folder", str(target.parent))
@@ -78,24 +79,24 @@ def _beside(path: str | os.PathLike[str]) -> Iterator[tuple[Path, Path]]:
     try:
         yield part, target
     except OSError as error:
-        # a full disk tells no name, other errors that of the new file
+        # the error of a full disk has no name, others have that of the new file
         if error.errno is not None and error.filename in (None, str(part)):
             raise OSError(error.errno, error.strerror, str(target)) from error
         raise
     finally:
-        if part.exists():  # a disk that is only read refuses to remove even what is not there
+        if part.exists():  # a read-only disk refuses to remove even a file that is not there
             part.unlink()
 
 
 def parts(folder: Path, name: str = "") -> list[Path]:
-    """What writers that were killed have left in the folder; those of one name if it is given."""
-    found = folder.iterdir() if folder.is_dir() else ()
-    matches = ((path, _PART.fullmatch(path.name)) for path in found)
+    """Incomplete files that killed writers left in the folder; those of one name if it is given."""
+    content = folder.iterdir() if folder.is_dir() else ()
+    matches = ((path, _PART.fullmatch(path.name)) for path in content)
     return [path for path, match in matches if match is not None and name in ("", match["name"])]
 
 
 def remove_parts(folder: Path, name: str = "") -> None:
-    """Remove what writers that were killed have left in the folder, see `parts`."""
+    """Remove the incomplete files of killed writers from the folder, see `parts`."""
     for part in parts(folder, name):
         if part.is_dir() and not part.is_symlink():
             shutil.rmtree(part)
@@ -104,9 +105,38 @@ def remove_parts(folder: Path, name: str = "") -> None:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write readable JSON, whole or not at all."""
-    with replacing(path) as handle:
-        handle.write((json.dumps(content, indent=2) + "\n").encode())
+    """Write readable JSON, atomically."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write UTF-8 text, atomically."""
+    with atomic_write(path) as handle:
+        handle.write(text.encode())
+    return path
+
+
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Rows of comma-separated text, below a header."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(header)
+    table.writerows(rows)
+    return text.getvalue()
+
+
+def write_array(path: Path, array: Array) -> Path:
+    """Write one array to a .npy file, atomically."""
+    with atomic_write(path) as handle:
+        np.save(handle, array, allow_pickle=False)
+    return path
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Array]) -> Path:
+    """Write arrays by their names to a .npz file, atomically."""
+    with atomic_write(path) as handle:
+        np.savez(handle, allow_pickle=False, **arrays)
+    return path
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -115,7 +145,7 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises
     ------
     OSError, ValueError
-        The file is not there, or holds something else; it is named.
+        If the file is missing or holds something else; the message names it.
     """
     try:
         with opened(path) as handle:
@@ -133,7 +163,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises
     ------
     OSError, ValueError
-        The file is not there, or holds something else; it is named.
+        If the file is missing or holds something else; the message names it.
     """
     with opened(path) as handle:
         content = handle.read(_LONGEST_TOML + 1)
@@ -150,15 +180,15 @@ def read_toml(path: Path) -> dict[str, Any]:
 def load_array(spec: str | os.PathLike[str]) -> Array:
     """Read one array of real numbers from `file.npy`, `file.npz`, `file.npz:key` or `file.csv`.
 
-    A CSV file is comma-separated and gives two dimensions; a first line without any number is
-    taken for a header. Integers become float64, floats keep their precision. Pickled objects are
-    refused, and so are sizes that the file cannot hold. A .npy file of 16 MiB or more is mapped
-    into memory rather than read.
+    A CSV file is comma-separated and gives two dimensions; a first line without any number is a
+    header. Integers become float64, floats keep their precision. Pickled objects are refused, and
+    so are sizes that the file cannot hold. A .npy file of 16 MiB or more is mapped into memory
+    rather than read.
 
     Raises
     ------
     FileNotFoundError, OSError, ValueError
-        Naming the file, what was expected and what came.
+        If the file cannot be read as such; the message names it, what was expected and what came.
     """
     path, key = split_key(os.fspath(spec))
     suffix = path.suffix.lower()
@@ -190,7 +220,7 @@ def _read_npz(path: Path, key: str | None = None) -> Array:
 
 def _read_csv(path: Path) -> Array:
     with opened(path) as handle:
-        text = TextIOWrapper(handle, encoding="utf-8-sig")
+        text = io.TextIOWrapper(handle, encoding="utf-8-sig")
         try:
             rows: Iterator[str] = (line for line in text if line.strip())
             first = next(rows, "")

@@ -1,4 +1,4 @@
-"""What a flow has reached, and the file it is kept in."""
+"""The result of a flow, and its file."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from typing import Any
 import array_api_compat as compat
 import energyflow_backends as backends
 import numpy as np
-from energyflow_backends import Array, namespace
-from numpy.typing import NDArray
+from energyflow_backends import Array, Doubles, Integers, namespace
 
-from .files import named, replacing
+from .files import follow_link, write_arrays
 from .reading import opened_archive
 
 FORMAT = 1
@@ -26,7 +25,7 @@ _KINDS = {"particles": "f", "velocity": "f", **dict.fromkeys(HISTORY, "f"), "his
 
 @dataclass(frozen=True, eq=False)
 class FlowResult:
-    """Where a flow has arrived, how it got there, and what it needs to go on.
+    """Where a flow has arrived, how it got there, and what it needs to resume.
 
     Attributes
     ----------
@@ -47,9 +46,9 @@ class FlowResult:
 
     particles: Array
     velocity: Array
-    history_step: NDArray[np.int64]
-    history_distance: NDArray[np.float64]
-    history_seconds: NDArray[np.float64]
+    history_step: Integers
+    history_distance: Doubles
+    history_seconds: Doubles
     state: dict[str, Any]
 
     def __repr__(self) -> str:
@@ -60,14 +59,14 @@ class FlowResult:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write everything to one .npz file; an interrupted write leaves an older file whole.
+        """Write everything to one .npz file, atomically.
 
         Raises
         ------
         OSError
-            The file cannot be written.
+            If the file cannot be written.
         """
-        write_result(self, named(path))
+        write_result(self, follow_link(path))
 
     @classmethod
     def load(cls, path: str | Path, like: Array | None = None) -> FlowResult:
@@ -83,7 +82,7 @@ class FlowResult:
         Raises
         ------
         OSError, ValueError
-            The file cannot be read, or is not a saved flow.
+            If the file cannot be read, or is not a saved flow.
         """
         try:
             with opened_archive(Path(path)) as archive:
@@ -103,21 +102,19 @@ class FlowResult:
 
 
 def write_result(result: FlowResult, path: Path) -> None:
-    """Write what `FlowResult.load` reads; a link at `path` is replaced."""
+    """Write what `FlowResult.load` reads, atomically; a link at `path` is replaced."""
     arrays = {
         name: backends.to_host(getattr(result, name))
         for name in ("particles", "velocity", *HISTORY)
     }
-    with replacing(path) as file:
-        arrays["state"] = np.array(json.dumps(result.state))
-        np.savez(file, allow_pickle=False, **arrays)
+    write_arrays(path, arrays | {"state": np.array(json.dumps(result.state))})
 
 
 def check_saved(arrays: Mapping[str, Any], state: Any) -> None:
-    """What `save` writes has these shapes and types; anything else is a ValueError."""
+    """Raise a ValueError unless shapes and types are those that `save` writes."""
     if not isinstance(state, dict) or state.get("format") != FORMAT:
-        found = state.get("format") if isinstance(state, dict) else state
-        raise ValueError(f"its format is {found!r}, expected {FORMAT}")
+        version = state.get("format") if isinstance(state, dict) else state
+        raise ValueError(f"its format is {version!r}, expected {FORMAT}")
     step, key = state.get("step"), state.get("key")
     if type(step) is not int or not 0 <= step < MOST_STEPS:
         raise ValueError(f"its step is {step!r}, expected a whole number below 2^62")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from energyflow_backends import Floats
 
-from .files import replacing
+from .files import atomic_write
 
 _SMALLEST = 480  # pixels along a side: small images are drawn with larger pixels
 
@@ -64,6 +64,6 @@ def save_grid(path: Path, images: Floats, columns: int | None = None) -> Path:
     picture = image_grid(clipped, columns, border=((0, 1), (0, 1)), fill=0.5)
     zoom = max(1, _SMALLEST // max(picture.shape[:2]))
     pixels = np.rint(picture * 255).astype(np.uint8).repeat(zoom, axis=0).repeat(zoom, axis=1)
-    with replacing(path) as handle:
+    with atomic_write(path) as handle:
         Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(handle, "PNG")
     return path

@@ -1,4 +1,4 @@
-"""Interrupts (Ctrl-C) that wait until the work at hand is whole."""
+"""Interrupts (Ctrl-C) that wait until the current step is complete."""
 
 import signal
 import threading
@@ -9,24 +9,24 @@ from types import FrameType
 
 @contextmanager
 def deferred() -> Iterator[threading.Event]:
-    """Set an event at the first interrupt in place of raising; a second one interrupts at once.
+    """Set an event at the first interrupt instead of raising; a second one interrupts at once.
 
-    The event stays unset where interrupts are somebody else's: outside the main thread, under
-    a handler of the user's own, and where they are ignored, as `nohup` and a script's `&` do.
+    The event stays unset outside the main thread, under a handler of the user's own, and where
+    interrupts are ignored, as `nohup` and a script's `&` do.
     """
-    asked = threading.Event()
+    interrupted = threading.Event()
     before = signal.getsignal(signal.SIGINT)
     usual = before in (signal.default_int_handler, signal.SIG_DFL)
     if threading.current_thread() is not threading.main_thread() or not usual:
-        yield asked
+        yield interrupted
         return
 
-    def ask(number: int, frame: FrameType | None) -> None:
-        asked.set()
+    def set_event(number: int, frame: FrameType | None) -> None:
+        interrupted.set()
         signal.signal(signal.SIGINT, before)
 
-    signal.signal(signal.SIGINT, ask)
+    signal.signal(signal.SIGINT, set_event)
     try:
-        yield asked
+        yield interrupted
     finally:
         signal.signal(signal.SIGINT, before)

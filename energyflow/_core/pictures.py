@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .files import Array, replacing
+from .files import Array, atomic_write
 from .image_grid import image_grid
 
 if TYPE_CHECKING:
@@ -114,6 +114,6 @@ def _figure(width: float, height: float) -> "Figure":
 
 
 def _save(figure: "Figure", path: Path) -> Path:
-    with replacing(path) as handle:
+    with atomic_write(path) as handle:
         figure.savefig(handle, format="png", dpi=150)
     return path

@@ -1,4 +1,4 @@
-"""Files from anywhere: regular ones, held to the sizes they claim, and never executed.
+"""Reading files from anywhere: regular files only, held to their sizes, never executed.
 
 What a file claims to hold is compared with its size before memory is taken. Compressed content
 may become `capacity` bytes, which is 256 MiB or, beyond that, 100 times the size of the file.
@@ -50,7 +50,7 @@ def opened(path: str | Path) -> Iterator[BinaryIO]:
     Raises
     ------
     OSError
-        There is no such file, or it is of another kind, or cannot be read; it is named.
+        If there is no such file, or it is of another kind, or cannot be read; it is named.
     """
     file = Path(path)
     if not file.exists():
@@ -68,7 +68,7 @@ def opened(path: str | Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def naming(origin: object) -> Iterator[None]:
-    """Errors about what was read name where it came from."""
+    """Put the origin before messages of errors in the block that do not name it."""
     try:
         yield
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
@@ -103,7 +103,7 @@ def read_array(
     Raises
     ------
     ValueError
-        It is none, or of another kind, or its header claims more or less; `name` is told.
+        If there is none, of another kind, or the header claims more or less; `name` is named.
     """
     try:
         shape, dtype, order = _read_header(stream)
@@ -122,8 +122,8 @@ def read_array(
         stream.seek(0)
         return cast(Array, np.lib.format.read_array(stream, allow_pickle=False))
     except (ValueError, EOFError) as error:
-        told = one_line(error)
-        raise ValueError(f"{name}: expected an array in NumPy's format: {told}") from error
+        reason = one_line(error)
+        raise ValueError(f"{name}: expected an array in NumPy's format: {reason}") from error
 
 
 def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], Literal["C", "F"]]:
@@ -140,19 +140,19 @@ def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], Lit
     text = stream.read(length)
     if len(text) < length:
         raise ValueError(f"its header claims {length} bytes, but only {len(text)} follow")
-    found = _HEADER.fullmatch(text.decode("latin-1"))
-    if found is None:
+    header = _HEADER.fullmatch(text.decode("latin-1"))
+    if header is None:
         raise ValueError(f"its header is not that of a plain array: {text.rstrip()[:80]!r}")
-    if found["dtype"] == "|O":
+    if header["dtype"] == "|O":
         raise ValueError("it holds objects, which would have to be unpickled")
     try:
-        dtype = np.dtype(found["dtype"]) if _DTYPE.fullmatch(found["dtype"]) else None
+        dtype = np.dtype(header["dtype"]) if _DTYPE.fullmatch(header["dtype"]) else None
     except TypeError:
         dtype = None
     if dtype is None:
-        raise ValueError(f"expected real numbers, got the dtype {found['dtype']!r}")
-    shape = tuple(map(int, re.findall(r"\d+", found["shape"])))
-    return shape, dtype, "F" if found["fortran"] == "True" else "C"
+        raise ValueError(f"expected real numbers, got the dtype {header['dtype']!r}")
+    shape = tuple(map(int, re.findall(r"\d+", header["shape"])))
+    return shape, dtype, "F" if header["fortran"] == "True" else "C"
 
 
 class Archive:
@@ -167,23 +167,23 @@ class Archive:
     def read(self, name: str, kinds: str = NUMBERS) -> Array:
         """One of the arrays, see `read_array`."""
         info = self.names[name]
-        told = f"{self._path}:{name}"
+        spec = f"{self._path}:{name}"
         packed = min(info.compress_size, self._size)
         if info.compress_type == zipfile.ZIP_DEFLATED:
             most = capacity(packed)
         elif info.compress_type == zipfile.ZIP_STORED:
             most = packed
         else:
-            raise ValueError(f"{told}: expected to be deflated or stored, as NumPy does it")
+            raise ValueError(f"{spec}: expected to be deflated or stored, as NumPy does it")
         if info.file_size > most:
             raise ValueError(
-                f"{told}: claims {info.file_size} bytes, but {packed} bytes of the archive may "
+                f"{spec}: claims {info.file_size} bytes, but {packed} bytes of the archive may "
                 f"become at most {most}"
             )
         with _unzipping(self._path, ValueError):
             stream = self._archive.open(info)
         with _unzipping(self._path), stream:
-            return read_array(stream, info.file_size, told, kinds)
+            return read_array(stream, info.file_size, spec, kinds)
 
 
 @contextmanager
@@ -193,7 +193,7 @@ def opened_archive(path: Path) -> Iterator[Archive]:
     Raises
     ------
     OSError, ValueError
-        It is not there, or no such archive; it is named.
+        If it is missing or no such archive; it is named.
     """
     with opened(path) as raw:
         with _unzipping(path, ValueError):
@@ -204,7 +204,7 @@ def opened_archive(path: Path) -> Iterator[Archive]:
 
 @contextmanager
 def _unzipping(path: Path, *more: type[Exception]) -> Iterator[None]:
-    """Damage, encryption and features that Python's zipfile lacks are ValueErrors."""
+    """Turn damage, encryption and features that Python's zipfile lacks into ValueErrors."""
     kinds: tuple[type[Exception], ...] = (*_DAMAGE, *more)
     try:
         yield

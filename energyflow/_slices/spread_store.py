@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .._core.files import replacing
+from .._core.files import atomic_write
 from .._core.reading import opened
 from .spread_sets import Doubles, spread
 
@@ -68,7 +68,7 @@ def write_table(path: Path = TABLE) -> None:
         for d in TABLE_DIMENSIONS
         for n in TABLE_SIZES
     }
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         np.savez_compressed(file, allow_pickle=False, **sets)
 
 
@@ -101,7 +101,7 @@ def _cached(n: int, d: int) -> Doubles:
     found = spread(n, d)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as file:
+        with atomic_write(path) as file:
             file.write(found.tobytes())
     except OSError:  # a cache that cannot be written costs time, no more
         pass

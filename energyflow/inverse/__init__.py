@@ -6,31 +6,32 @@
 >>> problem.simulate(np.ones((3, 2)), rng=0).shape
 (3, 2)
 
-`PosteriorFlow`, which learns to sample, needs torch and safetensors; `Radon` scikit-image;
-pictures matplotlib.
+`PosteriorFlow`, which learns to sample, needs torch and safetensors; `Radon` needs scikit-image,
+`WhitenedPCA` scikit-learn, and pictures matplotlib.
 """
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from ._base import Operator as Operator
 from ._base import Problem as Problem
 from ._blur import BlurDownsample as BlurDownsample
-from ._components import Components as Components
 from ._linear import Linear as Linear
 from ._linear import Mask as Mask
 from ._noise import Gaussian as Gaussian
 from ._noise import Noise as Noise
 from ._noise import Poisson as Poisson
+from ._pca import WhitenedPCA as WhitenedPCA
 from ._posterior import Posterior as Posterior
 from ._radon import Radon as Radon
-from ._regression import Regression as Regression
+from ._ridge import CrossFittedRidge as CrossFittedRidge
 
 if TYPE_CHECKING:
     from ._posterior_flow import PosteriorFlow as PosteriorFlow
 
 __all__ = [
     "BlurDownsample",
-    "Components",
+    "CrossFittedRidge",
     "Gaussian",
     "Linear",
     "Mask",
@@ -41,14 +42,20 @@ __all__ = [
     "PosteriorFlow",
     "Problem",
     "Radon",
-    "Regression",
+    "WhitenedPCA",
 ]
+
+_RENAMED = {"Components": "WhitenedPCA", "Regression": "CrossFittedRidge"}
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs torch when it is asked for."""
+    """Import what needs torch at its first use; warn about names of before."""
     if name == "PosteriorFlow":
         from ._posterior_flow import PosteriorFlow
 
         return PosteriorFlow
+    if name in _RENAMED:
+        new = _RENAMED[name]
+        warnings.warn(f"inverse.{name} is now inverse.{new}", DeprecationWarning, stacklevel=2)
+        return globals()[new]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,7 +11,7 @@ import numpy as np
 from energyflow_backends import Array, Doubles, library_of, namespace
 
 from .._core.checks import check_array, check_finite, shape
-from .._core.files import load_array, named, read_json, read_toml, write_json
+from .._core.files import follow_link, load_array, read_json, read_toml, write_json
 from .._core.random import as_generator
 from ._kinds import build
 from ._noise import Noise
@@ -250,7 +250,7 @@ class Problem:
         OSError
             If the file cannot be written.
         """
-        write_json(named(path), self.settings())
+        write_json(follow_link(path), self.settings())
 
     @classmethod
     def load(cls, path: str | Path) -> Problem:

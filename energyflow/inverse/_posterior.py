@@ -1,4 +1,4 @@
-"""What samples of a posterior tell: mean, spread, intervals, consistency, and a picture."""
+"""Samples of a posterior: mean, standard deviation, intervals, residuals, and a picture."""
 
 from __future__ import annotations
 
@@ -6,33 +6,32 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from energyflow_backends import Doubles, Floats
 
 from .._core.checks import check_array, check_finite
 from .._core.pictures import _figure, _save
 from ._base import Problem
 
-Floats = NDArray[np.floating]
 _SAMPLES_DRAWN = 4
 
 
 @dataclass(frozen=True, eq=False)
 class Posterior:
-    """Samples of the posterior: what may have been there, given an observation.
+    """Samples of the posterior, given an observation.
 
     Parameters
     ----------
     samples : array (n, *image)
         At least two.
     observation : array (*observation), optional
-        What they are samples for.
+        The observation that is given.
     problem : Problem, optional
-        How it was observed.
+        How images are observed.
 
     Raises
     ------
     TypeError, ValueError
-        Samples that are no NumPy array of finite floating numbers, or fewer than two.
+        If `samples` is no NumPy array of finite floating numbers, or has fewer than two rows.
     """
 
     samples: Floats
@@ -55,8 +54,7 @@ class Posterior:
     @property
     def std(self) -> Floats:
         """The standard deviation of each pixel (with n - 1)."""
-        spread = self.samples.std(axis=0, ddof=1, dtype=np.float64)
-        return np.asarray(spread, self.samples.dtype)
+        return np.asarray(self.samples.std(0, ddof=1, dtype=np.float64), self.samples.dtype)
 
     def interval(self, level: float = 0.9) -> tuple[Floats, Floats]:
         """Central credible intervals: the lower and the upper end for each pixel.
@@ -69,20 +67,20 @@ class Posterior:
         Raises
         ------
         ValueError
-            A level outside.
+            If the level is outside.
         """
         if not 0 < level < 1:
             raise ValueError(f"level must lie strictly between 0 and 1, got {level}")
         low, high = np.quantile(self.samples, ((1 - level) / 2, (1 + level) / 2), axis=0)
         return low, high
 
-    def residuals(self) -> NDArray[np.float64]:
-        """Of each sample, in units of the noise: about 1 if it is consistent with the data.
+    def residuals(self) -> Doubles:
+        """Residuals (n,) in units of the noise: about 1 if samples are consistent with the data.
 
         Raises
         ------
         ValueError
-            The observation or the problem is not known.
+            If the observation or the problem is not known.
         """
         if self.problem is None or self.observation is None:
             raise ValueError("observation and problem must be given to compute residuals")
@@ -96,12 +94,12 @@ class Posterior:
         path : path
             Of a PNG file.
         truth : array (C, H, W) or (H, W), optional
-            What was observed.
+            The true image.
 
         Raises
         ------
         ValueError
-            The samples are not images of one or three channels.
+            If the samples are not images of one or three channels.
         """
         panels: list[tuple[str, Floats]] = []
         if truth is not None:

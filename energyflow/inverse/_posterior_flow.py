@@ -7,58 +7,57 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from energyflow_backends import Floats
 
 from .._core.checks import check_array, check_choice, check_count
 from .._core.files import read_json, write_json
 from .._core.random import as_generator
 from ..models import FlowGenerator, Model, RunFolder, load
 from ._base import Problem
-from ._components import Components, checked_share
+from ._pca import WhitenedPCA, check_share
 from ._posterior import Posterior
-from ._regression import Regression
+from ._ridge import CrossFittedRidge
 
 PROBLEM = "problem.json"
 GUESS = "guess.json"
 REGRESSION = "regression.npz"
 COMPONENTS = "components.npz"
 _GUESSES = ("lift", "regression")
-Floats = NDArray[np.floating]
 
 
 class PosteriorFlow:
     r"""A conditional model of pairs that a problem simulates.
 
-    Vectors p are learned with their observations q as conditions. Of images it is the difference
-    to the lifted observation that is learned, with the lift as the condition:
+    Vectors p are learned with their observations q as conditions. Of images, the model learns the
+    difference to the lifted observation, with the lift as the condition:
 
     .. math:: (p - A^\dagger q, \; A^\dagger q) , \qquad \text{sample} = A^\dagger q + z .
 
-    Given q that is a shift of the posterior; the flow need not learn what the lift shows already,
-    and the networks see every condition on the grid of the image. With ``guess="regression"`` it
-    is the difference to a linear regression of the images on their lifts, see `Regression`, and of
-    vectors on their observations.
+    Given q, this only shifts the posterior: the flow need not learn what the lift shows already,
+    and every condition of the networks lies on the grid of the image. With ``guess="regression"``
+    the model learns the difference to a ridge regression of the images on their lifts, or of the
+    vectors on their observations, see `CrossFittedRidge`.
 
     Parameters
     ----------
     problem : Problem
         How images are observed.
-    model : FlowGenerator, optional
-        What learns; made of the settings when not given.
+    model : Model, optional
+        The conditional model to train; a `FlowGenerator` with the settings when not given.
     guess : "lift" or "regression"
-        What is learned is the difference to it. A regression is the better guess of small images,
-        and costs O(d^3) for d pixels.
+        The first guess, to which the model learns the difference. A regression is the better guess
+        of small images, and costs O(d^3) for d pixels.
     components : float, optional
-        The flow moves the principal components of what is learned that keep this share of its
-        variance, each in units of its own spread: 0.99 is good for images without a UNet. All
-        pixels when not given.
+        Reduces the dimension by PCA with whitening: the flow moves the principal components that
+        keep this share of the variance, see `WhitenedPCA`. 0.99 is good for images without a UNet.
+        All pixels when not given.
     **settings
         Of `FlowGenerator`.
 
     Raises
     ------
     TypeError, ValueError
-        Settings that are unknown or out of range; a model and settings.
+        If a setting is unknown or out of range, or both a model and settings are given.
 
     References
     ----------
@@ -80,9 +79,9 @@ class PosteriorFlow:
         self.problem = problem
         self.model: Model[Any] = FlowGenerator(**settings) if model is None else model
         self.guess = check_choice("guess", guess, _GUESSES)
-        self.components = checked_share(components)
-        self._regression: Regression | None = None
-        self._components: Components | None = None
+        self.components = check_share(components)
+        self._regression: CrossFittedRidge | None = None
+        self._components: WhitenedPCA | None = None
 
     def fit(
         self,
@@ -101,13 +100,13 @@ class PosteriorFlow:
         images : NumPy array (n, d) or (n, C, H, W)
             In the units of the problem.
         observations : array (n, *observation), optional
-            Of the images; simulated when not given.
+            Observations of the images; simulated when not given.
         held_out : array (m, *image), optional
-            Images that samples are compared with after each stage.
+            Images for validation: samples are compared with them after each stage.
         rng : int
             Seed of the simulated noise.
         out : path, optional
-            The run's folder; the problem is kept in it too.
+            The run's folder; the problem is saved in it too.
         **how
             Of `Model.fit`: `resume`, `budget`, `patience`, `name`, `progress`.
 
@@ -119,31 +118,33 @@ class PosteriorFlow:
         Raises
         ------
         TypeError, ValueError, OSError
-            As `Model.fit`, and images that the problem cannot observe.
+            As `Model.fit`, and if images do not fit the problem.
         """
         generator = as_generator(rng)
         if observations is None:
             observations = self.problem.simulate(images, generator)
         points, condition = self._pairs(images, observations)
         if self.guess == "regression":
-            self._regression, points = Regression.fit(points, condition)
+            self._regression, points = CrossFittedRidge.fit(points, condition)
         if self.components is not None:
-            self._components = Components.of(points, self.components)
-        judges: dict[str, Any] = {}
+            self._components = WhitenedPCA.of(points, self.components)
+        validation: dict[str, Any] = {}
         if held_out is not None:
             check_array("held_out", held_out)
-            seen = self.problem.simulate(held_out, generator)
+            observed = self.problem.simulate(held_out, generator)
             if held_out.shape[1:] != images.shape[1:]:
                 raise ValueError(
                     f"held_out must be of the images' shape {images.shape[1:]}, "
                     f"got {held_out.shape[1:]}"
                 )
-            condition_held, lifted = self._seen(seen)
-            points_held = held_out - self._guess(condition_held, lifted)
-            judges = {"held_out": self._reduced(points_held), "held_out_condition": condition_held}
+            condition_held, lifted = self._condition(observed)
+            residuals = held_out - self._guess(condition_held, lifted)
+            validation = {
+                "held_out": self._reduced(residuals), "held_out_condition": condition_held,
+            }  # fmt: skip
         self.model._begun = self._save_problem
         try:
-            self.model.fit(self._reduced(points), condition, **judges, out=out, **how)
+            self.model.fit(self._reduced(points), condition, **validation, out=out, **how)
         finally:
             del self.model._begun
         return self
@@ -160,7 +161,7 @@ class PosteriorFlow:
         n : int
             How many samples.
         rng : int, numpy.random.Generator or None
-            Where the noise comes from.
+            Draws the noise.
 
         Returns
         -------
@@ -169,24 +170,24 @@ class PosteriorFlow:
         Raises
         ------
         TypeError, ValueError
-            An observation that does not fit.
+            If the observation does not fit the problem.
         RuntimeError
-            The model is not trained.
+            If the model is not trained.
         """
         n = check_count("n", n, minimum=2)
         check_array("observation", observation)
-        one = np.asarray(observation, np.float32)[None]  # (1, *observation)
-        condition, lifted = self._seen(one)
-        beyond = np.asarray(self.model.sample(n, condition[0], rng))
+        batch = np.asarray(observation, np.float32)[None]  # (1, *observation)
+        condition, lifted = self._condition(batch)
+        residuals = np.asarray(self.model.sample(n, condition[0], rng))
         if self._components is not None:
-            beyond = self._components.expand(beyond)
+            residuals = self._components.expand(residuals)
         guess = self._guess(condition, lifted)
         if guess.ndim > 2:
-            beyond = beyond.reshape(n, *guess.shape[1:])
-        return Posterior(guess + beyond, one[0], self.problem)
+            residuals = residuals.reshape(n, *guess.shape[1:])
+        return Posterior(guess + residuals, batch[0], self.problem)
 
     def first_guess(self, observations: Floats) -> Floats:
-        """What samples are the sum of, besides what the networks make.
+        """The first guess, to which samples add the output of the networks.
 
         Parameters
         ----------
@@ -201,11 +202,11 @@ class PosteriorFlow:
         Raises
         ------
         TypeError, ValueError
-            Observations that do not fit.
+            If observations do not fit the problem.
         RuntimeError
-            The regression is not learned yet.
+            If the regression is not learned yet.
         """
-        return self._guess(*self._seen(observations))
+        return self._guess(*self._condition(observations))
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write model and problem to a new or empty folder.
@@ -235,24 +236,24 @@ class PosteriorFlow:
         problem : Problem, optional
             In place of the folder's.
         device : str, optional
-            Where to put the networks.
+            Device of the networks.
 
         Raises
         ------
         OSError, ValueError
-            There is no such run, it is damaged, or it holds no problem.
+            If there is no such run, it is damaged, or it holds no problem.
         """
         RunFolder(folder).settings()
         path = Path(folder) / PROBLEM
         if problem is None and not path.is_file():
             raise ValueError(f"{folder} holds no {PROBLEM}: it is no run of a posterior")
         model = load(folder, device=device)
-        how = _read(path.with_name(GUESS))
+        how = _read_guess(path.with_name(GUESS))
         sampler = cls(problem or Problem.load(path), model, **how)
         if sampler.guess == "regression":
-            sampler._regression = Regression.load(path.with_name(REGRESSION))
+            sampler._regression = CrossFittedRidge.load(path.with_name(REGRESSION))
         if sampler.components is not None:
-            sampler._components = Components.load(path.with_name(COMPONENTS))
+            sampler._components = WhitenedPCA.load(path.with_name(COMPONENTS))
         return sampler
 
     def _save_problem(self, folder: Path) -> None:
@@ -264,11 +265,11 @@ class PosteriorFlow:
             self._components.save(folder / COMPONENTS)
 
     def _reduced(self, points: Floats) -> Floats:
-        """What the networks learn of points beyond the guess."""
+        """Residuals by their principal components, if those are learned."""
         return points if self._components is None else self._components.reduce(points)
 
     def _pairs(self, images: Floats, observations: Floats) -> tuple[Floats, Floats]:
-        """What is learned, and its conditions."""
+        """Training pairs: residuals of the lift (of vectors, the points), and their conditions."""
         check_array("images", images)
         check_array("observations", observations)
         if len(images) != len(observations):
@@ -276,7 +277,7 @@ class PosteriorFlow:
                 f"observations must be one for each of the {len(images)} images, "
                 f"got {len(observations)}"
             )
-        condition, lifted = self._seen(observations)
+        condition, lifted = self._condition(observations)
         if lifted.shape != images.shape:
             raise ValueError(
                 f"observations must be of images of shape {images.shape[1:]}, "
@@ -284,8 +285,8 @@ class PosteriorFlow:
             )
         return images if images.ndim == 2 else images - lifted, condition
 
-    def _seen(self, observations: Floats) -> tuple[Floats, Floats]:
-        """What the networks see (of vectors the observations, of images the lifts), and lifts."""
+    def _condition(self, observations: Floats) -> tuple[Floats, Floats]:
+        """Conditions of the networks (observations of vectors, lifts of images), and lifts."""
         lifted = self.problem.lift(observations)
         return observations if lifted.ndim == 2 else lifted, lifted
 
@@ -300,11 +301,11 @@ class PosteriorFlow:
         return base + (more if vectors else more.reshape(lifted.shape))
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """What `_save_problem` wrote of the guess and its components."""
+def _read_guess(path: Path) -> dict[str, Any]:
+    """The settings of the guess that `_save_problem` wrote."""
     try:
-        found = read_json(path)
-        check_choice("guess", found["guess"], _GUESSES)
-        return {"guess": found["guess"], "components": checked_share(found["components"])}
+        settings = read_json(path)
+        check_choice("guess", settings["guess"], _GUESSES)
+        return {"guess": settings["guess"], "components": check_share(settings["components"])}
     except (ValueError, KeyError, TypeError):
         raise ValueError(f"{path}: expected JSON with guess and components") from None

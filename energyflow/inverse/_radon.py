@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 from energyflow_backends import Array, Floats
 
 from .._core.checks import as_numbers, check_count, check_number
+from .._core.extras import need
 from ._base import Operator, Shape
 from ._kinds import register
 
@@ -50,10 +50,7 @@ class Radon(Operator):
     name = "radon"
 
     def __init__(self, size: int, angles: int | Sequence[float] = 60, missing: float = 0.0) -> None:
-        if find_spec("skimage") is None:
-            raise ModuleNotFoundError(
-                "Radon needs scikit-image: pip install -e '.[imaging]'", name="skimage"
-            )
+        need("skimage", "Radon", "imaging")
         self.size = check_count("size", size, minimum=2, maximum=_LARGEST)
         self.missing = check_number("missing", missing)
         if not 0 <= self.missing < 180:

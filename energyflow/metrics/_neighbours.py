@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from energyflow_backends import to_host
+from energyflow_backends import Doubles, Floats, Integers, to_host
 
-from ._points import BYTES, Floats, points_together
+from .._core.extras import need
+from ._points import points_together
 
 COPY_RATIO = 1 / 3
 CANDIDATES = 5
@@ -28,9 +29,9 @@ class NeighbourReport:
         Fractions that count as copies.
     """
 
-    distances: Floats
-    held_out_distances: Floats
-    nearest: Floats
+    distances: Doubles
+    held_out_distances: Doubles
+    nearest: Integers
     copies: float
     held_out_copies: float
 
@@ -66,14 +67,18 @@ def nearest_neighbours(samples: Any, train: Any, held_out: Any) -> NeighbourRepo
     Raises
     ------
     TypeError, ValueError
-        Not arrays, shapes that do not fit, NaN or infinity, a single training point.
+        If arguments are no arrays of fitting shapes, numbers are NaN or infinite, or there is a
+        single training point.
+    ModuleNotFoundError
+        If scikit-learn is not installed.
 
     Notes
     -----
-    A model that has learnt the distribution is as far from its training data as held-out data
-    are; one that repeats them is nearer, and has more copies. In low dimension d many points that
+    The samples of a model that has learnt the distribution are as far from its training data as
+    held-out data are; those of one that repeats them are nearer, and more are copies. In low dimension d many points that
     are no copies pass the criterion, (1/3)^d of them where the density is flat: compare with
-    held-out data. Exact repeats pass, also of points that occur twice. Cost O((n + m) N d).
+    held-out data. Exact repeats pass, also of points that occur twice. Cost O((n + m) N d), less
+    in low dimension.
 
     References
     ----------
@@ -89,30 +94,26 @@ def nearest_neighbours(samples: Any, train: Any, held_out: Any) -> NeighbourRepo
         distances=first,
         held_out_distances=fresh_first,
         nearest=nearest,
-        copies=_copies(first, second),
-        held_out_copies=_copies(fresh_first, fresh_second),
+        copies=_share_of_copies(first, second),
+        held_out_copies=_share_of_copies(fresh_first, fresh_second),
     )
 
 
-def _two_nearest(x: Floats, known: Floats) -> tuple[Floats, Floats, Floats]:
-    """Row of the nearest point, and the distances to it and to the second nearest: (n,) each."""
-    centre = known.mean(axis=0, dtype=np.float64)
-    x, known = x - centre, known - centre
-    squares = np.sum(known**2, axis=1)
-    n_candidates = min(CANDIDATES, len(known))
-    nearest, two = np.empty(len(x), dtype=np.int64), np.empty((len(x), 2))
-    rows = max(1, BYTES // (8 * (len(known) + n_candidates * x.shape[1])))
-    for start in range(0, len(x), rows):
-        block = slice(start, start + rows)
-        # Products find the candidates fast; differences tell them apart, and find copies at zero.
-        rough = squares - 2 * (x[block] @ known.T)  # (rows, N)
-        candidates = np.argpartition(rough, n_candidates - 1, axis=1)[:, :n_candidates]
-        exact = np.linalg.norm(x[block, None] - known[candidates], axis=2)
-        order = np.argsort(exact, axis=1, kind="stable")[:, :2]
-        two[block] = np.take_along_axis(exact, order, axis=1)
-        nearest[block] = np.take_along_axis(candidates, order[:, :1], axis=1)[:, 0]
-    return nearest, two[:, 0], two[:, 1]
+def _two_nearest(x: Floats, train: Floats) -> tuple[Integers, Doubles, Doubles]:
+    """Row of the nearest training point, distances to it and to the second nearest: (n,) each."""
+    need("sklearn", "nearest_neighbours", "models")
+    from sklearn.neighbors import NearestNeighbors
+
+    centre = train.mean(axis=0, dtype=np.float64)
+    x, train = x - centre, train - centre
+    # scikit-learn finds candidates by products; differences find the nearest, and copies at zero
+    search = NearestNeighbors(n_neighbors=min(CANDIDATES, len(train))).fit(train)
+    candidates = search.kneighbors(x, return_distance=False)  # (n, candidates)
+    exact = np.stack([np.linalg.norm(x - train[rows], axis=1) for rows in candidates.T], axis=1)
+    order = np.argsort(exact, axis=1, kind="stable")[:, :2]
+    first, second = np.take_along_axis(exact, order, axis=1).T
+    return np.take_along_axis(candidates, order[:, :1], axis=1)[:, 0], first, second
 
 
-def _copies(first: Floats, second: Floats) -> float:
+def _share_of_copies(first: Doubles, second: Doubles) -> float:
     return float(np.mean(first <= COPY_RATIO * second))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .._core.files import named, replacing
+from .._core.files import atomic_write, follow_link
 from ._neighbours import NeighbourReport
 from ._points import Floats
 
@@ -112,7 +112,7 @@ class Report:
         """Write the table as .json, .csv or .md, whole or not at all."""
         target = Path(path)
         text = table_writer(target)(self)
-        with replacing(named(target)) as handle:
+        with atomic_write(follow_link(target)) as handle:
             handle.write(text.encode())
         return target
 

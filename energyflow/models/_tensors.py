@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from .._core.files import remove_parts, replacing
+from .._core.files import atomic_write, remove_parts
 
 Tensors = dict[str, torch.Tensor]
 
@@ -21,7 +21,7 @@ Tensors = dict[str, torch.Tensor]
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     """Write tensors to one file, whole or not at all."""
     hosted = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
-    with replacing(path) as handle:
+    with atomic_write(path) as handle:
         handle.write(save(hosted))
 
 

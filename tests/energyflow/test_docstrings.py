@@ -26,8 +26,8 @@ NO_PAPER = {
         "TrainingDiverged", "UNet", "count_parameters", "load", "save_grid",
     },
     ".inverse": {
-        "Components", "Gaussian", "Linear", "Mask", "Noise", "Operator", "Poisson", "Posterior",
-        "Problem", "Radon", "Regression",
+        "CrossFittedRidge", "Gaussian", "Linear", "Mask", "Noise", "Operator", "Poisson",
+        "Posterior", "Problem", "Radon", "WhitenedPCA",
     },
     ".datasets": {"Dataset", "from_arrays", "load"},
     ".metrics": {

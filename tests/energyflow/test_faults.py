@@ -16,7 +16,7 @@ import pytest
 from disks import mounted, short_files
 
 import energyflow as ef
-from energyflow._core.files import replacing, write_json
+from energyflow._core.files import atomic_write, write_json
 from energyflow._core.memory import CHUNKS, PARTICLES, advise, is_out_of_memory
 from energyflow.cli import main
 
@@ -59,7 +59,7 @@ def run(capsys, tmp_path):
 def test_a_full_disk_leaves_what_was_there(full) -> None:
     folder, filled, number = full
     (folder / "a.bin").write_bytes(b"old")
-    with filled(), pytest.raises(OSError) as caught, replacing(folder / "a.bin") as handle:  # noqa: PT011
+    with filled(), pytest.raises(OSError) as caught, atomic_write(folder / "a.bin") as handle:  # noqa: PT011
         handle.write(bytes(2**20))
     assert (caught.value.errno, caught.value.filename) == (number, str(folder / "a.bin"))
     assert names(folder) == ["a.bin"]

@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from energyflow._core import files as _files
-from energyflow._core.files import load_array, named, read_json, read_toml, remove_parts, replacing
+from energyflow._core.files import (
+    atomic_write,
+    follow_link,
+    load_array,
+    read_json,
+    read_toml,
+    remove_parts,
+)
 from energyflow._core.reading import read_array
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -292,10 +299,10 @@ def test_pickles_are_refused(tmp_path):
 
 def test_replacing_gives_the_name_to_a_complete_file_only(tmp_path):
     path = tmp_path / "a.bin"
-    with replacing(path) as handle:
+    with atomic_write(path) as handle:
         handle.write(b"old")
         assert not path.exists()
-    with replacing(path) as handle:
+    with atomic_write(path) as handle:
         handle.write(b"new")
         handle.flush()
         assert path.read_bytes() == b"old"
@@ -304,7 +311,7 @@ def test_replacing_gives_the_name_to_a_complete_file_only(tmp_path):
 
 
 def write_half(path, error):
-    with replacing(path) as handle:
+    with atomic_write(path) as handle:
         handle.write(b"half")
         raise error
 
@@ -320,9 +327,12 @@ def test_an_error_leaves_what_was_there(tmp_path, error):
 
 
 def test_replacing_needs_a_folder_and_a_free_name(tmp_path):
-    with pytest.raises(FileNotFoundError, match="nowhere"), replacing(tmp_path / "nowhere" / "a"):
+    with (
+        pytest.raises(FileNotFoundError, match="nowhere"),
+        atomic_write(tmp_path / "nowhere" / "a"),
+    ):
         pytest.fail("there is no such folder")
-    with pytest.raises(IsADirectoryError), replacing(tmp_path):
+    with pytest.raises(IsADirectoryError), atomic_write(tmp_path):
         pytest.fail("a folder is no file")
 
 
@@ -330,7 +340,7 @@ def test_replacing_needs_a_folder_and_a_free_name(tmp_path):
 def test_links_that_users_name_are_followed_and_modes_are_the_usual_ones(tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real" / "a.bin")
-    with replacing(named(tmp_path / "link")) as handle:
+    with atomic_write(follow_link(tmp_path / "link")) as handle:
         handle.write(b"x")
     (tmp_path / "plain").write_bytes(b"x")
     assert (tmp_path / "link").is_symlink()
@@ -353,7 +363,7 @@ def test_other_links_are_replaced(tmp_path, kind):
     with pytest.raises(ZeroDivisionError):
         write_half(link, ZeroDivisionError())
     assert link.is_symlink()
-    with replacing(link) as handle:
+    with atomic_write(link) as handle:
         handle.write(b"x")
     assert not link.is_symlink()
     assert (tmp_path / "out").is_symlink()
@@ -383,7 +393,7 @@ def test_only_regular_files_are_replaced(tmp_path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     for name in ("pipe", "loop"):
-        with pytest.raises(OSError), replacing(named(tmp_path / name)):  # noqa: PT011
+        with pytest.raises(OSError), atomic_write(follow_link(tmp_path / name)):  # noqa: PT011
             pass
     assert (tmp_path / "pipe").is_fifo()
     assert (tmp_path / "loop").is_symlink()

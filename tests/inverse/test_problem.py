@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from energyflow import inverse
 from energyflow.inverse import BlurDownsample, Gaussian, Linear, Mask, Poisson, Problem
 
 
@@ -138,3 +139,11 @@ def test_bad_arguments() -> None:
         Poisson("many")
     with pytest.raises(TypeError, match="noise must be a Noise, got float"):
         Linear([1.0]) + 0.1
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("Components", "WhitenedPCA"), ("Regression", "CrossFittedRidge")]
+)
+def test_names_of_before_warn(old: str, new: str) -> None:
+    with pytest.warns(DeprecationWarning, match=f"{old} is now inverse.{new}"):
+        assert getattr(inverse, old) is getattr(inverse, new)

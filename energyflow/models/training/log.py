@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ..._core.files import replacing
+from ..._core.files import atomic_write
 from .run_folder import BOARD
 
 FIRST = ("stage", "step", "seconds", "loss")
@@ -30,7 +30,7 @@ class Log:
         ]
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([self.columns, *kept])
-        with replacing(self._path) as handle:
+        with atomic_write(self._path) as handle:
             handle.write(text.getvalue().encode())
         self._board: Any = _board(folder / BOARD, step + 1)
 

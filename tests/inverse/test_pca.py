@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from energyflow.inverse import Components, Gaussian, Linear
+from energyflow.inverse import Gaussian, Linear, WhitenedPCA
 
 
 def test_all_components_lose_nothing(rng: np.random.Generator) -> None:
     x = rng.normal(3, 1, size=(200, 2, 3)) * [1, 5, 0.1]
-    found = Components.of(x, 1)
+    found = WhitenedPCA.of(x, 1)
     z = found.reduce(x)
     np.testing.assert_allclose(found.expand(z), x.reshape(200, 6), atol=1e-9)
     np.testing.assert_allclose(z.T @ z / 200, np.eye(6), atol=1e-9)
@@ -21,21 +21,21 @@ def test_a_share_of_the_variance(share: float, count: int, rng: np.random.Genera
     x = np.zeros((300, 5))
     x[:, :3] = np.linalg.qr(rng.normal(size=(300, 3)))[0] * np.sqrt([8, 1.5, 0.5])
     x -= x.mean(axis=0)
-    found = Components.of(x, share)
+    found = WhitenedPCA.of(x, share)
     assert found.basis.shape == (count, 5)
     lost = np.square(x - found.expand(found.reduce(x))).sum() / np.square(x).sum()
     assert lost <= 1 - share + 0.02
 
 
 def test_points_that_are_all_equal() -> None:
-    found = Components.of(np.full((4, 3), 2.0), 0.9)
+    found = WhitenedPCA.of(np.full((4, 3), 2.0), 0.9)
     np.testing.assert_allclose(found.expand(found.reduce(np.full((2, 3), 2.0))), 2)
 
 
 @pytest.mark.parametrize("scale", [0.0, 1e-25])
 def test_float32_whose_squares_vanish(scale: float, rng: np.random.Generator) -> None:
     x = (scale * rng.normal(size=(50, 3))).astype(np.float32)
-    found = Components.of(x, 1)
+    found = WhitenedPCA.of(x, 1)
     z = found.reduce(x)
     assert z.dtype == np.float32
     np.testing.assert_allclose(z.std(axis=0), float(scale > 0), rtol=1e-3)

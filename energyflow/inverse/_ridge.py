@@ -1,32 +1,31 @@
-"""Ridge regression of images on observations: a linear first guess that data teach."""
+"""Cross-fitted ridge regression of images on observations: a linear first guess."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
 import numpy as np
+from energyflow_backends import Doubles, Floats
 from numpy.typing import NDArray
 
 from .._core.checks import check_array, check_finite
-from .._core.files import load_array, replacing
+from ._affine import AffineMap
 
-Floats = NDArray[np.floating]
 _FOLDS = 5
 _RIDGES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 _LARGEST = 4096  # numbers of a condition, whose square is factorised
 
 
 @dataclass(frozen=True, eq=False)
-class Regression:
-    r"""The linear map of conditions q to points p with the least error on pairs it has not seen.
+class CrossFittedRidge(AffineMap):
+    r"""Ridge regression of points p on conditions q, fitted and applied to different folds.
 
     .. math:: g(q) = \bar p + W (q - \bar q) , \qquad
               W = S_{pq} \big( S_{qq} + \lambda \, \tfrac{\mathrm{tr} S_{qq}}{n} I \big)^{-1}
 
     with the covariances S of conditions of n numbers; lambda is the power of ten from 1e-5 to 1
-    that is best across five folds.
+    with the least error in cross-validation with five folds.
 
     Attributes
     ----------
@@ -36,12 +35,13 @@ class Regression:
         g(0).
     """
 
+    _matrix_and_offset = "matrix", "offset"
     matrix: Floats
     offset: Floats
 
     @classmethod
     def fit(cls, points: Floats, conditions: Floats) -> tuple[Self, Floats]:
-        """Learn from pairs; give the regression, and what each point is beyond it.
+        """Learn from pairs; return the regression and the residuals.
 
         Parameters
         ----------
@@ -52,19 +52,20 @@ class Regression:
 
         Returns
         -------
-        Regression
+        CrossFittedRidge
             The mean of those of the folds.
         array (N, *image)
-            p - g(q), where the g of each fold has not seen the fold: as large as for new pairs.
+            Residuals p - g(q), where the g of each fold is fitted to the other folds: they are as
+            large as for new pairs.
 
         Raises
         ------
         TypeError, ValueError
-            Not finite floating numbers, too few pairs or too many numbers.
+            If numbers are not floating and finite, pairs are too few or conditions too long.
 
         Notes
         -----
-        Cost O((N + n) n (n + d)). With N not well above n the regression has little to go by.
+        Cost O((N + n) n (n + d)). With N not well above n the regression is close to the mean.
         """
         for name, array in (("points", points), ("conditions", conditions)):
             check_array(name, array)
@@ -76,63 +77,41 @@ class Regression:
             raise ValueError(
                 f"regression takes conditions of at most {_LARGEST} numbers, got {q.shape[1]}"
             )
-        folds = np.arange(len(p)) % min(_FOLDS, len(p))
-        factors = [_Fold(p[folds != k], q[folds != k]) for k in range(folds.max() + 1)]
+        fold_of = np.arange(len(p)) % min(_FOLDS, len(p))
+        folds = [_Fold(p, q, fold_of == k) for k in range(fold_of.max() + 1)]
 
-        def beyond(ridge: float) -> Floats:
-            away = np.empty_like(p)
-            for k, factor in enumerate(factors):
-                here = folds == k
-                matrix, offset = factor.solve(ridge)
-                away[here] = p[here] - q[here] @ matrix - offset
-            return away
+        def residuals(ridge: float) -> Doubles:
+            beyond = np.empty_like(p)
+            for fold in folds:
+                matrix, offset = fold.solve(ridge)
+                beyond[fold.held_out] = p[fold.held_out] - q[fold.held_out] @ matrix - offset
+            return beyond
 
-        errors = {ridge: float(np.square(beyond(ridge)).mean()) for ridge in _RIDGES}
+        errors = {ridge: float(np.square(residuals(ridge)).mean()) for ridge in _RIDGES}
         best = min(errors, key=errors.__getitem__)
-        solved = [factor.solve(best) for factor in factors]
-        dtype = points.dtype
-        matrix, offset = (np.mean(part, axis=0).astype(dtype) for part in zip(*solved, strict=True))
-        return cls(matrix, offset), beyond(best).astype(dtype).reshape(points.shape)
+        solved = zip(*(fold.solve(best) for fold in folds), strict=True)
+        matrix, offset = (np.mean(part, axis=0).astype(points.dtype) for part in solved)
+        return cls(matrix, offset), residuals(best).astype(points.dtype).reshape(points.shape)
 
     def __call__(self, conditions: Floats) -> Floats:
         """g(q) for conditions (N, ...), as rows (N, d)."""
         flat = np.reshape(conditions, (len(conditions), -1))
         return np.asarray(flat @ self.matrix + self.offset)
 
-    def save(self, path: Path) -> None:
-        """Write a .npz file."""
-        with replacing(path) as handle:
-            np.savez(handle, matrix=self.matrix, offset=self.offset)
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        OSError, ValueError
-            It cannot be read, or is damaged.
-        """
-        matrix, offset = (load_array(f"{path}:{name}") for name in ("matrix", "offset"))
-        if matrix.ndim != 2 or matrix.shape[1:] != offset.shape:
-            raise ValueError(
-                f"{path}: expected arrays matrix (n, d) and offset (d,), "
-                f"got {matrix.shape} and {offset.shape}"
-            )
-        return cls(matrix, offset)
-
 
 class _Fold:
-    """What all ridges share: means, and covariances by their eigenvectors."""
+    """Means and covariances of the pairs outside a fold, by eigenvectors, for all ridges."""
 
-    def __init__(self, p: Floats, q: Floats) -> None:
+    def __init__(self, p: Doubles, q: Doubles, held_out: NDArray[np.bool_]) -> None:
+        self.held_out = held_out
+        p, q = p[~held_out], q[~held_out]
         self.mean_p, self.mean_q = p.mean(axis=0), q.mean(axis=0)
         centred = q - self.mean_q
         values, self.vectors = np.linalg.eigh(centred.T @ centred)
         self.values = np.maximum(values, 0)
         self.joint = self.vectors.T @ (centred.T @ (p - self.mean_p))  # (n, d)
 
-    def solve(self, ridge: float) -> tuple[Floats, Floats]:
+    def solve(self, ridge: float) -> tuple[Doubles, Doubles]:
         """W transposed, and g(0)."""
         more = ridge * self.values.mean() or 1.0
         matrix = self.vectors @ (self.joint / (self.values + more)[:, None])

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from energyflow.inverse import Gaussian, Linear, Regression
+from energyflow.inverse import CrossFittedRidge, Gaussian, Linear
 
 
 def test_a_linear_map_is_found(rng: np.random.Generator) -> None:
     q = rng.normal(1, 2, size=(400, 6))
     p = (q @ rng.normal(size=(6, 8)) + 3).reshape(400, 2, 4)
-    guess, beyond = Regression.fit(p, q)
+    guess, beyond = CrossFittedRidge.fit(p, q)
     assert beyond.shape == p.shape
     np.testing.assert_allclose(beyond, 0, atol=1e-3)
     np.testing.assert_allclose(guess(q), p.reshape(400, 8), atol=1e-3)
@@ -19,7 +19,7 @@ def test_a_linear_map_is_found(rng: np.random.Generator) -> None:
 
 def test_without_a_relation_the_guess_is_the_mean(rng: np.random.Generator) -> None:
     p, q = rng.normal(5, 1, size=(600, 2)), rng.normal(size=(600, 200))
-    guess, _ = Regression.fit(p, q)
+    guess, _ = CrossFittedRidge.fit(p, q)
     new = guess(rng.normal(size=(300, 200)))
     assert np.abs(new - 5).mean() < 0.3
 
@@ -29,7 +29,7 @@ def test_what_is_beyond_is_as_large_as_for_new_pairs(rng: np.random.Generator) -
     q, q_new = rng.normal(size=(150, 60)), rng.normal(size=(2000, 60))
     matrix = rng.normal(size=(60, 5)) / 8
     p, p_new = (v @ matrix + rng.normal(size=(len(v), 5)) for v in (q, q_new))
-    guess, beyond = Regression.fit(p, q)
+    guess, beyond = CrossFittedRidge.fit(p, q)
     seen = np.square(p - guess(q)).mean()
     unseen = np.square(p_new - guess(q_new)).mean()
     assert seen < 0.8 * unseen
@@ -37,23 +37,23 @@ def test_what_is_beyond_is_as_large_as_for_new_pairs(rng: np.random.Generator) -
 
 
 def test_files(tmp_path, rng: np.random.Generator) -> None:
-    guess, _ = Regression.fit(rng.normal(size=(9, 2)), rng.normal(size=(9, 3)))
+    guess, _ = CrossFittedRidge.fit(rng.normal(size=(9, 2)), rng.normal(size=(9, 3)))
     guess.save(tmp_path / "r.npz")
-    again = Regression.load(tmp_path / "r.npz")
+    again = CrossFittedRidge.load(tmp_path / "r.npz")
     np.testing.assert_array_equal(again.matrix, guess.matrix)
     np.testing.assert_array_equal(again.offset, guess.offset)
     np.savez(tmp_path / "r.npz", matrix=np.zeros((3, 2)), offset=np.zeros(3))
     with pytest.raises(ValueError, match=r"r\.npz: expected arrays matrix"):
-        Regression.load(tmp_path / "r.npz")
+        CrossFittedRidge.load(tmp_path / "r.npz")
 
 
 def test_bad_input() -> None:
     with pytest.raises(ValueError, match="pairs, at least 2, got 1 and 1"):
-        Regression.fit(np.zeros((1, 2)), np.zeros((1, 2)))
+        CrossFittedRidge.fit(np.zeros((1, 2)), np.zeros((1, 2)))
     with pytest.raises(ValueError, match="at most 4096 numbers, got 5000"):
-        Regression.fit(np.zeros((2, 2)), np.zeros((2, 5000)))
+        CrossFittedRidge.fit(np.zeros((2, 2)), np.zeros((2, 5000)))
     with pytest.raises(ValueError, match="conditions must be finite"):
-        Regression.fit(np.zeros((2, 2)), np.full((2, 2), np.nan))
+        CrossFittedRidge.fit(np.zeros((2, 2)), np.full((2, 2), np.nan))
 
 
 def test_a_posterior_flow_learns_what_is_beyond(tmp_path, rng: np.random.Generator) -> None:
