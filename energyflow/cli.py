@@ -4,19 +4,19 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from importlib.util import find_spec
 from typing import Any, NoReturn
 
 from energyflow_backends import lost
 
 from . import EnergyflowError
+from ._core.extras import has
 from ._core.memory import is_out_of_memory
 
 NEEDED = ("typer", "rich")
-TOLD = (EnergyflowError, ValueError, TypeError, OSError, ImportError)
+EXPECTED = (EnergyflowError, ValueError, TypeError, OSError, ImportError)
 LOST = (
     "another process was lost, or did not answer in time (ENERGYFLOW_TIMEOUT, in seconds); "
-    "--resume goes on from what was saved"
+    "--resume continues from what was saved"
 )
 HOW_TO_INSTALL = "pip install -e '.[cli]'"
 
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     The exit status is 0, 1 for an error, 2 for a mistake in the command, 130 for an interrupt.
     Under `python -X dev` errors keep their traceback.
     """
-    missing = [name for name in NEEDED if find_spec(name) is None]
+    missing = [name for name in NEEDED if not has(name)]
     if missing:
         _leave(f"the command line needs {' and '.join(missing)}: {HOW_TO_INSTALL}", 1)
 
@@ -36,13 +36,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         status = _run(given or ["--help"])
     except KeyboardInterrupt as error:
         _leave(": ".join(["interrupted", *map(str, error.args)]), 130)
-    except (*TOLD, MemoryError, RuntimeError) as error:
-        if sys.flags.dev_mode or (told := _told(error)) is None:
+    except (*EXPECTED, MemoryError, RuntimeError) as error:
+        if sys.flags.dev_mode or (message := _message(error)) is None:
             raise
         if lost(error):
-            _tell(told)
+            _print_error(message)
             os._exit(1)  # torch's threads may still wait, and an exit that ends them may abort
-        _leave(told, 1)
+        _leave(message, 1)
     if status == 130:
         _leave("interrupted", status)
     sys.exit(status)
@@ -54,14 +54,14 @@ def _run(arguments: list[str]) -> Any:
     from ._cli import app
 
     try:
-        with _quiet_but_for_the_first():
+        with _only_first_prints():
             return app(arguments, prog_name="energyflow", standalone_mode=False)
     except TyperException as error:
         _leave(error.format_message(), error.exit_code)
 
 
 @contextmanager
-def _quiet_but_for_the_first() -> Iterator[None]:
+def _only_first_prints() -> Iterator[None]:
     """Of several processes of torchrun only the first one prints, but for errors."""
     if _process() == 0:
         yield
@@ -75,29 +75,29 @@ def _process() -> int:
     return int(os.environ.get("RANK", "0")) if several else 0
 
 
-def _told(error: BaseException) -> str | None:
-    """What went wrong; None for what nobody has foreseen."""
+def _message(error: BaseException) -> str | None:
+    """What went wrong, for errors that are expected; None for others."""
     if is_out_of_memory(error):
         return f"out of memory: {_describe(error)}"
     if lost(error):
         return LOST
-    return _describe(error) if isinstance(error, TOLD) else None
+    return _describe(error) if isinstance(error, EXPECTED) else None
 
 
 def _describe(error: BaseException) -> str:
-    """What happened, and the notes on it, in one line."""
-    told = str(error) or type(error).__name__
+    """The message of an error, and the notes on it, in one line."""
+    message = str(error) or type(error).__name__
     if isinstance(error, OSError) and error.filename is not None:
-        told = f"{error.filename}: {error.strerror}"
-    return " ".join(" ".join([told, *getattr(error, "__notes__", ())]).split())
+        message = f"{error.filename}: {error.strerror}"
+    return " ".join(" ".join([message, *getattr(error, "__notes__", ())]).split())
 
 
-def _tell(message: str) -> None:
+def _print_error(message: str) -> None:
     process = _process()
     where = f"process {process}: " if process else ""
     print(f"energyflow: {where}{message}", file=sys.stderr, flush=True)
 
 
 def _leave(message: str, status: int) -> NoReturn:
-    _tell(message)
+    _print_error(message)
     sys.exit(status)

@@ -1,6 +1,9 @@
-"""The commands of the command line: those of each module join the others in `app`."""
+"""The commands of the command line: each module adds its own to `app`."""
 
-from . import energy_test, evaluate, posterior, train
-from .main import app
+from . import demo, distance, energy_test, evaluate, flow, info, posterior, sample, train
+from .app import app
 
-__all__ = ["app", "energy_test", "evaluate", "posterior", "train"]
+__all__ = [
+    "app", "demo", "distance", "energy_test", "evaluate", "flow", "info", "posterior", "sample",
+    "train",
+]  # fmt: skip

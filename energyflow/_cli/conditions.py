@@ -1,4 +1,4 @@
-"""Conditions on the command line: those of data, and those that samples are asked for."""
+"""Conditions on the command line: those of data, and those given for samples."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Learned = Annotated[
         help="Learn to sample each class, given the continuous `condition` of a .npz file, or both."
     ),
 ]
-Asked = Annotated[
+Given = Annotated[
     list[str] | None,
     typer.Option(
         help="For a conditional model: a label, numbers with commas between, or a file of one for "
@@ -31,28 +31,27 @@ Asked = Annotated[
 
 def of_data(data: Dataset, kind: Kind, source: str) -> Any:
     """The conditions of the training data: an array, or a dict of both."""
-    found: dict[str, Array] = {}
-    for name, wanted, array in (
-        ("labels", ("labels", "both"), data.train_labels),
-        ("condition", ("continuous", "both"), data.train_condition),
+    conditions: dict[str, Array] = {}
+    for name, description, kinds, array in (
+        ("labels", "labels", ("labels", "both"), data.train_labels),
+        ("condition", "array `condition`", ("continuous", "both"), data.train_condition),
     ):
-        if kind in wanted:
+        if kind in kinds:
             if array is None:
-                told = "labels" if name == "labels" else "array `condition`"
-                raise ValueError(f"--condition {kind}: {source} has no {told}")
-            found[name] = array
-    return found if kind == "both" else next(iter(found.values()))
+                raise ValueError(f"--condition {kind}: {source} has no {description}")
+            conditions[name] = array
+    return conditions if kind == "both" else next(iter(conditions.values()))
 
 
-def taken(condition: Any, rows: Array) -> Any:
+def rows_of(condition: Any, rows: Array) -> Any:
     """Some of the conditions."""
     if isinstance(condition, dict):
         return {name: array[rows] for name, array in condition.items()}
     return None if condition is None else condition[rows]
 
 
-def asked(texts: Sequence[str] | None, learned: Mapping[str, Any] | None) -> Any:
-    """What samples are asked for, of a model that learned what its settings tell."""
+def parse_conditions(texts: Sequence[str] | None, learned: Mapping[str, Any] | None) -> Any:
+    """The conditions of samples, as the model's settings describe those that it learned."""
     if not texts:
         return None
     if learned is None:
@@ -75,7 +74,7 @@ def asked(texts: Sequence[str] | None, learned: Mapping[str, Any] | None) -> Any
 
 
 def as_arrays(given: Any, number: int) -> dict[str, Array]:
-    """What was asked for, under names for a file."""
+    """Conditions by their names in a file, one for each sample."""
     named = given if isinstance(given, dict) else {} if given is None else {"condition": given}
     return {name: np.full(number, v) if v.ndim == 0 else v for name, v in named.items()}
 

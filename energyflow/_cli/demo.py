@@ -1,18 +1,46 @@
-"""The demonstration: particles flow from noise to scikit-learn's bundled handwritten digits."""
+"""`energyflow demo`: particles flow from noise to scikit-learn's bundled handwritten digits."""
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
+import typer
 
 from .. import ParticleFlow, energy_distance
 from .._core import pictures as _pictures
+from .._core.extras import need
 from .._core.files import Array
-from .flow import RESULT, can_draw, check_out, initial_particles, write_flow
+from .app import Seed, app, can_draw, listed, print_table
+from .flow_files import RESULT, check_out, initial_particles, write_flow
 
 STEPS_SHOWN = (0, 10, 30, 100, 300, 1000, 3000, 10000, 30000)
 IMAGES_AT_THE_END = 112
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for pictures, curve and particles.")] = Path(
+        "demo"
+    ),
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the flow.")] = 2000,
+    particles: Annotated[int, typer.Option("--particles", "-n", min=2, help="How many.")] = 1000,
+    init: Annotated[
+        Literal["uniform", "normal"],
+        typer.Option(help="Where they start: uniform on [0, 1]^64, or normal."),
+    ] = "uniform",
+    seed: Seed = 0,
+) -> None:
+    """Let particles flow from noise to handwritten digits (8 x 8 pixels, values 0 to 1)."""
+    outcome = run_demo(out, n_steps=steps, n_particles=particles, init=init, seed=seed)
+    rows = (
+        ("noise, before the flow", outcome.before),
+        (f"particles, after {outcome.n_steps} steps", outcome.after),
+        ("other real digits (what perfect looks like)", outcome.between_halves),
+    )
+    header = "energy distance to held-out digits", "E"
+    print_table("Handwritten digits", header, ((name, f"{e:.6f}") for name, e in rows), (1,))
+    print(f"{outcome.seconds:.1f} s for the flow; {listed(outcome.files)}")
 
 
 @dataclass(frozen=True)
@@ -74,8 +102,7 @@ def run_demo(
 
 def _halves_of_the_digits(seed: int) -> tuple[Array, Array]:
     """1797 digits of 8 x 8 pixels, shuffled and scaled to [0, 1]: (899, 64) and (898, 64)."""
-    if find_spec("sklearn") is None:
-        raise ModuleNotFoundError("the demo needs scikit-learn: pip install -e '.[cli]'")
+    need("sklearn", "the demo", "cli")
     from sklearn.datasets import load_digits
 
     pixels = (load_digits().data / 16).astype(np.float32)

@@ -4,12 +4,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from .._core.files import read_json
-from .flow import can_draw
-from .main import Seed, app
+from .app import Seed, app, can_draw, listed, print_table
 
 if TYPE_CHECKING:
     from ..datasets import Dataset
@@ -53,21 +50,16 @@ def evaluate(
     settings = _read_settings(run)
     dataset = _load_data(data, settings, run / SETTINGS)
     generator = models.load(run)
-    asked = _asked(settings, run / SETTINGS)
-    report = metrics.evaluate(generator, dataset, **asked, n=number, rng=seed)
+    conditions = _conditions(settings, run / SETTINGS)
+    report = metrics.evaluate(generator, dataset, **conditions, n=number, rng=seed)
 
-    table = Table(*metrics.COLUMNS, title=f"{report.n_samples} samples, {report.dataset}")
-    for column in table.columns[1:3]:
-        column.justify = "right"
-    for row in report.rows:
-        table.add_row(*row.cells())
-    console = Console()
-    console.print(table)
+    title = f"{report.n_samples} samples, {report.dataset}"
+    print_table(title, metrics.COLUMNS, (row.cells() for row in report.rows), numbers=(1, 2))
     files = [report.save(target)]
     if can_draw():
         picture = target.with_name(f"{target.stem}-neighbours.png")
         files.append(save_neighbours(picture, report, dataset))
-    console.print("written: " + ", ".join(map(str, files)), soft_wrap=True, highlight=False)
+    print(listed(files))
 
 
 def _read_settings(run: Path) -> dict[str, Any]:
@@ -90,8 +82,8 @@ def _load_data(given: str | None, settings: dict[str, Any], path: Path) -> "Data
     raise ValueError(f"{path} names no data that can be loaded: give --data")
 
 
-def _asked(settings: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Which conditions of the data are to be asked for; none for a model without conditions."""
+def _conditions(settings: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Which conditions of the data samples are given; none for a model without conditions."""
     condition = settings.get("condition")
     if condition is None:
         return {}

@@ -3,45 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import numpy as np
 import typer
 
-from .._core.files import atomic_write, follow_link, load_array
-from .flow import can_draw
-from .main import Seed, app
-from .train import Device, telling, train
+from .._core.files import follow_link, load_array, write_arrays
+from .app import Device, Quiet, Seed, app, can_draw, check_suffix, listed
+from .settings import SettingsCommand, build_model
+from .train import SETTINGS_HELP, Budget, Out, Resume, naming_what_is_kept, train
 
 
-@train.command("posterior")
+@train.command(
+    "posterior",
+    cls=SettingsCommand,
+    help=f"Learn to sample posteriors, from images and how they are observed.\n\n{SETTINGS_HELP}",
+)
 def train_posterior(
+    context: typer.Context,
     problem: Annotated[Path, typer.Option(help="A .toml file with the tables operator and noise.")],
     data: Annotated[str, typer.Option(help="Images or vectors, as for `energyflow train flow`.")],
-    out: Annotated[Path, typer.Option(help="The run's folder.")],
-    budget: Annotated[
-        str | None, typer.Option(help="At most so long: 90s, 10m, 1.5h or '5000 steps'.")
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in --out, if there is one.")
-    ] = False,
+    out: Out,
+    budget: Budget = None,
+    resume: Resume = False,
     seed: Seed = 0,
-    blocks: Annotated[
-        int | None, typer.Option(min=1, help="Networks in the chain.", show_default="16")
-    ] = None,
-    particles: Annotated[
-        int | None, typer.Option("--particles", "-n", min=2, show_default="5000")
-    ] = None,
-    projections: Annotated[
-        int | None, typer.Option(min=1, help="Slices a step.", show_default="64")
-    ] = None,
-    network_steps: Annotated[
-        int | None, typer.Option(min=1, help="Training steps a network.", show_default="1000")
-    ] = None,
-    condition_weight: Annotated[
-        float | None,
-        typer.Option(help="Factor of the conditions in the flow.", show_default="from the data"),
-    ] = None,
     guess: Annotated[
         Literal["lift", "regression"],
         typer.Option(
@@ -52,34 +36,22 @@ def train_posterior(
     components: Annotated[
         float | None,
         typer.Option(
-            help="Learn the principal components with this share of the variance, such as 0.99.",
+            help="Learn the principal components (PCA) with this share of the variance, such as "
+            "0.99.",
             show_default="all numbers",
         ),
     ] = None,
-    start: Annotated[
-        Literal["uniform", "normal"],
-        typer.Option(help="Noise that samples start from: normal has the moments of the data."),
-    ] = "uniform",
     device: Device = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Learn to sample posteriors, from images and how they are observed.
+    """Train a flow generator on pairs that the problem simulates."""
+    from .. import datasets, inverse
 
-    An interrupt (Ctrl-C) keeps what is trained; --resume goes on.
-    """
-    from .. import datasets, inverse, models
-
-    found = inverse.Problem.from_toml(problem)
+    observed = inverse.Problem.from_toml(problem)
     dataset = datasets.load(data)
-    asked = {
-        "n_blocks": blocks, "n_particles": particles, "n_projections": projections,
-        "network_steps": network_steps, "condition_weight": condition_weight,
-        "start": start,
-    }  # fmt: skip
-    settings: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
-    model = models.FlowGenerator(device=device, seed=seed, **settings)
-    sampler = inverse.PosteriorFlow(found, model, guess=guess, components=components)
-    with telling(out):
+    model = build_model(context, "default", device, seed)
+    sampler = inverse.PosteriorFlow(observed, model, guess=guess, components=components)
+    with naming_what_is_kept(out):
         sampler.fit(
             dataset.train, held_out=dataset.test, rng=seed, out=out, resume=resume, budget=budget,
             name=data, progress=not quiet,
@@ -102,7 +74,7 @@ def posterior(
         Path | None, typer.Option(help="A .toml file.", show_default="the run's")
     ] = None,
     picture: Annotated[
-        Path | None, typer.Option(help="A .png file: observation, samples, mean and spread.")
+        Path | None, typer.Option(help="A .png file: observation, samples, mean and deviation.")
     ] = None,
     seed: Seed = 0,
     device: Device = None,
@@ -110,24 +82,21 @@ def posterior(
     """Draw samples of the posterior, given an observation."""
     from .. import inverse
 
-    for path, suffix in ((out, ".npz"), (picture, ".png")):
-        if path is not None and path.suffix.lower() != suffix:
-            raise ValueError(f"{path}: expected a {suffix} file")
+    check_suffix(out, ".npz")
+    check_suffix(picture, ".png")
     given = None if problem is None else inverse.Problem.from_toml(problem)
     sampler = inverse.PosteriorFlow.load(run, given, device=device)
-    seen = load_array(observation)
-    if observation.lower().endswith(".csv") and 1 in seen.shape:
-        seen = seen.ravel()  # a vector, as a line or a column
-    found = sampler.sample(seen, number, seed)
-    low, high = found.interval(level)
-    residuals = found.residuals()
-    with atomic_write(follow_link(out)) as handle:
-        np.savez(
-            handle, samples=found.samples, mean=found.mean, std=found.std, low=low, high=high,
-            residuals=residuals,
-        )  # fmt: skip
-    written = [out]
+    observed = load_array(observation)
+    if observation.lower().endswith(".csv") and 1 in observed.shape:
+        observed = observed.ravel()  # a vector, as a line or a column
+    result = sampler.sample(observed, number, seed)
+    low, high = result.interval(level)
+    residuals = result.residuals()
+    arrays = {"samples": result.samples, "mean": result.mean, "std": result.std, "low": low,
+              "high": high, "residuals": residuals}  # fmt: skip
+    files = [out]
+    write_arrays(follow_link(out), arrays)
     if picture is not None and can_draw():
-        written.append(found.save_picture(picture))
+        files.append(result.save_picture(picture))
     print(f"residuals in units of the noise: {residuals.mean():.3g} (1 is consistent)")
-    print(f"{number} samples; written: {', '.join(map(str, written))}")
+    print(f"{number} samples; {listed(files)}")

@@ -75,10 +75,10 @@ def nearest_neighbours(samples: Any, train: Any, held_out: Any) -> NeighbourRepo
     Notes
     -----
     The samples of a model that has learnt the distribution are as far from its training data as
-    held-out data are; those of one that repeats them are nearer, and more are copies. In low dimension d many points that
-    are no copies pass the criterion, (1/3)^d of them where the density is flat: compare with
-    held-out data. Exact repeats pass, also of points that occur twice. Cost O((n + m) N d), less
-    in low dimension.
+    held-out data are; those of one that repeats them are nearer, and more are copies. In low
+    dimension d many points that are no copies pass the criterion, (1/3)^d of them where the density
+    is flat: compare with held-out data. Exact repeats pass, also of points that occur twice. Cost
+    O((n + m) N d), less in low dimension.
 
     References
     ----------

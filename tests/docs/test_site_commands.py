@@ -14,7 +14,7 @@ from _documentation import TEXTS, TOP, blocks, name
 
 typer = pytest.importorskip("typer")
 
-from energyflow._cli.main import app  # noqa: E402
+from energyflow._cli import app  # noqa: E402
 
 SHELL = [path for path in TEXTS if blocks(path, "sh")]
 TARGETS = set(re.findall(r"^([\w-]+):(?!=)", (TOP / "Makefile").read_text(), re.MULTILINE))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import energyflow as ef
-from energyflow._cli import main
+from energyflow._cli import app
 from energyflow._core import files as _files
 
 pytest.importorskip("numba", reason="numba is not installed")
@@ -69,7 +69,7 @@ def test_flows_read_their_target(maps, reached) -> None:
 def test_the_command_line_reads_files(maps, reached, monkeypatch, capsys) -> None:
     x, y = maps
     monkeypatch.setattr(_files, "_MAPPED_FROM", 1)
-    main.app(["distance", str(x.filename), str(y.filename), "--json"], standalone_mode=False)
+    app(["distance", str(x.filename), str(y.filename), "--json"], standalone_mode=False)
     assert all(isinstance(owner(points), mmap) for points in reached)
     assert '"n_x": 300' in capsys.readouterr().out
 

@@ -1,0 +1,36 @@
+"""`energyflow info`: versions, backends and the machine."""
+
+import os
+import platform
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+
+import energyflow as ef
+
+from .app import app, print_table
+
+PACKAGES = (
+    "energyflow-mmd", "numpy", "scipy", "array-api-compat", "numba", "torch", "triton", "jax",
+    "cupy-cuda13x", "dask", "typer", "rich", "matplotlib", "scikit-learn",
+)  # fmt: skip
+
+
+@app.command()
+def info() -> None:
+    """Print versions, backends and the machine."""
+    rows = [("python", platform.python_version()), *((name, _version(name)) for name in PACKAGES)]
+    print_table("Versions", ("package", "version"), rows)
+    print(ef.show_backends())
+    print(f"{platform.platform()}, {platform.machine()}, {_usable_cpus()} usable CPUs")
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _usable_cpus() -> int:
+    affinity: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1

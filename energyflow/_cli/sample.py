@@ -1,0 +1,59 @@
+"""`energyflow sample`: new samples from a trained model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from .._core.files import Array, follow_link, write_arrays
+from .app import Device, Seed, app, can_draw, check_suffix, listed
+from .conditions import Given, as_arrays, parse_conditions
+
+
+@app.command()
+def sample(
+    run: Annotated[Path, typer.Argument(metavar="RUN_FOLDER", help="Folder of a trained model.")],
+    number: Annotated[int, typer.Option("--number", "-n", min=1, help="How many.")] = 100,
+    condition: Given = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A .npz file for `samples`, and for their conditions.")
+    ] = None,
+    grid: Annotated[Path | None, typer.Option(help="A .png file for a picture of them.")] = None,
+    seed: Seed = 0,
+    device: Device = None,
+) -> None:
+    """Draw new samples from a trained model."""
+    from .. import models
+
+    if out is None and grid is None:
+        raise typer.BadParameter("give --out, --grid or both")
+    check_suffix(out, ".npz")
+    check_suffix(grid, ".png")
+    model = models.load(run, device=device)
+    given = parse_conditions(condition, models.RunFolder(run).settings().get("condition"))
+    samples = np.asarray(model.sample(number, given, seed))
+    files = []
+    if out is not None:
+        write_arrays(follow_link(out), {"samples": samples, **as_arrays(given, number)})
+        files.append(out)
+    if grid is not None and (drawn := _draw(grid, samples)) is not None:
+        files.append(drawn)
+    print(f"{number} samples; {listed(files)}")
+
+
+def _draw(path: Path, samples: Array) -> Path | None:
+    """Images as a grid, points in the plane as dots."""
+    if samples.ndim == 4 and samples.shape[1] in (1, 3):
+        from .._core.image_grid import save_grid
+
+        return save_grid(path, samples)
+    if samples.ndim != 2 or samples.shape[1] != 2:
+        raise ValueError(f"--grid: samples of shape {samples.shape[1:]} cannot be drawn")
+    if not can_draw():
+        return None
+    from .._core.pictures import save_scatter
+
+    return save_scatter(path, samples)
