@@ -18,7 +18,7 @@ from . import kernels as kernels
 from . import reference as reference
 from ._core.flow_result import FlowResult as FlowResult
 from ._flows.conditional_flow import ConditionalFlow as ConditionalFlow
-from ._flows.descent import FlowDiverged as FlowDiverged
+from ._flows.flow_state import FlowDiverged as FlowDiverged
 from ._flows.kale import kale as kale
 from ._flows.kale_flow import KALEFlow as KALEFlow
 from ._flows.mmd_flow import MMDFlow as MMDFlow

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from .._flows.descent import FlowDiverged
+from .._flows.flow_state import FlowDiverged
 from ..distributed import sharded
 from .app import Device, Quiet, Seed, app
 from .conditions import Learned, of_data, rows_of

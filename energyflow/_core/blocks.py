@@ -28,7 +28,7 @@ def blocks(array: Array) -> Iterator[Array]:
         yield array[start : min(start + rows, array.shape[0]), ...]
 
 
-def spread(points: Array) -> float:
+def rms_radius(points: Array) -> float:
     """Root mean squared distance of points (N, d) to their mean, 0 where it is not finite.
 
     Processes that hold a part each get that of all points.

@@ -8,15 +8,16 @@ from typing import Any
 
 from energyflow_backends import Array, detached, namespace
 
-from .._core.blocks import spread
-from .._core.checks import check_choice, check_exponent, check_positive, check_together
+from .._core.blocks import rms_radius
+from .._core.checks import check_exponent, check_positive, check_together
 from .._core.flow_result import FlowResult
 from .._core.random import Rng
 from .._slices.slicing import Slicing
-from .descent import Callback, RunOptions, Schedule, check_cloud
-from .particle_flow import ParticleFlow, unit_step
+from .descent import Callback, RunOptions, check_cloud
+from .particle_flow import ParticleFlow, default_step_size
+from .schedules import Schedule, resolved_step_size
 
-_SLOWING = 300  # steps after which the step size is halved
+_HALVING = 300  # steps after which the default step size is halved
 
 
 class ConditionalFlow:
@@ -38,8 +39,8 @@ class ConditionalFlow:
         The condition q of each.
     condition_weight : float or "auto"
         The factor beta > 0 of the conditions, in units of x over units of q. ``"auto"`` gives the
-        conditions the spread of the target: beta is the ratio of the root mean squared distances
-        to the mean (1 where one of them is zero).
+        conditions the RMS radius of the target: beta is the ratio of the root mean squared
+        distances to the mean (1 where one of them is zero).
     step_size : float, callable or "auto"
         tau, or a function of the step. ``"auto"`` is s^(2 - r) / (1 + k / 300) at step k, with
         s the root mean squared distance of the target to its mean: it has the units of the data,
@@ -112,7 +113,7 @@ class ConditionalFlow:
             exponent=exponent,
             n_projections=n_projections,
             slicing=slicing,
-            step_size=_step_size(step_size, target, exponent),
+            step_size=resolved_step_size(step_size, lambda: _decaying(target, exponent)),
             momentum=momentum,
             batch_size=batch_size,
             rng=rng,
@@ -132,21 +133,17 @@ class ConditionalFlow:
         velocity: Array | None = None,
         first_step: int = 0,
     ) -> FlowResult:
-        """Take steps from given particles, or go on from an earlier result.
+        """Take steps from given particles, or resume from an earlier result.
 
         Parameters
         ----------
         particles : array (N, d) or FlowResult
-            Where to start, in the library and on the device of the target; or the result to go on
+            Where to start, in the library and on the device of the target; or the result to resume
             from.
         condition : array (N, n)
-            The condition of each particle, not yet multiplied by beta; the same again when the
-            flow goes on.
-        n_steps, record_every, callback, progress, out, save_every
-            As in `ParticleFlow.run`.
-        velocity : array (N, d), optional
-            As in `ParticleFlow.run`.
-        first_step : int
+            The condition of each particle, not yet multiplied by beta; the same when the flow
+            resumes.
+        n_steps, record_every, callback, progress, out, save_every, velocity, first_step
             As in `ParticleFlow.run`.
 
         Returns
@@ -223,14 +220,12 @@ def _scaled(condition: Array, weight: float, dtype: Any) -> Array:
 
 def _weight(weight: Any, target: Array, condition: Array) -> float:
     if isinstance(weight, str) and weight == "auto":
-        ratio = spread(target) / (spread(condition) or math.inf)
+        ratio = rms_radius(target) / (rms_radius(condition) or math.inf)
         return ratio if 0 < ratio < math.inf else 1.0
     return check_positive("condition_weight", weight)
 
 
-def _step_size(step_size: Schedule | str, target: Array, exponent: float) -> Schedule:
-    if not isinstance(step_size, str):
-        return step_size
-    check_choice("step_size", step_size, ("auto",))
-    first = unit_step(target, check_exponent(exponent))
-    return lambda step: first / (1 + step / _SLOWING)
+def _decaying(target: Array, exponent: float) -> Schedule:
+    """The default step size: it falls, so that particles come to rest."""
+    first = default_step_size(target, check_exponent(exponent))
+    return lambda step: first / (1 + step / _HALVING)

@@ -1,20 +1,16 @@
-"""What all flows share: particles that step against a gradient, and how they stop and go on."""
+"""What all flows share: particles step against a gradient; a flow stops, is saved and resumes."""
 
 from __future__ import annotations
 
-import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import array_api_compat as compat
 import energyflow_backends as backends
-import numpy as np
-from energyflow_backends import Array, EnergyflowError, namespace, widest_dtypes
+from energyflow_backends import Array, namespace
 
 from .._core.checks import (
     check_count,
@@ -26,38 +22,15 @@ from .._core.checks import (
     check_weights,
     shape,
 )
-from .._core.files import check_writable
-from .._core.flow_result import FORMAT, HISTORY, FlowResult, check_saved, write_result
+from .._core.flow_result import FlowResult, check_saved
 from .._core.memory import PARTICLES, advising
 from .._core.progress import Progress
-from .._core.random import HostSource, Rng, Source, agreed, as_source
-from ..distributed import gather
+from .._core.random import Rng, agreed, as_source
+from .flow_state import FlowState
+from .result_file import is_saved, save
+from .schedules import Schedule, schedule
 
-Schedule = float | Callable[[int], float]
 Callback = Callable[[int, Array, float], object]
-
-
-class FlowDiverged(EnergyflowError):
-    """A flow met numbers that are not finite.
-
-    Attributes
-    ----------
-    step : int
-        The number of steps after which the particles were not finite any more.
-    particles : array (N, d)
-        The particles one step before, the last finite ones.
-    """
-
-    def __init__(self, step: int, particles: Array) -> None:
-        super().__init__(
-            f"particles are not finite after step {step}; those before it are in `.particles`. "
-            "A smaller step_size or momentum may help"
-        )
-        self.step = step
-        self.particles = particles
-
-    def __reduce__(self) -> tuple[type, tuple[int, Array]]:
-        return type(self), (self.step, self.particles)
 
 
 @dataclass(frozen=True)
@@ -88,8 +61,8 @@ class RunOptions:
 class Descent(ABC):
     """Particles that descend a functional F of their positions, with momentum.
 
-    A flow gives `_look`, the value of F and N grad F, and `_settings`, what must stay the same
-    when a flow goes on.
+    A flow defines `_evaluate`, the value of F and N grad F, and `_settings`, which must stay the
+    same when a flow resumes.
     """
 
     def __init__(
@@ -127,12 +100,12 @@ class Descent(ABC):
         velocity: Array | None = None,
         first_step: int = 0,
     ) -> FlowResult:
-        """Take steps from given particles, or go on from an earlier result.
+        """Take steps from given particles, or resume from an earlier result.
 
         Parameters
         ----------
         particles : array (N, d) or FlowResult
-            Where to start, in the library and on the device of the target; or the result to go on
+            Where to start, in the library and on the device of the target; or the result to resume
             from, with its velocity, its history and its directions.
         n_steps : int
             Steps to take.
@@ -145,7 +118,7 @@ class Descent(ABC):
             Show a bar with the distance and the rate on standard error.
         out : path, optional
             An .npz file that the result is saved to: at the end, and on the way at the first
-            record after `save_every` seconds. `FlowResult.load` gives what to go on from. A
+            record after `save_every` seconds. `FlowResult.load` gives what to resume from. A
             link of that name is replaced, not followed.
         save_every : float
             Seconds, at least 0.
@@ -167,8 +140,8 @@ class Descent(ABC):
         FlowDiverged
             Particles became NaN or infinite.
         OSError
-            `out` cannot be written, which is found out before the first step; if it happens
-            later all the same, what the flow has reached is in the error's `.result`.
+            `out` cannot be written. This is checked before the first step; if writing fails
+            later, what the flow has reached is in the error's `.result`.
         """
         options = RunOptions(
             n_steps, record_every, callback, progress, out, save_every, velocity, first_step
@@ -180,191 +153,108 @@ class Descent(ABC):
     ) -> FlowResult:
         """Run; `fixed` (N, n) holds the last coordinates of the particles, those that stay."""
         file = None if options.out is None else check_path("out", options.out)
-        walk = self._start(particles, options)
-        check_cloud("particles", walk.x, "N")
-        check_together("particles", walk.x, "target", self.target)
-        if walk.x.shape[1] != self.target.shape[1]:
-            raise ValueError(
-                "particles must have the dimension of the target, "
-                f"{self.target.shape[1]}, got {walk.x.shape[1]}"
-            )
-        if fixed is not None and fixed.shape[0] != walk.x.shape[0]:
-            raise ValueError(
-                f"condition must have one row for each of the {walk.x.shape[0]} particles, "
-                f"got {fixed.shape[0]}"
-            )
-        if options.velocity is not None:
-            _check_velocity(options.velocity, walk.x)
-        walk.n = backends.count_of_all(walk.x.shape[0])
-        source = agreed(self._source if walk.key is None else HostSource(walk.key))
-        record_every, callback = options.record_every, options.callback
-        first, last = walk.step, walk.step + options.n_steps
-        clock = perf_counter() - (walk.history[-1][2] if walk.history else 0.0)
-        walk.forget_current()
-        saving, saved = _is_saved(file), perf_counter()
+        state = self._start(particles, options)
+        self._check_start(state.x, options.velocity, fixed)
+        state.fixed, state.n = fixed, backends.count_of_all(state.x.shape[0])
+        state.source = agreed(state.source)
+        first, last = state.step, state.step + options.n_steps
+        clock = perf_counter() - (state.history[-1][2] if state.history else 0.0)
+        state.forget_current()
+        saving, saved = is_saved(file), perf_counter()
         with Progress(options.n_steps, "flow", options.progress) as bar, advising(PARTICLES):
             while True:
-                recording = walk.step % record_every == 0 or walk.step == last
-                value, gradient = self._look(
-                    walk, fixed, source, moving=walk.step < last, recording=recording
+                recording = state.step % options.record_every == 0 or state.step == last
+                value, gradient = self._evaluate(
+                    state, need_value=recording, need_gradient=state.step < last
                 )
-                bar.update(walk.step - first)
+                bar.update(state.step - first)
                 if recording:
                     distance = float(value)
-                    walk.history.append((walk.step, distance, perf_counter() - clock))
-                    bar.update(walk.step - first, distance=distance)
-                    enough = callback is not None and _is_enough(callback, walk, distance)
+                    state.history.append((state.step, distance, perf_counter() - clock))
+                    bar.update(state.step - first, distance=distance)
+                    stopped = _stops(options.callback, state, distance)
                     due = saving and perf_counter() - saved >= options.save_every
-                    enough, due = backends.any_process(enough, due)
-                    if enough:
+                    stopped, due = backends.any_process(stopped, due)
+                    if stopped:
                         break
-                if walk.step == last:
+                if state.step == last:
                     break
                 if recording and due:
-                    _save(walk.result(self._settings(), source), file)
+                    save(state.result(self._settings()), file)
                     saved = perf_counter()
-                walk.advance(gradient, self.step_size(walk.step), self.momentum(walk.step))
-        result = walk.result(self._settings(), source)
+                state.advance(gradient, self.step_size(state.step), self.momentum(state.step))
+        result = state.result(self._settings())
         if saving:
-            _save(result, file)
+            save(result, file)
         return result
 
     @abstractmethod
-    def _look(
-        self, walk: Walk, fixed: Array | None, source: Source, *, moving: bool, recording: bool
-    ) -> tuple[Array, Array]:
-        """F in the unit that is recorded, if it is recorded, and N grad F if particles move on."""
+    def _evaluate(
+        self, state: FlowState, *, need_value: bool, need_gradient: bool
+    ) -> tuple[Any, Array | None]:
+        """F in the unit of the history, and N grad F (N, d): each where it is needed, or None."""
 
     @abstractmethod
     def _settings(self) -> dict[str, Any]:
-        """What must stay the same when a flow goes on."""
+        """The settings that must stay the same when a flow resumes."""
 
-    def _start(self, particles: Array | FlowResult, options: RunOptions) -> Walk:
+    def _start(self, particles: Array | FlowResult, options: RunOptions) -> FlowState:
         if not isinstance(particles, FlowResult):
-            return Walk(particles, options.velocity, int(options.first_step))
+            return FlowState(particles, self._source, options.velocity, int(options.first_step))
         if options.velocity is not None or options.first_step:
             raise ValueError("velocity and first_step must be left out: the result has its own")
-        return self._resume(particles)
-
-    def _resume(self, result: FlowResult) -> Walk:
         try:
-            check_saved(vars(result), result.state)
+            check_saved(vars(particles), particles.state)
         except ValueError as error:
-            raise ValueError(f"particles must be a result to go on from: {error}") from None
-        check_together("the velocity of particles", result.velocity, "them", result.particles)
+            raise ValueError(f"particles must be a result to resume from: {error}") from None
+        pair = particles.velocity, "them", particles.particles
+        check_together("the velocity of particles", *pair)
         for name, mine in self._settings().items():
-            if result.state.get(name) != mine:
+            if particles.state.get(name) != mine:
                 raise ValueError(
-                    f"particles must be the result of a flow with {name} = {mine!r} to go on, "
-                    f"got one with {result.state.get(name)!r}"
+                    f"particles must be the result of a flow with {name} = {mine!r} to resume, "
+                    f"got one with {particles.state.get(name)!r}"
                 )
-        return Walk.of(result)
+        return FlowState.of(particles, self._source)
 
-
-class Walk:
-    """Particles on their way: positions, velocity, steps done, and what was recorded."""
-
-    def __init__(self, x: Array, velocity: Array | None = None, step: int = 0) -> None:
-        self.x = self.previous = backends.detached(x)
-        self.velocity = None if velocity is None else backends.detached(velocity)
-        self.n = 0  # particles, those of other processes included
-        self.step = step
-        self.key: list[int] | None = None
-        self.history: list[tuple[int, float, float]] = []
-        self.carried: dict[str, Array] = {}  # vectors that a flow keeps from look to look
-
-    @classmethod
-    def of(cls, result: FlowResult) -> Walk:
-        walk = cls(result.particles, result.velocity, int(result.state["step"]))
-        walk.key = result.state["key"]
-        xp, device = namespace(walk.x), compat.device(walk.x)
-        for name, numbers in result.state.get("carried", {}).items():
-            walk.carried[name] = xp.asarray(numbers, device=device, dtype=widest_dtypes(walk.x)[0])
-        columns = (getattr(result, name).tolist() for name in HISTORY)
-        walk.history = list(zip(*columns, strict=True))
-        return walk
-
-    def forget_current(self) -> None:
-        """A distance recorded where the particles stand now is recorded again, if it is due."""
-        if self.history and self.history[-1][0] == self.step:
-            self.history.pop()
-
-    def lost(self) -> Exception:
-        """What is raised where F is not finite at the particles, who were finite to begin with."""
-        if self.previous is self.x:
-            return ValueError(
-                "particles and target must be near enough for F to be finite in their dtype"
+    def _check_start(self, x: Array, velocity: Array | None, fixed: Array | None) -> None:
+        check_cloud("particles", x, "N")
+        check_together("particles", x, "target", self.target)
+        if x.shape[1] != self.target.shape[1]:
+            raise ValueError(
+                "particles must have the dimension of the target, "
+                f"{self.target.shape[1]}, got {x.shape[1]}"
             )
-        return FlowDiverged(self.step, self.previous)
-
-    def advance(self, gradient: Array, step_size: float, momentum: float) -> None:
-        with np.errstate(over="ignore", invalid="ignore"):  # found at the next look
-            velocity = gradient
-            if self.velocity is not None:
-                velocity = gradient + momentum * self.velocity
-            self.previous, self.x = self.x, self.x - step_size * velocity
-        self.velocity = velocity
-        self.step += 1
-
-    def result(self, settings: dict[str, Any], source: Source) -> FlowResult:
-        velocity = namespace(self.x).zeros_like(self.x) if self.velocity is None else self.velocity
-        key = list(source.key) if isinstance(source, HostSource) else None
-        step, distance, seconds = zip(*self.history, strict=True)
-        return FlowResult(
-            self.x,
-            velocity,
-            np.array(step, dtype=np.int64),
-            np.array(distance, dtype=np.float64),
-            np.array(seconds, dtype=np.float64),
-            {"format": FORMAT, "step": self.step, "key": key, **settings, **self._carried()},
-        )
-
-    def _carried(self) -> dict[str, Any]:
-        """For the state: absent where there is nothing to carry."""
-        lists = {name: backends.to_host(vector).tolist() for name, vector in self.carried.items()}
-        return {"carried": lists} if lists else {}
+        if fixed is not None and fixed.shape[0] != x.shape[0]:
+            raise ValueError(
+                f"condition must have one row for each of the {x.shape[0]} particles, "
+                f"got {fixed.shape[0]}"
+            )
+        if velocity is None:
+            return
+        check_together("velocity", velocity, "particles", x)
+        if velocity.shape != x.shape or velocity.dtype != x.dtype:
+            raise ValueError(
+                f"velocity must have the shape {shape(x)} and the dtype {x.dtype} of "
+                f"the particles, got {shape(velocity)} and {velocity.dtype}"
+            )
 
 
-def _is_enough(callback: Callback, walk: Walk, distance: float) -> bool:
-    """Whether the callback, which may keep and change what it is given, ends the flow."""
-    said = callback(walk.step, namespace(walk.x).asarray(walk.x, copy=True), distance)
+def _stops(callback: Callback | None, state: FlowState, distance: float) -> bool:
+    """Whether the callback, which may keep and change what it is given, stops the flow."""
+    if callback is None:
+        return False
+    answer = callback(state.step, namespace(state.x).asarray(state.x, copy=True), distance)
     try:
-        return bool(said)
+        return bool(answer)
     except (TypeError, ValueError, RuntimeError) as error:  # arrays of several numbers
         raise TypeError(
-            f"callback must return something true or false, got {type(said).__name__}: {error}"
+            f"callback must return something true or false, got {type(answer).__name__}: {error}"
         ) from error
 
 
-def _is_saved(file: Path | None) -> bool:
-    """Whether the result is saved; an OSError in all processes if the first cannot write it."""
-    refused = None
-    if file is not None and backends.is_first():
-        try:
-            check_writable(file)
-        except OSError as error:
-            refused = error
-    saving, failing = backends.any_process(file is not None, refused is not None)
-    if failing:
-        raise refused or OSError("the first process cannot write the file `out`")
-    return saving
-
-
-def _save(result: FlowResult, file: Path | None) -> None:
-    """Save what all processes hold to a file whose folder need not be there, or not any more."""
-    whole = gather(result)
-    if whole is None or file is None:
-        return
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_result(whole, file)
-    except OSError as error:
-        error.result = whole  # type: ignore[attr-defined]
-        error.add_note("What the flow has reached is in `.result` of this error.")
-        raise
-
-
 def check_cloud(name: str, points: Any, count: str) -> None:
+    """Raise unless these are finite points (count, d) in memory or in a mapped file."""
     check_points(name, points)
     if points.ndim != 2:
         raise ValueError(f"{name} must have shape ({count}, d), got {shape(points)}")
@@ -372,29 +262,3 @@ def check_cloud(name: str, points: Any, count: str) -> None:
         raise TypeError(f"{name} must lie in memory or in a mapped file, got a Dask array")
     if backends.known_values(points):
         check_finite(name, points)
-
-
-def _check_velocity(velocity: Array, particles: Array) -> None:
-    check_together("velocity", velocity, "particles", particles)
-    if velocity.shape != particles.shape or velocity.dtype != particles.dtype:
-        raise ValueError(
-            f"velocity must have the shape {shape(particles)} and the dtype {particles.dtype} of "
-            f"the particles, got {shape(velocity)} and {velocity.dtype}"
-        )
-
-
-def schedule(name: str, schedule: Schedule) -> Callable[[int], float]:
-    """A function of the step whose numbers are checked: tau > 0, 0 <= m < 1."""
-
-    def checked(number: Any, where: str) -> float:
-        value = check_number(f"{name}{where}", number)
-        good = 0 < value < math.inf if name == "step_size" else 0 <= value < 1
-        if not good:
-            span = "positive and finite" if name == "step_size" else "at least 0 and below 1"
-            raise ValueError(f"{name}{where} must be {span}, got {value:g}")
-        return value
-
-    if callable(schedule):
-        return lambda step: checked(schedule(step), f" at step {step}")
-    constant = checked(schedule, "")
-    return lambda step: constant

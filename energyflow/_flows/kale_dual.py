@@ -52,14 +52,14 @@ class KaleDual:
         self._factor = vectors[:, first:] * xp.sqrt(spectrum[first:])
         self._identity = xp.eye(rank, dtype=values.dtype, device=compat.device(values))
 
-    @np.errstate(over="ignore", invalid="ignore")  # what is not finite is told below
+    @np.errstate(over="ignore", invalid="ignore")  # the loop reports it
     def solve(self, drive: Array, norm: float, start: Array | None = None) -> tuple[Array, float]:
         """The best v (M,), and G there, from a start near it where one is known.
 
         drive: sums over i of a_i K(y_j, x_i), (M,); norm: the sum of a_i a_k K(x_i, x_k).
         """
         xp = namespace(drive)
-        at = self._look(xp.zeros_like(drive) if start is None else start, drive, norm)
+        at = self._evaluate(xp.zeros_like(drive) if start is None else start, drive, norm)
         for _ in range(_MOST_STEPS):
             floor = _ROUNDING * self._eps * at.size
             if not math.isfinite(at.size + at.value + at.error):
@@ -75,7 +75,7 @@ class KaleDual:
             f"{self.regularization:g}: {why}"
         )
 
-    def _look(self, v: Array, drive: Array, norm: float) -> _Point:
+    def _evaluate(self, v: Array, drive: Array, norm: float) -> _Point:
         xp, scale = namespace(v), self.regularization
         ratio = xp.exp(v)
         u = self.b * ratio
@@ -107,7 +107,7 @@ class KaleDual:
             move = fraction * change
             # u (1 + move) where it grows and u exp(move) where it shrinks
             new = at.v + xp.where(move > 0, xp.log1p(xp.abs(move)), move)
-            then = self._look(new, drive, norm)
+            then = self._evaluate(new, drive, norm)
             if then.value <= at.value - 1e-4 * fraction * decrement + slack:
                 return then
             fraction /= 2

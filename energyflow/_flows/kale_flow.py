@@ -9,13 +9,14 @@ import energyflow_backends as backends
 import numpy as np
 from energyflow_backends import Array, namespace
 
-from .._core.checks import check_choice, check_positive
-from .._core.random import Source
+from .._core.checks import check_positive
 from ..kernels import Gauss, Kernel, Laplace, Matern
-from .descent import Descent, Schedule, Walk
+from .descent import Descent
+from .flow_state import FlowState
 from .kale import centre, check_definite, wide
 from .kale_dual import KaleDual
 from .kernel_pairs import KernelPairs, kernel_pairs
+from .schedules import Schedule, resolved_step_size
 
 
 class KALEFlow(Descent):
@@ -53,9 +54,9 @@ class KALEFlow(Descent):
     Notes
     -----
     Results hold KALE as the distance. A step costs O(N (N + M) d) and a few steps of Newton's
-    method from the last solution, O(M R^2) each, where R counts the eigenvalues above rounding
-    of the kernel between target points; the spectrum is computed once, O(M^3). Memory
-    O((N + M)^2). Computed in the widest precision of the device.
+    method from the last solution (a warm start), O(M R^2) each, where R counts the eigenvalues
+    above rounding of the kernel between target points; the spectrum is computed once, O(M^3).
+    Memory O((N + M)^2). Computed in the widest precision of the device.
 
     References
     ----------
@@ -75,7 +76,8 @@ class KALEFlow(Descent):
     ) -> None:
         self.kernel = check_definite(kernel)
         self.regularization = check_positive("regularization", regularization)
-        super().__init__(target, target_weights, self._step_size(step_size), momentum, 0)
+        tau = resolved_step_size(step_size, self._default_step_size)
+        super().__init__(target, target_weights, tau, momentum, 0)
         y, _, b, _ = wide(target, target, target_weights, None)
         self._centre = centre(self.kernel, y)
         self._y, self._b = y - self._centre, b
@@ -85,30 +87,30 @@ class KALEFlow(Descent):
             raise ValueError("target must be small enough for its kernel to be finite") from None
         self._dual = KaleDual(values, b, self.regularization)
 
-    def _look(
-        self, walk: Walk, fixed: Array | None, source: Source, *, moving: bool, recording: bool
-    ) -> tuple[Array, Array]:
-        """KALE, and (1 + lambda) grad h if the particles move on."""
-        xp, scale = namespace(walk.x), self.regularization
-        x = xp.astype(walk.x, self._y.dtype, copy=False) - self._centre
+    def _evaluate(
+        self, state: FlowState, *, need_value: bool, need_gradient: bool
+    ) -> tuple[float, Array | None]:
+        """KALE, and (1 + lambda) grad h where it is needed."""
+        xp, scale = namespace(state.x), self.regularization
+        x = xp.astype(state.x, self._y.dtype, copy=False) - self._centre
         try:
             xy, xx = self._pairs(x, self._y), self._pairs(x, x)
         except backends.NonFiniteValue:
-            raise walk.lost() from None
+            raise state.not_finite() from None
         with np.errstate(over="ignore", invalid="ignore"):
             drive, norm = xp.mean(xy.values, axis=0), float(xp.mean(xx.values))
         if not (math.isfinite(norm) and bool(xp.all(xp.isfinite(drive)))):
-            raise walk.lost()
-        before = walk.carried.get("potential")
-        if before is not None and before.shape != drive.shape:
-            before = None  # of a flow to a target of another size
-        v, least = self._dual.solve(drive, norm, before)
-        walk.carried["potential"] = v
-        if not moving:
+            raise state.not_finite()
+        last = state.warm_start.get("potential")
+        if last is not None and last.shape != drive.shape:
+            last = None  # of a flow to a target of another size
+        v, least = self._dual.solve(drive, norm, last)
+        state.warm_start["potential"] = v
+        if not need_gradient:
             return (1 + scale) * least, None
         a = xp.full_like(x[:, 0], 1 / x.shape[0])
         slopes = xx.gradients(a) - xy.gradients(self._b * xp.exp(v))
-        gradient = xp.astype((1 + scale) / scale * slopes, walk.x.dtype, copy=False)
+        gradient = xp.astype((1 + scale) / scale * slopes, state.x.dtype, copy=False)
         return (1 + scale) * least, gradient
 
     def _pairs(self, x: Array, y: Array) -> KernelPairs:
@@ -117,10 +119,7 @@ class KALEFlow(Descent):
     def _settings(self) -> dict[str, Any]:
         return {"kernel": str(self.kernel), "regularization": self.regularization}
 
-    def _step_size(self, step_size: Schedule | str) -> Schedule:
-        if not isinstance(step_size, str):
-            return step_size
-        check_choice("step_size", step_size, ("auto",))
+    def _default_step_size(self) -> float:
         return _length(self.kernel) ** 2 * self.regularization / (1 + self.regularization)
 
 

@@ -13,9 +13,9 @@ _BLOCK = 2**31 - 1  # its random numbers are those of a block that no slices rea
 
 
 class Minibatch:
-    """Which m of M points a step sees: a function of (source, step) alone.
+    """Which m of M points a step uses: a function of (source, step) alone.
 
-    Every point is seen equally often, or in proportion to its weight, so that sums over the part
+    Every point is used equally often, or in proportion to its weight, so that sums over the part
     are unbiased. Without weights points are drawn without replacement, with weights with
     replacement.
     """

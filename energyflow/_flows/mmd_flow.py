@@ -15,7 +15,9 @@ from .._sums.kernel_sums import SumsOverflow
 from .._sums.mmd import mmd_squared
 from .._sums.witness import witness_gradient
 from ..kernels import Kernel, as_kernel
-from .descent import Descent, Schedule, Walk
+from .descent import Descent
+from .flow_state import FlowState
+from .schedules import Schedule
 
 
 class MMDFlow(Descent):
@@ -82,26 +84,26 @@ class MMDFlow(Descent):
         self.n_projections = check_count("n_projections", n_projections)
         self.slicing = resolve_slicing(slicing, self.n_projections, int(target.shape[1]))
 
-    def _look(
-        self, walk: Walk, fixed: Array | None, source: Source, *, moving: bool, recording: bool
-    ) -> tuple[Array, Array]:
-        """MMD^2 if it is recorded, and grad f if the particles move on."""
-        xp = namespace(walk.x)
-        if not bool(xp.all(xp.isfinite(walk.x))):
-            raise walk.lost()
-        kernel = as_kernel(self.kernel(walk.step) if callable(self.kernel) else self.kernel)
-        x, y, b = walk.x, self.target, self.target_weights
-        directions = self._projector(source, walk.step)
+    def _evaluate(
+        self, state: FlowState, *, need_value: bool, need_gradient: bool
+    ) -> tuple[Array | None, Array | None]:
+        """MMD^2, and grad f: each where it is needed."""
+        xp = namespace(state.x)
+        if not bool(xp.all(xp.isfinite(state.x))):
+            raise state.not_finite()
+        kernel = as_kernel(self.kernel(state.step) if callable(self.kernel) else self.kernel)
+        x, y, b = state.x, self.target, self.target_weights
+        directions = self._projector(state.source, state.step)
         value = gradient = None
         try:
-            if recording:
+            if need_value:
                 value = mmd_squared(x, y, None, b, kernel=kernel)
-            if moving:
+            if need_gradient:
                 gradient = witness_gradient(
                     x, x, y, None, b, kernel=kernel, method=self.method, projections=directions
                 )
         except SumsOverflow:
-            raise walk.lost() from None
+            raise state.not_finite() from None
         return value, gradient
 
     def _projector(self, source: Source, step: int) -> Projector | None:

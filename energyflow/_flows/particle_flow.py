@@ -8,15 +8,17 @@ import energyflow_backends as backends
 import numpy as np
 from energyflow_backends import Array, namespace
 
-from .._core.blocks import spread
-from .._core.checks import check_choice, check_count, check_exponent
+from .._core.blocks import rms_radius
+from .._core.checks import check_count, check_exponent
 from .._core.random import Rng, Source
 from .._slices.directions import resolve_slicing, sampled_projector
 from .._slices.projectors import moved_index
 from .._slices.slicing import Slicing
 from .._sums.problem import working_dtype
-from .descent import Descent, Schedule, Walk, check_cloud
+from .descent import Descent, check_cloud
+from .flow_state import FlowState
 from .minibatch import Minibatch
+from .schedules import Schedule, resolved_step_size
 
 
 class ParticleFlow(Descent):
@@ -48,12 +50,12 @@ class ParticleFlow(Descent):
     momentum : float or callable
         0 <= m < 1, or a function of the step.
     batch_size : int, optional
-        Points of the target that a step sees, drawn anew for each step: without replacement, or
-        in proportion to `target_weights` with replacement. All of them when not given.
+        Points of the target that a step uses (a minibatch), drawn anew for each step: without
+        replacement, or in proportion to `target_weights` with replacement. All when not given.
     rng : int, generator or None
         Where directions and batches come from, see `sample_projections`. With an int, a
         `numpy.random.Generator` or None they are a pure function of the seed and the step, so a
-        flow that is saved and goes on is the flow that was never interrupted.
+        flow that is saved and resumes equals one that was never interrupted.
 
     Raises
     ------
@@ -90,45 +92,43 @@ class ParticleFlow(Descent):
     ) -> None:
         check_cloud("target", target, "M")
         self.exponent = check_exponent(exponent)
-        if isinstance(step_size, str):
-            check_choice("step_size", step_size, ("auto",))
-            step_size = unit_step(target, self.exponent)
-        super().__init__(target, target_weights, step_size, momentum, rng)
+        tau = resolved_step_size(step_size, lambda: default_step_size(target, self.exponent))
+        super().__init__(target, target_weights, tau, momentum, rng)
         self.n_projections = check_count("n_projections", n_projections)
         self.slicing = resolve_slicing(slicing, self.n_projections, self._dimension())
         self._minibatch = None
         if batch_size is not None:
             self._minibatch = Minibatch(batch_size, int(target.shape[0]), target_weights)
 
-    def _look(
-        self, walk: Walk, fixed: Array | None, source: Source, *, moving: bool, recording: bool
-    ) -> tuple[Array, Array]:
-        """The distance to the target, which comes with the sort, and N grad F if asked for."""
-        xp = namespace(walk.x)
-        d = walk.x.shape[1]
-        target, weights = self._seen(source, walk.step)
-        dtype = working_dtype(walk.x, target)
+    def _evaluate(
+        self, state: FlowState, *, need_value: bool, need_gradient: bool
+    ) -> tuple[Array, Array | None]:
+        """The distance to the target, which comes with the sort, and N grad F where needed."""
+        xp = namespace(state.x)
+        d = state.x.shape[1]
+        target, weights = self._batch(state.source, state.step)
+        dtype = working_dtype(state.x, target)
 
         def one(array: Array | None) -> Array | None:
             return None if array is None else xp.astype(array[None, ...], dtype, copy=False)
 
-        x = walk.x if fixed is None else xp.concat([walk.x, fixed], axis=1)
+        x = state.x if state.fixed is None else xp.concat([state.x, state.fixed], axis=1)
         projector = sampled_projector(
-            self.n_projections, int(x.shape[1]), self.slicing, source, walk.step
+            self.n_projections, int(x.shape[1]), self.slicing, state.source, state.step
         )
         try:
             value, gradient, _ = backends.sliced_value_and_gradient(
                 one(x), one(target), None, one(weights), projector,
-                exponent=self.exponent, estimator="V", wrt=("x",) if moving else (),
+                exponent=self.exponent, estimator="V", wrt=("x",) if need_gradient else (),
             )  # fmt: skip
         except backends.NonFiniteValue:
-            raise walk.lost() from None
+            raise state.not_finite() from None
         if gradient is not None:  # scaled before it is rounded: F = E / 2, times N
-            gradient = xp.astype(gradient[0, :, :d] * (walk.n / 2), walk.x.dtype, copy=False)
+            gradient = xp.astype(gradient[0, :, :d] * (state.n / 2), state.x.dtype, copy=False)
         return value[0, ...], gradient
 
-    def _seen(self, source: Source, step: int) -> tuple[Array, Array | None]:
-        """The points and weights of the target that a step sees."""
+    def _batch(self, source: Source, step: int) -> tuple[Array, Array | None]:
+        """The points of the target that a step uses, and their weights."""
         if self._minibatch is None:
             return self._points(None), self.target_weights
         places = self._minibatch.places(source, step)
@@ -152,7 +152,7 @@ class ParticleFlow(Descent):
         }
 
 
-def unit_step(target: Array, exponent: float) -> float:
+def default_step_size(target: Array, exponent: float) -> float:
     """A step size with the units of the data, 1 where all points of the target are the same."""
-    with np.errstate(over="ignore", under="ignore"):  # infinity and zero are refused as step sizes
-        return float(np.power(spread(target) or 1.0, 2 - exponent))
+    with np.errstate(over="ignore", under="ignore"):  # step sizes of 0 or infinity are refused
+        return float(np.power(rms_radius(target) or 1.0, 2 - exponent))

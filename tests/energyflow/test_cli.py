@@ -16,7 +16,7 @@ from scipy import stats
 from scipy.spatial.distance import cdist
 
 import energyflow as ef
-from energyflow._flows import descent
+from energyflow._flows import result_file
 from energyflow.cli import main
 
 pytest.importorskip("typer", reason="the command line is an extra")
@@ -274,13 +274,13 @@ def test_a_flow_that_has_arrived_gets_the_files_that_a_kill_kept_from_it(data, r
 
 def test_a_flow_is_saved_on_the_way(data, run, monkeypatch):
     saved = []
-    write = descent.write_result
+    write = result_file.write_result
 
     def spy(result, path):
         saved.append(result.state["step"])
         write(result, path)
 
-    monkeypatch.setattr(descent, "write_result", spy)
+    monkeypatch.setattr(result_file, "write_result", spy)
     assert run(*flow("--steps", 25, "--save-every", 0))[0] == 0
     assert saved == [0, 10, 20, 25]
     saved.clear()

@@ -100,7 +100,7 @@ def test_going_on_equals_an_uninterrupted_run(tmp_path, rng: np.random.Generator
     again = quiet(ef.ConditionalFlow(p, q), ef.FlowResult.load(tmp_path / "flow.npz"), y, 18)
     np.testing.assert_array_equal(again.particles, whole.particles)
     other = ef.ConditionalFlow(p, q, condition_weight=3.0)
-    with pytest.raises(ValueError, match=r"condition_weight = 3\.0 to go on"):
+    with pytest.raises(ValueError, match=r"condition_weight = 3\.0 to resume"):
         quiet(other, whole, y, 1)
 
 

@@ -1,4 +1,4 @@
-"""Flows: known answers, the rate at which they fall, going on, and how they fail."""
+"""Flows: known answers, the rate at which they fall, resuming, and how they fail."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -210,7 +210,7 @@ def test_progress_draws_on_a_terminal_only(rng: np.random.Generator, capsys) -> 
     assert capsys.readouterr() == ("", "")
 
 
-# -- going on ------------------------------------------------------------------------------------
+# -- resuming ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", [3, None])
@@ -307,7 +307,7 @@ def test_a_damaged_state_is_refused(tmp_path, fault: dict, message: str, rng) ->
     result.save(tmp_path / "flow.npz")
     with pytest.raises(ValueError, match=rf"flow\.npz is not a saved flow: {message}"):
         ef.FlowResult.load(tmp_path / "flow.npz")
-    with pytest.raises(ValueError, match=f"particles must be a result to go on from: {message}"):
+    with pytest.raises(ValueError, match=f"particles must be a result to resume from: {message}"):
         quiet(ef.ParticleFlow(x + 1, rng=0), result, 3)
 
 
@@ -318,7 +318,7 @@ def test_damaged_arrays_are_refused(tmp_path, rng: np.random.Generator) -> None:
         replace(good, **{name: value}).save(tmp_path / "flow.npz")
         with pytest.raises(ValueError, match=r"flow\.npz is not a saved flow: it"):
             ef.FlowResult.load(tmp_path / "flow.npz")
-        with pytest.raises(ValueError, match="particles must be a result to go on from: it"):
+        with pytest.raises(ValueError, match="particles must be a result to resume from: it"):
             quiet(ef.ParticleFlow(x, rng=0), replace(good, **{name: value}), 3)
 
 

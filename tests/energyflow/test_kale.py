@@ -1,4 +1,4 @@
-"""KALE and its flow: optimality, limits, an independent optimiser, gradients, going on."""
+"""KALE and its flow: optimality, limits, an independent optimiser, gradients, resuming."""
 
 from __future__ import annotations
 
@@ -235,9 +235,9 @@ def test_going_on_equals_an_uninterrupted_run(tmp_path) -> None:
     again = ef.KALEFlow(Y, Gauss(0.8), **how).run(loaded, 17, progress=False)
     np.testing.assert_array_equal(again.particles, whole.particles)
     assert again.state == whole.state
-    with pytest.raises(ValueError, match=r"regularization = 0\.02 to go on"):
+    with pytest.raises(ValueError, match=r"regularization = 0\.02 to resume"):
         ef.KALEFlow(Y, Gauss(0.8), regularization=0.02).run(loaded, 1, progress=False)
-    with pytest.raises(ValueError, match=r"kernel = 'Gauss\(sigma=0\.9\)' to go on"):
+    with pytest.raises(ValueError, match=r"kernel = 'Gauss\(sigma=0\.9\)' to resume"):
         ef.KALEFlow(Y, Gauss(0.9), **how).run(loaded, 1, progress=False)
 
 

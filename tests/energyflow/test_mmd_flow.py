@@ -1,4 +1,4 @@
-"""MMD flows: the flow of the energy distance as a special case, schedules, and going on."""
+"""MMD flows: the flow of the energy distance as a special case, schedules, and resuming."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_going_on_equals_an_uninterrupted_run(tmp_path, method: str) -> None:
     again = quiet(ef.MMDFlow(Y, "laplace", **how), loaded, 12)
     np.testing.assert_array_equal(again.particles, whole.particles)
     assert again.state == whole.state
-    with pytest.raises(ValueError, match=r"kernel = 'Laplace\(alpha=2\)' to go on"):
+    with pytest.raises(ValueError, match=r"kernel = 'Laplace\(alpha=2\)' to resume"):
         quiet(ef.MMDFlow(Y, Laplace(2), **how), loaded, 1)
 
 

@@ -1,0 +1,36 @@
+"""Step sizes and momenta: numbers, functions of the step, or the default step size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from .._core.checks import check_choice, check_number
+
+Schedule = float | Callable[[int], float]
+
+
+def schedule(name: str, given: Schedule) -> Callable[[int], float]:
+    """A function of the step that checks its numbers: tau > 0, 0 <= m < 1."""
+
+    def checked(number: Any, where: str) -> float:
+        value = check_number(f"{name}{where}", number)
+        good = 0 < value < math.inf if name == "step_size" else 0 <= value < 1
+        if not good:
+            span = "positive and finite" if name == "step_size" else "at least 0 and below 1"
+            raise ValueError(f"{name}{where} must be {span}, got {value:g}")
+        return value
+
+    if callable(given):
+        return lambda step: checked(given(step), f" at step {step}")
+    constant = checked(given, "")
+    return lambda step: constant
+
+
+def resolved_step_size(step_size: Schedule | str, default: Callable[[], Schedule]) -> Schedule:
+    """The step size that is given, or the default one for "auto"."""
+    if not isinstance(step_size, str):
+        return step_size
+    check_choice("step_size", step_size, ("auto",))
+    return default()
