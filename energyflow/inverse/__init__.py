@@ -30,20 +30,9 @@ if TYPE_CHECKING:
     from ._posterior_flow import PosteriorFlow as PosteriorFlow
 
 __all__ = [
-    "BlurDownsample",
-    "CrossFittedRidge",
-    "Gaussian",
-    "Linear",
-    "Mask",
-    "Noise",
-    "Operator",
-    "Poisson",
-    "Posterior",
-    "PosteriorFlow",
-    "Problem",
-    "Radon",
-    "WhitenedPCA",
-]
+    "BlurDownsample", "CrossFittedRidge", "Gaussian", "Linear", "Mask", "Noise", "Operator",
+    "Poisson", "Posterior", "PosteriorFlow", "Problem", "Radon", "WhitenedPCA",
+]  # fmt: skip
 
 _RENAMED = {"Components": "WhitenedPCA", "Regression": "CrossFittedRidge"}
 

@@ -27,23 +27,8 @@ from ._report import Report as Report
 from ._report import Row as Row
 
 __all__ = [
-    "COLUMNS",
-    "Calibration",
-    "ClassifierReport",
-    "EnergyReport",
-    "NeighbourReport",
-    "Report",
-    "Row",
-    "calibration",
-    "classifier_report",
-    "energy_distance_report",
-    "evaluate",
-    "fid",
-    "frechet_distance",
-    "nearest_neighbours",
-    "posterior_table",
-    "precision_recall",
-    "psnr",
-    "ssim",
+    "COLUMNS", "Calibration", "ClassifierReport", "EnergyReport", "NeighbourReport", "Report",
+    "Row", "calibration", "classifier_report", "energy_distance_report", "evaluate", "fid",
+    "frechet_distance", "nearest_neighbours", "posterior_table", "precision_recall", "psnr", "ssim",
     "train_classifier",
-]
+]  # fmt: skip

@@ -1,17 +1,17 @@
-"""Small classifiers: are samples of the class that was asked for, and can one learn of them?"""
+"""Small classifiers: do samples belong to their class, and can a classifier learn from them?"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any, Protocol
 
 import numpy as np
-from energyflow_backends import to_host
+from energyflow_backends import Doubles, Floats, Integers, to_host
 
 from .._core.checks import check_choice
+from .._core.extras import has
 from ..datasets import Dataset
-from ._points import Floats, points_together
+from ._points import points_together
 
 LARGEST_FOR_MLP = 16
 """Edge of an image in pixels up to which "auto" takes the perceptron."""
@@ -20,10 +20,10 @@ LARGEST_FOR_MLP = 16
 class Classifier(Protocol):
     """Trained on vectors (n, d) or images (n, C, H, W)."""
 
-    def predict(self, values: Floats) -> Floats:
+    def predict(self, values: Floats) -> Integers:
         """The most likely label (n,) of each."""
 
-    def features(self, values: Floats) -> Floats:
+    def features(self, values: Floats) -> Doubles:
         """The last hidden layer, float64 (n, f)."""
 
 
@@ -34,11 +34,12 @@ class ClassifierReport:
     Attributes
     ----------
     asked : float
-        Samples that a classifier trained on real data gives the class that was asked for.
+        Share of the samples that a classifier trained on real data puts into the class that they
+        were generated for.
     trained_on_samples : float
-        Of a classifier trained on samples alone, on held-out data.
+        Accuracy, on held-out data, of a classifier trained on samples alone.
     trained_on_real : float
-        Of the classifier trained on real data, on held-out data, beside both.
+        Accuracy, on held-out data, of the classifier trained on real data, to compare both with.
     """
 
     asked: float
@@ -64,7 +65,7 @@ def train_classifier(
     seed : int
         Seed of the first weights and of the batches.
     device : str
-        Where torch trains the convolutional network.
+        Device on which torch trains the convolutional network.
 
     Returns
     -------
@@ -75,9 +76,9 @@ def train_classifier(
     Raises
     ------
     ModuleNotFoundError
-        scikit-learn, or for "cnn" torch, is not installed.
+        If scikit-learn, or for "cnn" torch, is not installed.
     TypeError, ValueError
-        Labels that do not fit, a single class, vectors for "cnn".
+        If labels do not fit or are of a single class, or vectors come with "cnn".
     """
     (points,) = points_together(values=values)
     array, classes = to_host(values), np.asarray(to_host(labels))
@@ -91,7 +92,7 @@ def train_classifier(
     check_choice("kind", kind, ("auto", "mlp", "cnn"))
     if kind == "auto":
         small = array.ndim == 2 or max(array.shape[2:]) <= LARGEST_FOR_MLP
-        kind = "mlp" if small or find_spec("torch") is None else "cnn"
+        kind = "mlp" if small or not has("torch") else "cnn"
     if kind == "cnn":
         if array.ndim != 4:
             raise ValueError(f'kind "cnn" is for images (n, C, H, W), got shape {array.shape}')
@@ -113,14 +114,14 @@ def classifier_report(
     seed: int = 0,
     device: str = "cpu",
 ) -> ClassifierReport:
-    """Whether samples show the class that was asked for, and what a classifier learns of them.
+    """Whether samples belong to their classes, and what a classifier learns from them.
 
     Parameters
     ----------
     samples : array (n, d) or (n, C, H, W)
         Samples of a class-conditional model.
     labels : integer array (n,)
-        The classes that were asked for.
+        The classes that the samples were generated for.
     dataset : Dataset
         Real data with labels.
     classifier : Classifier, optional
@@ -135,15 +136,14 @@ def classifier_report(
     Raises
     ------
     TypeError, ValueError
-        A data set without labels, and as `train_classifier`.
+        If the data set has no labels, and as `train_classifier`.
     """
     if dataset.train_labels is None:
         raise ValueError(f"{dataset.name} has no labels: accuracies need classes")
     points_together(samples=samples, train=dataset.train)
-    trained = classifier or train_classifier(
-        dataset.train, dataset.train_labels, kind=kind, seed=seed, device=device
-    )
-    student = train_classifier(samples, labels, kind=kind, seed=seed, device=device)
+    how: dict[str, Any] = {"kind": kind, "seed": seed, "device": device}
+    trained = classifier or train_classifier(dataset.train, dataset.train_labels, **how)
+    student = train_classifier(samples, labels, **how)
     return ClassifierReport(
         asked=float(np.mean(trained.predict(to_host(samples)) == to_host(labels))),
         trained_on_samples=_accuracy(student, dataset),

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 import numpy as np
+from energyflow_backends import Doubles, Floats, Integers
 
-from ._points import Floats
+from .._core.extras import need
 
-if find_spec("torch") is None:
-    raise ModuleNotFoundError(
-        "the convolutional classifier needs torch: pip install 'energyflow-mmd[models]'"
-    )
+need("torch", "the convolutional classifier", "models")
 
-import torch
-from torch import Tensor, nn
+import torch  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
 
 BATCH = 100
 CHANNELS = (16, 32, 64)
 
 
 class ConvolutionalNetwork:
-    """Three convolutions, each followed by a smaller image; the mean over pixels is the features.
+    """Three convolutions, each followed by pooling; the features are the means over pixels.
 
     Trained by AdamW, whose step size falls to zero along a cosine, on some 200,000 images: 3
     passes over large data, at most 40 over small data.
     """
 
-    def __init__(self, images: Floats, labels: Floats, seed: int, device: str) -> None:
+    def __init__(self, images: Floats, labels: Integers, seed: int, device: str) -> None:
         self._classes, targets = np.unique(labels, return_inverse=True)
         self._device = torch.device(device)
         generator = torch.Generator().manual_seed(seed)
@@ -38,18 +34,18 @@ class ConvolutionalNetwork:
         self._scale = float(images.std()) or 1.0
         self._train(images, torch.as_tensor(targets), generator)
 
-    def predict(self, values: Floats) -> Floats:
+    def predict(self, values: Floats) -> Integers:
         """The most likely label (n,) of each."""
         with torch.no_grad():
             features = torch.as_tensor(self.features(values), dtype=torch.float32)
             best = self._head(features.to(self._device)).argmax(dim=1).cpu().numpy()
         return np.asarray(self._classes[best])
 
-    def features(self, values: Floats) -> Floats:
+    def features(self, values: Floats) -> Doubles:
         """The last hidden layer (n, 64)."""
         with torch.no_grad():
             batches = [
-                self._body(self._prepared(values[start : start + BATCH])).cpu().double().numpy()
+                self._body(self._standardised(values[start : start + BATCH])).cpu().double().numpy()
                 for start in range(0, len(values), BATCH)
             ]
         return np.concatenate(batches)
@@ -62,14 +58,14 @@ class ConvolutionalNetwork:
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
         for _ in range(epochs):
             for rows in torch.split(torch.randperm(len(images), generator=generator), BATCH):
-                logits = network(self._prepared(images[rows.numpy()]))
+                logits = network(self._standardised(images[rows.numpy()]))
                 loss = nn.functional.cross_entropy(logits, targets[rows].to(self._device))
                 optimiser.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
                 schedule.step()
 
-    def _prepared(self, values: Floats) -> Tensor:
+    def _standardised(self, values: Floats) -> Tensor:
         scaled = (values.astype(np.float32) - self._centre) / self._scale
         return torch.as_tensor(scaled, device=self._device)
 
@@ -77,16 +73,12 @@ class ConvolutionalNetwork:
 def _networks(
     channels: int, classes: int, generator: torch.Generator
 ) -> tuple[nn.Sequential, nn.Linear]:
-    """From images to features, and from features to logits; torch's global state is left alone."""
+    """From images to features, and from features to logits; torch's global state is not used."""
     with torch.device("meta"):
         layers: list[nn.Module] = []
         for before, after in zip((channels, *CHANNELS), CHANNELS, strict=False):
-            layers += [
-                nn.Conv2d(before, after, 3, padding=1),
-                nn.GroupNorm(8, after),
-                nn.SiLU(),
-                nn.AvgPool2d(2, ceil_mode=True),
-            ]
+            layers += [nn.Conv2d(before, after, 3, padding=1), nn.GroupNorm(8, after)]
+            layers += [nn.SiLU(), nn.AvgPool2d(2, ceil_mode=True)]
         body = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
         head = nn.Linear(CHANNELS[-1], classes)
     for module in (*body.to_empty(device="cpu"), head.to_empty(device="cpu")):

@@ -1,4 +1,4 @@
-"""Whether samples of posteriors spread as much as they should: ranks and coverage."""
+"""Calibration: whether samples of posteriors have the right width, by ranks and coverage."""
 
 from __future__ import annotations
 
@@ -6,32 +6,30 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from energyflow_backends import to_host
-from numpy.typing import NDArray
+from energyflow_backends import Doubles, Floats, Integers, to_host
 
 from .._core.checks import as_numbers, check_array, check_count, check_finite
 from .._core.random import as_generator
-from ._points import Floats
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Where truths lie among samples of their posteriors.
+    """The places of truths among samples of their posteriors.
 
     Attributes
     ----------
     counts : integer array (bins,)
         Rank histogram: how many numbers of the truths have a rank in each bin. Flat for samples of
-        the true posteriors, a valley in the middle where they spread too little, a hill where they
-        spread too much, a slope where they are biased.
+        the true posteriors, low in the middle where samples are too narrow, high in the middle
+        where they are too wide, a slope where they are biased.
     levels, coverage : arrays (k,)
         The share of the numbers within the central interval of each level, equal to the level for
         samples of the true posteriors.
     """
 
-    counts: NDArray[np.int64]
-    levels: NDArray[np.float64]
-    coverage: NDArray[np.float64]
+    counts: Integers
+    levels: Doubles
+    coverage: Doubles
 
     @property
     def error(self) -> float:
@@ -59,7 +57,7 @@ def calibration(
     samples : array (m, n, ...)
         n samples for each of m observations.
     truths : array (m, ...)
-        What was observed.
+        The true values, of which there are observations.
     rng : int or numpy.random.Generator
         Draws v.
     bins : int
@@ -74,7 +72,7 @@ def calibration(
     Raises
     ------
     TypeError, ValueError
-        Shapes that do not fit, NaN or infinity, levels outside.
+        If shapes do not fit, numbers are NaN or infinite, or levels are not between 0 and 1.
 
     Notes
     -----
@@ -87,14 +85,14 @@ def calibration(
     2018; Gneiting, Raftery, "Strictly Proper Scoring Rules", JASA 2007.
     """
     bins = check_count("bins", bins)
-    wanted = as_numbers("levels", levels)
-    if wanted.ndim != 1 or not wanted.size or not np.all((wanted > 0) & (wanted < 1)):
+    nominal = as_numbers("levels", levels)
+    if nominal.ndim != 1 or not nominal.size or not np.all((nominal > 0) & (nominal < 1)):
         raise ValueError(f"levels must lie between 0 and 1, got {levels}")
-    u = _places(_host("samples", samples), _host("truths", truths), as_generator(rng))
-    places = np.minimum((u * bins).astype(np.int64), bins - 1)  # u may have been rounded to 1
-    counts = np.bincount(places.ravel(), minlength=bins)
-    inside = np.abs(u.ravel() - 0.5)[:, None] <= wanted / 2  # (numbers, levels)
-    return Calibration(counts, wanted, inside.mean(axis=0))
+    u = _ranks(_host("samples", samples), _host("truths", truths), as_generator(rng))
+    bin_of = np.minimum((u * bins).astype(np.int64), bins - 1)  # u may have been rounded to 1
+    counts = np.bincount(bin_of.ravel(), minlength=bins)
+    inside = np.abs(u.ravel() - 0.5)[:, None] <= nominal / 2  # (numbers, levels)
+    return Calibration(counts, nominal, inside.mean(axis=0))
 
 
 def _host(name: str, values: Any) -> Floats:
@@ -102,13 +100,10 @@ def _host(name: str, values: Any) -> Floats:
     return to_host(values)
 
 
-def _places(samples: Floats, truths: Floats, rng: np.random.Generator) -> Floats:
+def _ranks(samples: Floats, truths: Floats, rng: np.random.Generator) -> Doubles:
     """The u of each number of the truths."""
-    if (
-        samples.ndim < 2
-        or 0 in samples.shape
-        or samples.shape[:1] + samples.shape[2:] != (truths.shape)
-    ):
+    fit = samples.ndim >= 2 and samples.shape[:1] + samples.shape[2:] == truths.shape
+    if not fit or 0 in samples.shape:
         raise ValueError(
             "samples must have shape (m, n, ...) and truths (m, ...), "
             f"got {samples.shape} and {truths.shape}"
@@ -117,5 +112,5 @@ def _places(samples: Floats, truths: Floats, rng: np.random.Generator) -> Floats
     check_finite("truths", truths)
     below = (samples < truths[:, None]).sum(axis=1)
     equal = (samples == truths[:, None]).sum(axis=1)
-    places: Floats = (below + rng.random(truths.shape) * (equal + 1)) / (samples.shape[1] + 1)
-    return places
+    ranks: Doubles = (below + rng.random(truths.shape) * (equal + 1)) / (samples.shape[1] + 1)
+    return ranks

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from energyflow_backends import library_of, to_host
+from energyflow_backends import Doubles, library_of, to_host
 
 from .. import energy_distance, sliced_energy_distance
 from .._core.checks import check_choice, check_count
 from .._core.random import as_generator
 from ..datasets._split import held_out_rows
-from ._points import Floats, points_together
+from ._points import points_together
 
 MOST_PAIRS = 16_000_000
 """Above so many pairs of points "auto" takes slices."""
@@ -25,9 +25,9 @@ class EnergyReport:
     Attributes
     ----------
     distance : float
-        Of samples.
+        Distance of the samples.
     floor, floor_std : float
-        Of real data in their place, as many; and its standard deviation over the draws.
+        Distance of as many real data in their place, and its standard deviation over the draws.
     n_samples, n_held_out : int
         Points on the two sides.
     method : "exact" or "sliced"
@@ -95,7 +95,8 @@ def energy_distance_report(
     Raises
     ------
     TypeError, ValueError
-        Not arrays, shapes that do not fit, NaN or infinity, fewer than two held-out points.
+        If arguments are no arrays of fitting shapes, numbers are NaN or infinite, or there are
+        fewer than two held-out points.
 
     Notes
     -----
@@ -122,12 +123,11 @@ def energy_distance_report(
 
     directions = int(generator.integers(2**32))
 
-    def distance(left: Floats, right: Floats) -> float:
+    def distance(left: Doubles, right: Doubles) -> float:
         if method == "exact":
             return float(energy_distance(left, right))
-        return float(
-            sliced_energy_distance(left, right, n_projections=n_projections, rng=directions)
-        )
+        sliced = sliced_energy_distance(left, right, n_projections=n_projections, rng=directions)
+        return float(sliced)
 
     whole = n == len(x) and m == len(y)  # then every draw of samples is the same
     distances = [
@@ -149,5 +149,5 @@ def energy_distance_report(
     )
 
 
-def _draw(points: Floats, n: int, rng: np.random.Generator) -> Floats:
+def _draw(points: Doubles, n: int, rng: np.random.Generator) -> Doubles:
     return points[rng.permutation(len(points))[:n]]

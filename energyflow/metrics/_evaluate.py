@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
-from energyflow_backends import to_host
+from energyflow_backends import Floats, Integers, to_host
 
 from .._core.checks import check_count
 from .._core.random import as_generator
@@ -15,7 +15,7 @@ from ._classifier import Classifier, classifier_report, train_classifier
 from ._energy import energy_distance_report
 from ._frechet import frechet_distance
 from ._neighbours import nearest_neighbours
-from ._points import Floats, points_together
+from ._points import points_together
 from ._precision import precision_recall
 from ._report import Report, Row
 
@@ -47,13 +47,13 @@ def evaluate(
     dataset : Dataset
         Training and held-out data, as the model was given them.
     labels : integer array (n,) or "data", optional
-        Classes of a class-conditional model: those that samples were asked to belong to, or that a
-        generator is asked for here; "data" asks a generator for classes as often as they occur.
+        Classes of a class-conditional model: those that samples were generated for, or that a
+        generator is given here; "data" gives it classes in the proportions of the training data.
     condition : "data", optional
-        Asks a generator for the continuous conditions of training data; with labels="data" for
-        both, under the names "labels" and "condition".
+        Gives a generator the continuous conditions of training data; with labels="data" both,
+        under the names "labels" and "condition".
     n : int, optional
-        Samples drawn of a generator: as many as training data, at most 10,000, when not given.
+        Samples drawn from a generator: as many as training data, at most 10,000, when not given.
     features : "auto", "data" or callable
         Where the Fréchet distance, precision and recall are computed: in the last hidden layer of
         a classifier trained on the training data ("auto", where there are labels), on the data
@@ -65,7 +65,7 @@ def evaluate(
     rng : int
         Seed of samples, subsets and classifiers.
     device : str
-        Where torch trains a convolutional classifier.
+        Device on which torch trains a convolutional classifier.
 
     Returns
     -------
@@ -77,32 +77,30 @@ def evaluate(
     Raises
     ------
     TypeError, ValueError
-        Samples, labels and data that do not fit together, NaN or infinity among samples.
+        If samples, labels and data do not fit together, or samples are NaN or infinite.
 
     Notes
     -----
     In the column of real data, sets of the same sizes are compared: in the energy distance both
     are drawn from all data; in feature space they are random halves of the held-out data, at most
-    2,500 each, for the classifier has seen the rest.
+    2,500 each, because the classifier was trained on the rest.
     """
     rng = check_count("rng", rng, 0)
     if hasattr(source, "sample"):
-        samples, asked = _drawn(source, dataset, labels, condition, n, rng)
+        samples, classes = _generate(source, dataset, labels, condition, n, rng)
     else:
-        if condition is not None:
-            raise ValueError("condition is for generators; samples have been asked for")
-        samples, asked = _given(source, labels, n)
+        samples, classes = _given(source, labels, condition, n)
     points_together(samples=samples, train=dataset.train)
     if samples.shape[1:] != dataset.shape:
         raise ValueError(
             f"samples must be of shape {dataset.shape} each as the data are, "
             f"got {samples.shape[1:]}"
         )
-    if asked is not None and asked.shape != (len(samples),):
+    if classes is not None and classes.shape != (len(samples),):
         raise ValueError(
-            f"labels must have shape ({len(samples)},), one for each sample, got {asked.shape}"
+            f"labels must have shape ({len(samples)},), one for each sample, got {classes.shape}"
         )
-    classifier = _classifier(dataset, features, asked is not None, rng, device)
+    classifier = _classifier(dataset, features, classes is not None, rng, device)
     space, name = _space(features, classifier)
 
     strata = None
@@ -114,9 +112,9 @@ def evaluate(
         Row("energy distance over that of real data", energy.ratio, 1.0, LOWER),
     ]
     rows += _in_feature_space(space(samples), space(dataset.test), k, n_repeats, rng)
-    if asked is not None and classifier is not None and len(np.unique(asked)) > 1:
+    if classes is not None and classifier is not None and len(np.unique(classes)) > 1:
         accuracy = classifier_report(
-            samples, asked, dataset, classifier=classifier, seed=rng, device=device
+            samples, classes, dataset, classifier=classifier, seed=rng, device=device
         )
         real = accuracy.trained_on_real
         rows += [
@@ -128,11 +126,15 @@ def evaluate(
         Row("distance to nearest training point", near.median, near.held_out_median, SAME),
         Row("copies of training points", near.copies, near.held_out_copies, SAME),
     ]
-    return Report(tuple(rows), dataset.name, len(samples), name, samples, asked, near)
+    return Report(tuple(rows), dataset.name, len(samples), name, samples, classes, near)
 
 
-def _given(samples: Any, labels: Any, n: int | None) -> tuple[Floats, Floats | None]:
-    """Samples, and the labels that came with them."""
+def _given(
+    samples: Any, labels: Any, condition: Any, n: int | None
+) -> tuple[Floats, Integers | None]:
+    """Samples, and their labels."""
+    if condition is not None:
+        raise ValueError("condition is for generators; samples have been asked for")
     if n is not None:
         raise ValueError("n is for generators; samples are all looked at")
     if isinstance(labels, str):
@@ -140,65 +142,69 @@ def _given(samples: Any, labels: Any, n: int | None) -> tuple[Floats, Floats | N
     return to_host(samples), None if labels is None else to_host(labels)
 
 
-def _drawn(
+def _generate(
     generator: Any, dataset: Dataset, labels: Any, condition: Any, n: int | None, rng: int
-) -> tuple[Floats, Floats | None]:
-    """Samples of a model, and the labels that it was asked for."""
-    asked = None if labels is None or isinstance(labels, str) else to_host(labels)
+) -> tuple[Floats, Integers | None]:
+    """Samples of a model, and the labels that it was given."""
+    classes = None if labels is None or isinstance(labels, str) else to_host(labels)
     if n is not None:
         n = check_count("n", n)
-    elif asked is not None:
-        n = len(asked)
     else:
-        n = min(len(dataset.train), MOST_SAMPLES)
+        n = min(len(dataset.train), MOST_SAMPLES) if classes is None else len(classes)
+    given: Any = classes
     if condition is not None:
-        given, asked = _conditions_of_the_data(dataset, labels, condition, n, rng)
-        return to_host(generator.sample(n, condition=given, rng=rng)), asked
-    if isinstance(labels, str):
-        asked = _as_in_the_data(dataset, labels, n, rng)
-    return to_host(generator.sample(n, condition=asked, rng=rng)), asked
+        given, classes = _conditions_of_the_data(dataset, labels, condition, n, rng)
+    elif isinstance(labels, str):
+        given = classes = _labels_of_the_data(dataset, labels, n, rng)
+    return to_host(generator.sample(n, condition=given, rng=rng)), classes
 
 
-def _as_in_the_data(dataset: Dataset, labels: str, n: int, rng: int) -> Floats:
+def _labels_of_the_data(dataset: Dataset, labels: str, n: int, rng: int) -> Integers:
     """Labels (n,) in the proportions of the training data, up to one each, in random order."""
     if labels != "data":
         raise ValueError(f'labels must be an array or "data", got {labels!r}')
-    if dataset.train_labels is None:
-        raise ValueError(f"{dataset.name} has no labels to ask for")
-    places = ((np.arange(n) + 0.5) * (len(dataset.train_labels) / n)).astype(np.int64)
-    in_order = np.sort(dataset.train_labels)[places]
+    known = _required(dataset, dataset.train_labels, "labels")
+    in_order = np.sort(known)[_evenly_spaced(len(known), n)]
     return np.asarray(as_generator(rng).permutation(in_order))
 
 
 def _conditions_of_the_data(
     dataset: Dataset, labels: Any, condition: Any, n: int, rng: int
-) -> tuple[Any, Floats | None]:
-    """Conditions of n training points, each as often up to one, with their labels if asked for."""
+) -> tuple[Any, Integers | None]:
+    """Conditions of n training points, each as often up to one, with labels where "data" is."""
     if condition != "data" or labels not in (None, "data"):
         raise ValueError('condition must be "data", and labels "data" or left out beside it')
-    if dataset.train_condition is None:
-        raise ValueError(f"{dataset.name} has no conditions to ask for")
-    every = ((np.arange(n) + 0.5) * (len(dataset.train) / n)).astype(np.int64)
-    rows = as_generator(rng).permutation(every)
-    given = dataset.train_condition[rows]
+    known = _required(dataset, dataset.train_condition, "conditions")
+    rows = as_generator(rng).permutation(_evenly_spaced(len(dataset.train), n))
     if labels is None:
-        return given, None
-    if dataset.train_labels is None:
-        raise ValueError(f"{dataset.name} has no labels to ask for")
-    asked = dataset.train_labels[rows]
-    return {"labels": asked, "condition": given}, asked
+        return known[rows], None
+    classes = _required(dataset, dataset.train_labels, "labels")[rows]
+    return {"labels": classes, "condition": known[rows]}, classes
+
+
+def _required(dataset: Dataset, array: Any, name: str) -> Any:
+    if array is None:
+        raise ValueError(f"{dataset.name} has no {name} to ask for")
+    return array
+
+
+def _evenly_spaced(total: int, n: int) -> Integers:
+    """Row numbers (n,) below `total`."""
+    return ((np.arange(n) + 0.5) * (total / n)).astype(np.int64)
 
 
 def _classifier(
     dataset: Dataset, features: Features | str, conditional: bool, seed: int, device: str
 ) -> Classifier | None:
-    wanted = conditional or (isinstance(features, str) and features == "auto")
-    if dataset.train_labels is None or len(np.unique(dataset.train_labels)) < 2 or not wanted:
+    """A classifier of the data, if a measure needs one and there are classes."""
+    needed = conditional or (isinstance(features, str) and features == "auto")
+    if dataset.train_labels is None or len(np.unique(dataset.train_labels)) < 2 or not needed:
         return None
     return train_classifier(dataset.train, dataset.train_labels, seed=seed, device=device)
 
 
 def _space(features: Features | str, classifier: Classifier | None) -> tuple[Features, str]:
+    """The function from values to features, and its name."""
     if callable(features):
         return lambda values: to_host(features(values)), "given"
     if features not in ("auto", "data"):

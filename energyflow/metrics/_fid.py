@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from energyflow_backends import to_host
+from energyflow_backends import Floats, to_host
 
-from ._points import as_points, count
-
-INSTALL = "pip install 'torchmetrics[image]'"
+from .._core.extras import need
+from ._points import as_points
 
 
 def fid(
@@ -49,11 +47,11 @@ def fid(
     Raises
     ------
     ModuleNotFoundError
-        torchmetrics, or for a file of weights torch-fidelity, is not installed.
+        If torchmetrics, or for a file of weights torch-fidelity, is not installed.
     FileNotFoundError
-        There is no file of weights.
+        If there is no file of weights.
     TypeError, ValueError
-        Not images in [0, 1], or shapes that differ.
+        If arguments are no images in [0, 1] of one shape.
 
     Notes
     -----
@@ -64,23 +62,19 @@ def fid(
     Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash
     equilibrium", NeurIPS 2017.
     """
-    sets = [(_checked("samples", samples), False), (_checked("real", real), True)]
+    sets = [(_check_images("samples", samples), False), (_check_images("real", real), True)]
     path = Path(weights) if isinstance(weights, str | os.PathLike) else None
     for module in ("torchmetrics",) if path is None else ("torchmetrics", "torch_fidelity"):
-        if find_spec(module) is None:
-            raise ModuleNotFoundError(f"fid needs {module.replace('_', '-')}: {INSTALL}")
+        need(module, "fid", install="'torchmetrics[image]'")
     if path is not None and not path.is_file():
         raise FileNotFoundError(f"weights: no such file: {path}")
     import torch
     from torchmetrics.image.fid import FrechetInceptionDistance
 
-    if path is None:
-        metric = FrechetInceptionDistance(feature=weights, normalize=True)
-    else:
-        metric = FrechetInceptionDistance(
-            feature=feature, normalize=True, feature_extractor_weights_path=str(path)
-        )
-    metric = metric.to(device)
+    network = {"feature": weights}
+    if path is not None:
+        network = {"feature": feature, "feature_extractor_weights_path": str(path)}
+    metric = FrechetInceptionDistance(normalize=True, **network).to(device)
     for images, is_real in sets:
         for start in range(0, len(images), batch_size):
             batch = torch.as_tensor(images[start : start + batch_size], device=device)
@@ -88,12 +82,12 @@ def fid(
     return float(metric.compute())
 
 
-def _checked(name: str, images: Any) -> Any:
+def _check_images(name: str, images: Any) -> Floats:
     as_points(name, images)
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise ValueError(f"{name} must have shape (n, 1 or 3, H, W), got {tuple(images.shape)}")
-    if count(images) < 2:
-        raise ValueError(f"{name} must hold at least 2 images, got {count(images)}")
+    if images.shape[0] < 2:
+        raise ValueError(f"{name} must hold at least 2 images, got {images.shape[0]}")
     array = to_host(images)
     if array.min() < 0 or array.max() > 1:
         raise ValueError(

@@ -26,7 +26,8 @@ def frechet_distance(features_x: Array, features_y: Array) -> Array:
     Raises
     ------
     TypeError, ValueError
-        Not arrays, shapes that do not fit, fewer than two rows, NaN or infinity.
+        If arguments are no arrays of fitting shapes, have fewer than two rows, or numbers are NaN
+        or infinite.
 
     Notes
     -----
@@ -49,10 +50,10 @@ def frechet_distance(features_x: Array, features_y: Array) -> Array:
             raise ValueError(f"{name} must have at least two rows, got {count(features)}")
     mean_x, mean_y = xp.mean(x, axis=0), xp.mean(y, axis=0)
     root_x, root_y = _root(x - mean_x), _root(y - mean_y)
-    spread = xp.sum(root_x * root_x) + xp.sum(root_y * root_y)
+    traces = xp.sum(root_x * root_x) + xp.sum(root_y * root_y)
     product = root_x @ xp.matrix_transpose(root_y)  # (min(N, d), min(M, d))
     shared = xp.sum(xp.linalg.svdvals(product))
-    value = xp.sum((mean_x - mean_y) ** 2) + spread - 2 * shared
+    value = xp.sum((mean_x - mean_y) ** 2) + traces - 2 * shared
     return xp.clip(value, 0, None)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from energyflow_backends import Floats
 
 from .._core.image_grid import image_grid
 from .._core.pictures import ASIDE, REACHED, _figure, _save
 from ..datasets import Dataset
-from ._points import Floats
 from ._report import Report
 
 COLUMNS = 12
@@ -25,15 +25,15 @@ def save_neighbours(path: Path, report: Report, dataset: Dataset) -> Path:
 
 def _save_pairs(path: Path, report: Report, train: Floats) -> Path:
     nearest_first = np.argsort(report.neighbours.distances, kind="stable")
-    in_order = np.arange(report.n_samples)
     edge = 0.6  # inches
     height = edge * (2 * train.shape[2] + 4) / (train.shape[3] + 2)
     figure = _figure(edge * COLUMNS, height * sum(ROWS) + 0.8)
     panels = figure.subplots(2, 1, height_ratios=ROWS)
-    titles = "samples nearest to training data", "samples in order"
-    for axes, order, rows, title in zip(
-        panels, (nearest_first, in_order), ROWS, titles, strict=True
-    ):
+    orders = {
+        "samples nearest to training data": nearest_first,
+        "samples in order": np.arange(report.n_samples),
+    }
+    for axes, rows, (title, order) in zip(panels, ROWS, orders.items(), strict=True):
         shown = order[: rows * COLUMNS]
         pairs = report.samples[shown], train[report.neighbours.nearest[shown]]
         axes.imshow(pair_mosaic(*pairs, columns=COLUMNS), cmap="gray_r", vmin=0, vmax=1)

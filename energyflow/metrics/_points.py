@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, TypeAlias
+from typing import Any
 
-import numpy as np
 from energyflow_backends import Array, library_of, namespace, widest_dtypes
 
 from .._core.checks import check_array, check_finite, check_together, shape
 
-Floats: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 BYTES = 64 * 2**20
 _LARGEST = 2.0**500
 

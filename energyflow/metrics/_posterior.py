@@ -1,4 +1,4 @@
-"""How good samples of posteriors are where the posterior is not known: scores of images."""
+"""Scores of samples of posteriors that are not known, by the true images."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from energyflow_backends import to_host
+from energyflow_backends import Doubles, to_host
 
 from .._core.checks import check_array, check_finite, check_positive
+from .._core.extras import has
 from .._sums.scores import crps, energy_score
 from ._coverage import calibration
-from ._points import Floats
 
 
-def psnr(images: Any, truths: Any, data_range: float = 1.0) -> Floats:
+def psnr(images: Any, truths: Any, data_range: float = 1.0) -> Doubles:
     r"""Peak signal-to-noise ratio of each image, in dB.
 
     .. math:: 10 \log_{10} \frac{R^2}{\mathrm{mean} (x - z)^2}
@@ -22,7 +22,7 @@ def psnr(images: Any, truths: Any, data_range: float = 1.0) -> Floats:
     Parameters
     ----------
     images, truths : arrays (n, ...)
-        Of one shape.
+        Images and true images, of one shape.
     data_range : float
         R, the difference between the largest and the least possible number.
 
@@ -34,23 +34,23 @@ def psnr(images: Any, truths: Any, data_range: float = 1.0) -> Floats:
     Raises
     ------
     TypeError, ValueError
-        Shapes that differ, NaN or infinity, a range that is not positive.
+        If shapes differ, numbers are NaN or infinite, or the range is not positive.
     """
     x, z = _pair(images, truths)
     peak = check_positive("data_range", data_range)
     squared = ((x - z) ** 2).reshape(len(x), -1).mean(axis=1)
     with np.errstate(divide="ignore"):
-        ratio: Floats = 10 * np.log10(peak / squared * peak)
+        ratio: Doubles = 10 * np.log10(peak / squared * peak)
     return ratio
 
 
-def ssim(images: Any, truths: Any, data_range: float = 1.0) -> Floats:
+def ssim(images: Any, truths: Any, data_range: float = 1.0) -> Doubles:
     """Structural similarity of each image, by scikit-image: windows of 7 x 7 pixels, or fewer.
 
     Parameters
     ----------
     images, truths : arrays (n, C, H, W)
-        Of one shape, sides of at least 3 pixels.
+        Images and true images, of one shape, with sides of at least 3 pixels.
     data_range : float
         The difference between the largest and the least possible number.
 
@@ -62,9 +62,9 @@ def ssim(images: Any, truths: Any, data_range: float = 1.0) -> Floats:
     Raises
     ------
     TypeError, ValueError
-        Shapes that differ, NaN or infinity, a range that is not positive.
+        If shapes differ, numbers are NaN or infinite, or the range is not positive.
     ModuleNotFoundError
-        scikit-image is not installed.
+        If scikit-image is not installed.
 
     References
     ----------
@@ -79,14 +79,9 @@ def ssim(images: Any, truths: Any, data_range: float = 1.0) -> Floats:
         raise ValueError(f"images must have shape (n, C, H, W), H and W at least 3, got {x.shape}")
     side = min(*x.shape[2:], 7)
     window = side - 1 + side % 2
-    return np.array(
-        [
-            structural_similarity(  # type: ignore[no-untyped-call]
-                a, b, win_size=window, data_range=peak, channel_axis=0
-            )
-            for a, b in zip(x, z, strict=True)
-        ]
-    )
+    how = {"win_size": window, "data_range": peak, "channel_axis": 0}
+    pairs = zip(x, z, strict=True)
+    return np.array([structural_similarity(a, b, **how) for a, b in pairs])  # type: ignore[no-untyped-call]
 
 
 def posterior_table(
@@ -102,10 +97,10 @@ def posterior_table(
     Parameters
     ----------
     posteriors : mapping of str to array (m, n, C, H, W)
-        By name of the method, n >= 2 samples for each of m observations; the prior is one worth
-        having.
+        By name of the method, n >= 2 samples for each of m observations; samples of the prior are
+        a useful baseline.
     truths : array (m, C, H, W)
-        What was observed.
+        The true images of the observations.
     guesses : mapping of str to array (m, C, H, W), optional
         Single images, such as interpolations or filtered back-projections.
     data_range : float
@@ -123,44 +118,39 @@ def posterior_table(
     Raises
     ------
     TypeError, ValueError
-        Shapes that do not fit, NaN or infinity.
+        If shapes do not fit, or numbers are NaN or infinite.
     """
-    from importlib.util import find_spec
-
     z = to_host(truths).astype(np.float64)
-    similar = find_spec("skimage") is not None
+    measures = {"PSNR of the mean": psnr} | ({"SSIM of the mean": ssim} if has("skimage") else {})
 
-    def of_images(images: Floats) -> dict[str, float]:
-        found = {"PSNR of the mean": float(psnr(images, z, data_range).mean())}
-        if similar:
-            found["SSIM of the mean"] = float(ssim(images, z, data_range).mean())
-        return found
+    def of_images(images: Doubles) -> dict[str, Any]:
+        return {name: measure(images, z, data_range) for name, measure in measures.items()}
 
-    table: dict[str, dict[str, float]] = {}
+    table: dict[str, dict[str, Any]] = {}
     for name, images in (guesses or {}).items():
         x, _ = _pair(images, z)
-        away = (x - z).reshape(len(x), -1)
-        table[name] = of_images(x) | {
-            "energy score": float(np.linalg.norm(away, axis=1).mean()),
-            "CRPS": float(np.abs(away).mean()),
-        }
+        errors = (x - z).reshape(len(x), -1)
+        scores = {"energy score": np.linalg.norm(errors, axis=1), "CRPS": np.abs(errors)}
+        table[name] = of_images(x) | scores
     for name, given in posteriors.items():
         samples = to_host(given).astype(np.float64)
         within = calibration(samples, z, rng, levels=(0.9,))
-        flat = samples.reshape(*samples.shape[:2], -1)  # (m, n, d)
-        truth = z.reshape(len(z), -1)  # (m, d)
+        flat, truth = samples.reshape(*samples.shape[:2], -1), z.reshape(len(z), -1)  # (m, n, d)
         table[name] = of_images(samples.mean(axis=1)) | {
-            "energy score": float(np.mean(energy_score(flat, truth, estimator="U"))),
-            "CRPS": float(np.mean(crps(flat, truth, estimator="U"))),
-            "coverage of 90 %": float(within.coverage[0]),
-            "mean sd": float(samples.std(axis=1, ddof=1).mean()),
+            "energy score": energy_score(flat, truth, estimator="U"),
+            "CRPS": crps(flat, truth, estimator="U"),
+            "coverage of 90 %": within.coverage[0],
+            "mean sd": samples.std(axis=1, ddof=1),
         }
-    return table
+    return {
+        name: {measure: float(np.mean(values)) for measure, values in scores.items()}
+        for name, scores in table.items()
+    }
 
 
-def _pair(images: Any, truths: Any) -> tuple[Floats, Floats]:
-    for name, values in (("images", images), ("truths", truths)):
-        check_array(name, values)
+def _pair(images: Any, truths: Any) -> tuple[Doubles, Doubles]:
+    check_array("images", images)
+    check_array("truths", truths)
     x, z = (to_host(v).astype(np.float64) for v in (images, truths))
     if x.shape != z.shape or x.ndim < 2 or 0 in x.shape:
         raise ValueError(

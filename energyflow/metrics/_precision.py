@@ -33,12 +33,13 @@ def precision_recall(real: Array, fake: Array, k: int = 3) -> tuple[Array, Array
     Raises
     ------
     TypeError, ValueError
-        Not arrays, shapes that do not fit, sets of k or fewer points, NaN or infinity.
+        If arguments are no arrays of fitting shapes, sets have k or fewer points, or numbers are
+        NaN or infinite.
 
     Notes
     -----
-    Cost O((N + M)^2 d), in blocks of 64 MiB. Balls are closed. Of fresh real data neither number
-    is 1: compare with theirs, at equal sizes.
+    Cost O((N + M)^2 d), in blocks of 64 MiB. Balls are closed. Neither number is 1 for fresh real
+    data: compare with theirs, at equal sizes.
 
     References
     ----------

@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 
-from .._core.files import atomic_write, follow_link
+from energyflow_backends import Floats, Integers
+
+from .._core.files import csv_text, follow_link, write_text
 from ._neighbours import NeighbourReport
-from ._points import Floats
 
 COLUMNS = ("measure", "samples", "real data", "better")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One measure of the samples, the same measure of real data, and which way is better.
+    """One measure of the samples, the same measure of real data, and which values are better.
 
     Attributes
     ----------
     measure : str
         Its name.
     samples, real : float
-        Of the samples, and of real data in their place.
+        The measure of the samples, and of real data in their place.
     better : str
-        Which way is better.
+        Which values are better.
     """
 
     measure: str
@@ -44,7 +43,7 @@ class Row:
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """What `evaluate` found out.
+    """The results of `evaluate`.
 
     Attributes
     ----------
@@ -53,11 +52,11 @@ class Report:
     dataset : str
         Name of the data.
     n_samples : int
-        How many were looked at.
+        How many samples were evaluated.
     features : str
         The space of the Fréchet distance, precision and recall.
     samples, labels : arrays (n, ...) and (n,)
-        What the table was made from; labels are None where there are none.
+        The samples, and their classes; None where there are none.
     neighbours : NeighbourReport
         The nearest training points.
     """
@@ -67,7 +66,7 @@ class Report:
     n_samples: int
     features: str
     samples: Floats = field(repr=False)
-    labels: Floats | None = field(repr=False)
+    labels: Integers | None = field(repr=False)
     neighbours: NeighbourReport = field(repr=False)
 
     def __getitem__(self, measure: str) -> Row:
@@ -84,11 +83,7 @@ class Report:
 
     def to_csv(self) -> str:
         """The table, comma-separated, with a header, numbers in full."""
-        text = io.StringIO()
-        table = csv.writer(text, lineterminator="\n")
-        table.writerow(COLUMNS)
-        table.writerows((row.measure, row.samples, row.real, row.better) for row in self.rows)
-        return text.getvalue()
+        return csv_text(COLUMNS, map(astuple, self.rows))
 
     def to_json(self) -> str:
         """The table and what it is about, as one JSON object; null where a number is infinite."""
@@ -97,23 +92,16 @@ class Report:
             "n_samples": self.n_samples,
             "features": self.features,
             "measures": [
-                {
-                    "measure": row.measure,
-                    "samples": _finite(row.samples),
-                    "real": _finite(row.real),
-                    "better": row.better,
-                }
+                asdict(row) | {"samples": _finite(row.samples), "real": _finite(row.real)}
                 for row in self.rows
             ],
         }
         return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the table as .json, .csv or .md, whole or not at all."""
+        """Write the table as .json, .csv or .md, atomically."""
         target = Path(path)
-        text = table_writer(target)(self)
-        with atomic_write(follow_link(target)) as handle:
-            handle.write(text.encode())
+        write_text(follow_link(target), table_writer(target)(self))
         return target
 
 

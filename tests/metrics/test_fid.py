@@ -13,7 +13,7 @@ IMAGES = np.random.default_rng(0).random((12, 1, 6, 6), dtype=np.float32)
 def test_without_torchmetrics_it_says_how_to_install(monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(
-        "energyflow.metrics._fid.find_spec",
+        "energyflow._core.extras.find_spec",
         lambda name: None if name == "torchmetrics" else find(name),
     )
     with pytest.raises(ModuleNotFoundError, match=r"fid needs torchmetrics: pip install"):
