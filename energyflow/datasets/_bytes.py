@@ -1,4 +1,4 @@
-"""Bytes of files, plain or gzip-compressed: as many as were promised, and never more."""
+"""Bytes of files, plain or gzip-compressed: as many as a header claims, and never more."""
 
 from __future__ import annotations
 

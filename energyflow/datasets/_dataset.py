@@ -1,7 +1,8 @@
-"""What every source of data becomes."""
+"""A data set: training data and held-out data, with labels and conditions."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -21,20 +22,20 @@ class Dataset:
     train_labels, test_labels : int64 arrays (n,), or None for both
         Classes 0, 1, ...
     name : str
-        What the data are, for tables and pictures.
+        Name of the data, for tables and pictures.
     low, high : float
-        What 0 and 1 were in the source: 0 and 255 for bytes.
+        The numbers of the source that became 0 and 1: 0 and 255 for bytes.
     class_names : tuple of str
         Names of the classes in the order of their labels; empty where they have none.
     stratified : bool
-        Whether both parts were given the same share of each class.
+        Whether both parts have the same share of each class.
     train_condition, test_condition : float32 arrays (n, m), or None for both
         A continuous condition of each element, in the units of the source.
 
     Raises
     ------
     TypeError, ValueError
-        Arrays that break the promises above, naming the array, what was expected and what came.
+        If an array is not as described above; the message names it.
     """
 
     train: Array
@@ -57,18 +58,26 @@ class Dataset:
                 f"{self.name}: train and test must have one shape, "
                 f"got {self.train.shape[1:]} and {self.test.shape[1:]}"
             )
-        if (self.train_labels is None) != (self.test_labels is None):
-            raise ValueError(f"{self.name}: labels must be given for both train and test, or none")
-        for part in ("train", "test"):
-            _check_labels(
-                f"{self.name}: {part}_labels", getattr(self, f"{part}_labels"), getattr(self, part)
-            )
-        _check_conditions(self)
+        self._check_parts("labels", "labels", _check_labels)
+        self._check_parts("condition", "conditions", _check_condition)
         if self.class_names and len(self.class_names) != self.n_classes:
             raise ValueError(
                 f"{self.name}: expected names of {self.n_classes} classes, "
                 f"got {len(self.class_names)}"
             )
+
+    def _check_parts(
+        self, suffix: str, plural: str, check: Callable[[str, Array, int], None]
+    ) -> None:
+        """Check what goes with the elements of both parts, or of neither."""
+        arrays = {part: getattr(self, f"{part}_{suffix}") for part in ("train", "test")}
+        if (arrays["train"] is None) != (arrays["test"] is None):
+            raise ValueError(
+                f"{self.name}: {plural} must be given for both train and test, or none"
+            )
+        for part, array in arrays.items():
+            if array is not None:
+                check(f"{self.name}: {part}_{suffix}", array, len(getattr(self, part)))
 
     @property
     def n_classes(self) -> int:
@@ -82,10 +91,15 @@ class Dataset:
         return tuple(self.train.shape[1:])
 
 
+def _check_type(name: str, array: Any, dtype: str) -> None:
+    if not isinstance(array, np.ndarray) or array.dtype != dtype:
+        kind = getattr(array, "dtype", type(array).__name__)
+        article = "an" if dtype.startswith("i") else "a"
+        raise TypeError(f"{name} must be {article} {dtype} NumPy array, got {kind}")
+
+
 def _check_values(name: str, values: Array) -> None:
-    if not isinstance(values, np.ndarray) or values.dtype != np.float32:
-        kind = getattr(values, "dtype", type(values).__name__)
-        raise TypeError(f"{name} must be a float32 NumPy array, got {kind}")
+    _check_type(name, values, "float32")
     if values.ndim not in (2, 4) or 0 in values.shape:
         raise ValueError(
             f"{name} must have shape (n, d) or (n, C, H, W) and not be empty, got {values.shape}"
@@ -95,30 +109,17 @@ def _check_values(name: str, values: Array) -> None:
         raise ValueError(f"{name} must lie in [0, 1], got numbers from {low:g} to {high:g}")
 
 
-def _check_labels(name: str, labels: Array | None, values: Array) -> None:
-    if labels is None:
-        return
-    if not isinstance(labels, np.ndarray) or labels.dtype != np.int64:
-        kind = getattr(labels, "dtype", type(labels).__name__)
-        raise TypeError(f"{name} must be an int64 NumPy array, got {kind}")
-    if labels.shape != values.shape[:1]:
-        raise ValueError(f"{name}: expected {len(values)} labels, one each, got {labels.shape}")
+def _check_labels(name: str, labels: Array, count: int) -> None:
+    _check_type(name, labels, "int64")
+    if labels.shape != (count,):
+        raise ValueError(f"{name}: expected {count} labels, one each, got {labels.shape}")
     if labels.min() < 0:
         raise ValueError(f"{name} must not be negative, got {labels.min()}")
 
 
-def _check_conditions(data: Dataset) -> None:
-    parts = {"train": data.train_condition, "test": data.test_condition}
-    if (parts["train"] is None) != (parts["test"] is None):
-        raise ValueError(f"{data.name}: conditions must be given for both train and test, or none")
-    for part, condition in parts.items():
-        if condition is None:
-            continue
-        name, count = f"{data.name}: {part}_condition", len(getattr(data, part))
-        if not isinstance(condition, np.ndarray) or condition.dtype != np.float32:
-            kind = getattr(condition, "dtype", type(condition).__name__)
-            raise TypeError(f"{name} must be a float32 NumPy array, got {kind}")
-        if condition.ndim != 2 or len(condition) != count or condition.shape[1] < 1:
-            raise ValueError(f"{name} must have shape ({count}, m), got {condition.shape}")
-        if not np.isfinite(condition).all():
-            raise ValueError(f"{name} must be finite, got NaN or infinity")
+def _check_condition(name: str, condition: Array, count: int) -> None:
+    _check_type(name, condition, "float32")
+    if condition.ndim != 2 or len(condition) != count or condition.shape[1] < 1:
+        raise ValueError(f"{name} must have shape ({count}, m), got {condition.shape}")
+    if not np.isfinite(condition).all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity")

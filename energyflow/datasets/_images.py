@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .._core.extras import need
 from .._core.reading import MOST_FROM_ONE_BYTE, capacity, opened
 from ._dataset import Array, Dataset
 from ._split import from_arrays, from_parts
@@ -20,35 +20,24 @@ def load_image_folder(
     folder: Path, name: str, size: int | None, split: float, seed: int
 ) -> Dataset:
     """Read all images; folders `train` and `test`, where both are there, are the two parts."""
-    if find_spec("PIL") is None:
-        raise ModuleNotFoundError(
-            f"{folder}: reading images needs Pillow: pip install 'energyflow-mmd[models]'"
-        )
-    if (folder / "train").is_dir() and (folder / "test").is_dir():
-        listed = [_list(folder / part) for part in ("train", "test")]
-        classes = sorted({label for files in listed for _, label in files if label is not None})
-        stacked = _stack([path for files in listed for path, _ in files], size)
-        n_train = len(listed[0])
-        train, test = (_numbered(files, classes) for files in listed)
-        return from_parts(
-            (stacked[:n_train], train), (stacked[n_train:], test),
-            name=name, class_names=tuple(classes), low_high=(0.0, 1.0),
-        )  # fmt: skip
-    files = _list(folder)
+    need("PIL", f"{folder}: reading images", "models")
+    folders = [folder / "train", folder / "test"]
+    parts = [_list(part) for part in (folders if all(map(Path.is_dir, folders)) else [folder])]
+    files = [file for part in parts for file in part]
     classes = sorted({label for _, label in files if label is not None})
-    return from_arrays(
-        _stack([path for path, _ in files], size),
-        _numbered(files, classes),
-        name=name,
-        split=split,
-        seed=seed,
-        class_names=tuple(classes),
-        low_high=(0.0, 1.0),
+    images, labels = _stack([path for path, _ in files], size), _numbered(files, classes)
+    how: Any = {"name": name, "class_names": tuple(classes), "low_high": (0.0, 1.0)}
+    if len(parts) == 1:
+        return from_arrays(images, labels, split=split, seed=seed, **how)
+    train, test = (
+        (images[rows], None if labels is None else labels[rows])
+        for rows in (slice(len(parts[0])), slice(len(parts[0]), None))
     )
+    return from_parts(train, test, **how)
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The files of a folder that are named as images, in the order of their names."""
+    """The files of a folder with the suffix of an image, in the order of their names."""
     return sorted(
         path
         for path in folder.iterdir()
@@ -59,8 +48,8 @@ def image_files(folder: Path) -> list[Path]:
 def _list(folder: Path) -> list[tuple[Path, str | None]]:
     """The images of a folder with the subfolder each lies in."""
     here = image_files(folder)
-    below = {sub.name: image_files(sub) for sub in sorted(folder.iterdir()) if sub.is_dir()}
-    below = {label: files for label, files in below.items() if files}
+    subfolders = {sub.name: image_files(sub) for sub in sorted(folder.iterdir()) if sub.is_dir()}
+    below = {label: files for label, files in subfolders.items() if files}
     if here and below:
         raise ValueError(
             f"{folder}: expected images in the folder or in subfolders (one a class), got "
@@ -114,12 +103,12 @@ def _read(path: Path, size: int | None) -> Array:
             pixels = _square(_plain(image), size)
             return np.atleast_3d(np.asarray(pixels))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        told = str(error).removeprefix(f"{path}: ")
-        raise ValueError(f"{path}: expected a whole image: {told}") from error
+        reason = str(error).removeprefix(f"{path}: ")
+        raise ValueError(f"{path}: expected a whole image: {reason}") from error
 
 
 def _check_claim(path: Path, image: Any) -> None:
-    """Three bytes a pixel are what a deflate stream of single bits can hold, and no bomb."""
+    """Refuse decompression bombs: more pixels than a deflate stream of single bits can hold."""
     claimed = 3 * image.width * image.height
     most = capacity(path.stat().st_size, 3 * 8 * MOST_FROM_ONE_BYTE)
     if claimed > most:

@@ -1,13 +1,13 @@
-"""One function for every source: it looks at the content to find out what it is given."""
+"""Load data from any source, whose format is recognised by its content."""
 
 from __future__ import annotations
 
 import math
 import os
-from importlib.util import find_spec
 from pathlib import Path
 
 from .._core.checks import check_count
+from .._core.extras import need
 from .._core.reading import NPY, ZIP, naming, opened, split_key
 from ._bytes import head
 from ._cifar import is_cifar_folder, load_cifar_folder
@@ -20,7 +20,6 @@ from ._split import from_arrays
 from ._toys import TOYS, load_toy
 
 N_TOY = 30_000
-EXPECTED_FILE = "expected a .npy or .npz file"
 EXPECTED_FOLDER = (
     "expected a folder of MNIST's IDX files, of CIFAR-10's binary batches, or of images"
 )
@@ -53,7 +52,7 @@ def load(
           `particles`, with `y` or `labels` or without; or ``file.npz:key``. Beside them
           `condition`, or `train_condition` and `test_condition`, are continuous conditions.
 
-        Files are told by their content, whatever their names.
+        Formats are recognised by the content of files, whatever their names.
     split : float
         Fraction held out where the source has no test part of its own: the same share of each
         class.
@@ -72,12 +71,12 @@ def load(
     Raises
     ------
     FileNotFoundError
-        Nothing at that path, or a file is missing in the folder.
+        If nothing is at that path, or a file is missing in the folder.
     ValueError
-        An unknown format, or a damaged file: which one, what was expected and what came. Sizes
-        that a file cannot hold are refused before memory is taken.
+        If a format is unknown or a file is damaged; the message names the file, what was expected
+        and what came. Sizes that a file cannot hold are refused before memory is taken.
     ModuleNotFoundError
-        scikit-learn ("digits") or Pillow (images) is missing.
+        If scikit-learn ("digits") or Pillow (images) is missing.
 
     Notes
     -----
@@ -88,35 +87,29 @@ def load(
     spec = os.fspath(source)
     seed = check_count("seed", seed, 0, math.inf)
     if spec in TOYS:
-        _only_for("size", size, "folders of images", spec)
+        _only_for_images(size, spec)
         return load_toy(spec, check_count("n", N_TOY if n is None else n), seed)
-    _only_for("n", n, "toys", spec)
+    if n is not None:
+        raise ValueError(f"n is for toys only, got it with {spec}")
     if size is not None:
         size = check_count("size", size)
     if spec == "digits":
-        _only_for("size", size, "folders of images", spec)
+        _only_for_images(size, spec)
         return _digits(split, seed)
     path, key = split_key(spec)
     with naming(path):
-        return _load_path(path, key, split, size, seed)
-
-
-def _load_path(path: Path, key: str | None, split: float, size: int | None, seed: int) -> Dataset:
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{path}: no such file or folder, and not one of digits, {', '.join(TOYS)}"
-        )
-    if path.is_dir():
-        return _load_folder(path, split, size, seed)
-    _only_for("size", size, "folders of images", str(path))
-    return _load_file(path, key, split, seed)
+        if not path.exists():
+            raise FileNotFoundError(
+                f"{path}: no such file or folder, and not one of digits, {', '.join(TOYS)}"
+            )
+        if path.is_dir():
+            return _load_folder(path, split, size, seed)
+        _only_for_images(size, path)
+        return _load_file(path, key, split, seed)
 
 
 def _digits(split: float, seed: int) -> Dataset:
-    if find_spec("sklearn") is None:
-        raise ModuleNotFoundError(
-            "the digits come with scikit-learn: pip install 'energyflow-mmd[models]'"
-        )
+    need("sklearn", "digits", "models")
     from sklearn.datasets import load_digits
 
     images, labels = load_digits(return_X_y=True)
@@ -132,30 +125,27 @@ def _load_file(path: Path, key: str | None, split: float, seed: int) -> Dataset:
         return load_npz(path, key, path.stem, split, seed)
     if start.startswith(NPY):
         return load_npy(path, path.stem, split, seed)
-    raise ValueError(f"{path}: {EXPECTED_FILE}, got {_told(start)}")
+    content = f"a file that begins with {start.hex(' ')}" if start else "an empty file"
+    raise ValueError(f"{path}: expected a .npy or .npz file, got {content}")
 
 
 def _load_folder(folder: Path, split: float, size: int | None, seed: int) -> Dataset:
     name = folder.resolve().name
     if is_cifar_folder(folder):
-        _only_for("size", size, "folders of images", str(folder))
+        _only_for_images(size, folder)
         return load_cifar_folder(folder, name)
     entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     images = image_files(folder)
     others = [path for path in entries if path.is_file() and path.suffix.lower() not in SUFFIXES]
     if not images and any(head(path, 4) in IDX for path in others):
-        _only_for("size", size, "folders of images", str(folder))
+        _only_for_images(size, folder)
         return load_idx_folder(folder, name)
     if images or any(path.is_dir() for path in entries):
         return load_image_folder(folder, name, size, split, seed)
-    told = ", ".join(path.name for path in entries[:5]) or "an empty folder"
-    raise ValueError(f"{folder}: {EXPECTED_FOLDER}; got {told}")
+    content = ", ".join(path.name for path in entries[:5]) or "an empty folder"
+    raise ValueError(f"{folder}: {EXPECTED_FOLDER}; got {content}")
 
 
-def _only_for(name: str, value: object, what: str, source: str) -> None:
-    if value is not None:
-        raise ValueError(f"{name} is for {what} only, got it with {source}")
-
-
-def _told(start: bytes) -> str:
-    return f"a file that begins with {start.hex(' ')}" if start else "an empty file"
+def _only_for_images(size: int | None, source: object) -> None:
+    if size is not None:
+        raise ValueError(f"size is for folders of images only, got it with {source}")

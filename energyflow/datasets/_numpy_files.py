@@ -15,7 +15,6 @@ TRAIN_LABELS, TEST_LABELS = ("train_labels", "y_train"), ("test_labels", "y_test
 VALUES = ("x", "data", "images", "samples", "particles")
 LABELS = ("y", "labels")
 CONDITION = ("condition",)
-TRAIN_CONDITION, TEST_CONDITION = ("train_condition",), ("test_condition",)
 
 
 def load_npy(path: Path, name: str, split: float, seed: int) -> Dataset:
@@ -35,35 +34,32 @@ def _from_archive(
     archive: Archive, path: Path, key: str | None, name: str, split: float, seed: int
 ) -> Dataset:
     def read(names: tuple[str, ...]) -> Array | None:
-        there = next((known for known in names if known in archive.names), None)
-        return None if there is None else archive.read(there)
+        first = next((known for known in names if known in archive.names), None)
+        return None if first is None else archive.read(first)
 
-    held = ", ".join(archive.names)
+    content = ", ".join(archive.names)
     if key is not None or len(archive.names) == 1:
         values = read((key if key is not None else next(iter(archive.names)),))
         if values is None:
-            raise ValueError(f"{path} has no array {key!r}; it holds {held}")
+            raise ValueError(f"{path} has no array {key!r}; it holds {content}")
         return from_arrays(values, name=name, split=split, seed=seed)
     train, test = read(TRAIN), read(TEST)
     if train is not None and test is not None:
         data = from_parts((train, read(TRAIN_LABELS)), (test, read(TEST_LABELS)), name=name)
-        conditions: dict[str, Any] = {}
-        for part, names in (("train", TRAIN_CONDITION), ("test", TEST_CONDITION)):
-            if (given := read(names)) is not None:
-                count = len(getattr(data, part))
-                conditions[f"{part}_condition"] = as_condition(f"{path}: {names[0]}", given, count)
+        conditions: dict[str, Any] = {
+            key: as_condition(f"{path}: {key}", given, len(part))
+            for key, part in (("train_condition", train), ("test_condition", test))
+            if (given := read((key,))) is not None
+        }
         return replace(data, **conditions)
     values = read(VALUES) if train is None else train
     if values is None:
         raise ValueError(
             f"{path}: expected arrays train and test, or one of {', '.join(VALUES)}, with or "
-            f"without labels; it holds {held or 'none'}: choose one as {path}:KEY"
+            f"without labels; it holds {content or 'none'}: choose one as {path}:KEY"
         )
-    labels, condition = (
-        (read(LABELS), read(CONDITION))
-        if train is None
-        else (read(TRAIN_LABELS), read(TRAIN_CONDITION))
-    )
+    own = (LABELS, CONDITION) if train is None else (TRAIN_LABELS, ("train_condition",))
+    labels, condition = map(read, own)
     if labels is None and condition is not None and condition.dtype.kind in "iu":
         labels, condition = condition, None
     return from_arrays(values, labels, condition=condition, name=name, split=split, seed=seed)

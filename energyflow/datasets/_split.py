@@ -38,7 +38,7 @@ def from_arrays(
     condition : array (n,) or (n, m), optional
         Continuous conditions: real floating numbers.
     name : str
-        What the data are.
+        Name of the data.
     split : float
         Fraction that is held out as the test part, 0 < split < 1, rounded up to whole elements.
     seed : int
@@ -55,7 +55,7 @@ def from_arrays(
     Raises
     ------
     TypeError, ValueError
-        Fewer than two elements, NaN or infinity, labels that do not fit.
+        If there are fewer than two elements, numbers are NaN or infinite, or labels do not fit.
 
     Notes
     -----
@@ -91,7 +91,7 @@ def from_parts(
     class_names: tuple[str, ...] = (),
     low_high: tuple[float, float] | None = None,
 ) -> Dataset:
-    """Make a data set of two parts that the source has already told apart, on one scale."""
+    """Make a data set of the two parts of a source, on one scale."""
     values = [_with_channels(name, part[0]) for part in (train, test)]
     labels = [_as_labels(f"{name}: labels", part[1], len(part[0])) for part in (train, test)]
     low, high = _range(name, values) if low_high is None else _given_range(low_high)
@@ -172,7 +172,7 @@ def _given_range(low_high: Any) -> tuple[float, float]:
 
 
 def _range(name: str, parts: list[Array]) -> tuple[float, float]:
-    """What becomes 0 and 1."""
+    """The numbers that become 0 and 1."""
     if all(part.dtype == np.uint8 for part in parts):
         return 0.0, 255.0
     low = min(float(part.min()) for part in parts)
@@ -188,11 +188,9 @@ def _range(name: str, parts: list[Array]) -> tuple[float, float]:
 
 def _to_unit(values: Array, low: float, high: float) -> Array:
     if (low, high) == (0.0, 1.0):
-        with np.errstate(over="ignore"):  # what lies outside is refused by the data set
+        with np.errstate(over="ignore"):  # numbers outside are refused by the data set
             return np.ascontiguousarray(values, dtype=np.float32)
-    if (
-        values.dtype == np.uint8 and low == 0
-    ):  # half of the memory that float64 would take on the way
+    if values.dtype == np.uint8 and low == 0:  # in half of the memory of float64
         return np.ascontiguousarray(values, dtype=np.float32) / np.float32(high)
     unit = (values.astype(np.float64) - low) / (high - low)
     return np.ascontiguousarray(np.clip(unit, 0, 1), dtype=np.float32)

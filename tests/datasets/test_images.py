@@ -164,9 +164,8 @@ def test_folders_that_do_not_say_what_is_what(tmp_path):
 
 
 def test_without_pillow_it_says_how_to_install(tmp_path, monkeypatch):
-    from energyflow.datasets import _images
 
     write(tmp_path, GRAY)
-    monkeypatch.setattr(_images, "find_spec", lambda name: None)
+    monkeypatch.setattr("energyflow._core.extras.find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match=r"needs Pillow: pip install"):
         datasets.load(tmp_path)
