@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import energyflow_backends as backends
 
@@ -117,14 +117,13 @@ def shard(whole: T) -> T:
         return whole
     if isinstance(whole, FlowResult):
         return replace(whole, particles=shard(whole.particles), velocity=shard(whole.velocity))
-    rows: Any = whole
+    rows = cast("backends.Array", whole)
     if rows.shape[0] < here.size:
         raise ValueError(
             f"whole must have at least one row for each of {here.size} processes, "
             f"got {rows.shape[0]}"
         )
-    mine: T = rows[here.part(rows.shape[0]), ...]
-    return mine
+    return cast("T", rows[here.part(rows.shape[0]), ...])
 
 
 def gather(part: T) -> T | None:
@@ -152,7 +151,8 @@ def gather(part: T) -> T | None:
     if here is None or not here.parted:
         return part if backends.is_first() else None
     if not isinstance(part, FlowResult):
-        whole: T | None = here.gathered(part)
-        return whole
-    particles, velocity = (here.gathered(v) for v in (part.particles, part.velocity))
-    return None if particles is None else replace(part, particles=particles, velocity=velocity)
+        return cast("T | None", here.gathered(cast("backends.Array", part)))
+    particles, velocity = here.gathered(part.particles), here.gathered(part.velocity)
+    if particles is None or velocity is None:
+        return None
+    return replace(part, particles=particles, velocity=velocity)

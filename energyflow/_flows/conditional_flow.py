@@ -195,7 +195,7 @@ class _JointFlow(ParticleFlow):
         return self._descend(particles, options, fixed)
 
     def _points(self, places: Array | None) -> Array:
-        if places is None:
+        if self._whole is not None:
             return self._whole
         take = namespace(self.target).take
         target, condition = (take(v, places, axis=0) for v in (self.target, self._condition))

@@ -182,6 +182,7 @@ class Descent(ABC):
                 if recording and due:
                     save(state.result(self._settings()), file)
                     saved = perf_counter()
+                assert gradient is not None
                 state.advance(gradient, self.step_size(state.step), self.momentum(state.step))
         result = state.result(self._settings())
         if saving:

@@ -109,16 +109,17 @@ class ParticleFlow(Descent):
         target, weights = self._batch(state.source, state.step)
         dtype = working_dtype(state.x, target)
 
-        def one(array: Array | None) -> Array | None:
-            return None if array is None else xp.astype(array[None, ...], dtype, copy=False)
+        def batch_of_one(array: Array) -> Array:
+            return xp.astype(array[None, ...], dtype, copy=False)
 
         x = state.x if state.fixed is None else xp.concat([state.x, state.fixed], axis=1)
         projector = sampled_projector(
             self.n_projections, int(x.shape[1]), self.slicing, state.source, state.step
         )
+        b = None if weights is None else batch_of_one(weights)
         try:
             value, gradient, _ = backends.sliced_value_and_gradient(
-                one(x), one(target), None, one(weights), projector,
+                batch_of_one(x), batch_of_one(target), None, b, projector,
                 exponent=self.exponent, estimator="V", wrt=("x",) if need_gradient else (),
             )  # fmt: skip
         except backends.NonFiniteValue:

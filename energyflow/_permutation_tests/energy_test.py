@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import array_api_compat as compat
 import energyflow_backends as backends
 import numpy as np
-from energyflow_backends import Array, eager, namespace
-from numpy.typing import NDArray
+from energyflow_backends import Array, Doubles, eager, namespace
 
-from .._core.checks import (
-    check_choice,
-    check_count,
-    check_exponent,
-)
+from .._core.checks import check_choice, check_count, check_exponent
 from .._core.progress import Progress
 from .._core.random import Rng, as_source
 from .._slices.directions import sampled_projector
 from .._slices.slicing import Slicing
 from .pooled import PooledPoints
-from .relabelling import check_strata, relabellings
+from .relabelling import Labels, check_strata, relabellings
 from .result import EnergyTestResult
 
+Report = Callable[[int], object]
 _EXACT_POINTS = 5000  # pooled, up to which all pairs are summed
 _TIE = 1e-10  # of the statistic, below which a difference is one of rounding
-_ROUNDING = 1e-14  # of the points' spread, the same where the statistic nearly vanishes
-
-Doubles = NDArray[np.float64]
+_ROUNDING = 1e-14  # of the mean distance to the mean, the same where the statistic nearly vanishes
 
 
 @eager
@@ -96,8 +90,8 @@ def energy_test(
     O(T^2 (d + k R)), some rows of the matrix at a time. Labels take T R bytes, for all pairs 8 k
     times as many; at most 256 MiB at once, beyond which distances are computed again. Everything
     is computed on the host in float64; for slices, points are read block by block and not copied.
-    Statistics that differ by less than 1e-10 of the true one, or 1e-14 of the points' spread, count
-    as equal.
+    Statistics that differ by less than 1e-10 of the true one, or 1e-14 of the mean distance of
+    points to their mean, count as equal.
 
     The level is exact for every n_resamples and P, since directions do not look at labels.
 
@@ -108,53 +102,46 @@ def energy_test(
     never be zero", 2010.
     """
     pool = PooledPoints(samples)
-    sizes, n_points, d = pool.sizes, pool.count, pool.dimension
+    sizes, d = pool.sizes, pool.dimension
     n_resamples = check_count("n_resamples", n_resamples)
     exponent = check_exponent(exponent)
     chosen = _method(
-        check_choice("method", method, ("auto", "exact", "sliced")), exponent, n_points
+        check_choice("method", method, ("auto", "exact", "sliced")), exponent, pool.count
     )
     n_projections = 1 if d == 1 else check_count("n_projections", n_projections)
     blocks = check_strata(strata, sizes)
     source = as_source(rng)
     seed = int(source.host(0, 0).integers(2**31))
     sorting = chosen == "sliced" or (d == 1 and exponent == 1)
-    points = None if sorting else pool.whole()
-    count = n_resamples + 1
-    steps = n_projections if sorting else n_points
-    found: list[Doubles] = []
-    with Progress(steps * count, "relabelling", progress) as bar:
-        done = 0
-        for labels in relabellings(sizes, blocks, source, count, 1 if sorting else 8 * len(sizes)):
-            width = sum(block.shape[1] for block in labels)
+    if sorting:
 
-            def report(step: int, done: int = done, width: int = width) -> None:
-                bar.update(done + step * width)
+        def energies_of(labels: list[Labels], report: Report) -> Doubles:
+            projector = sampled_projector(n_projections, d, slicing, as_source(seed))
+            return backends.sliced_permutation_energies(
+                pool.blocks, labels, sizes, projector, report
+            )
+    else:
+        points = pool.whole()
 
-            if points is None:
-                projector = sampled_projector(n_projections, d, slicing, as_source(seed))
-                energies = backends.sliced_permutation_energies(
-                    pool.blocks, labels, sizes, projector, report
-                )
-            else:
-                energies = backends.exact_permutation_energies(
-                    points, labels, sizes, exponent, report
-                )
-            found.append(energies)
-            done += steps * width
-    energies = np.concatenate(found, axis=1)  # (pairs, 1 + R)
+        def energies_of(labels: list[Labels], report: Report) -> Doubles:
+            return backends.exact_permutation_energies(points, labels, sizes, exponent, report)
+
+    count, bytes_each = n_resamples + 1, 1 if sorting else 8 * len(sizes)
+    batches = relabellings(sizes, blocks, source, count, bytes_each)
+    steps = n_projections if sorting else pool.count
+    energies = _all_energies(energies_of, batches, steps, count, progress)  # (pairs, 1 + R)
     first, second = np.triu_indices(len(sizes), 1)
     weights = sizes[first] * sizes[second] / (sizes[first] + sizes[second])
     scaled = weights @ energies
     statistics = scaled / weights.sum()
-    least = (1 - _TIE) * statistics[0] - _ROUNDING * pool.spread(exponent)
+    least = (1 - _TIE) * statistics[0] - _ROUNDING * pool.mean_power(exponent)
     pvalue = np.mean(statistics >= least)
     pairwise = np.zeros((len(sizes), len(sizes)))
     pairwise[first, second] = pairwise[second, first] = energies[:, 0]
     xp, device = namespace(samples[0]), compat.device(samples[0])
     dtype = xp.result_type(*samples)
 
-    def given_back(array: Any) -> Array:
+    def restored(array: Doubles) -> Array:
         with np.errstate(over="ignore"):  # beyond the range of float64 and float16 lies infinity
             values = np.asarray(array * np.float64(pool.unit) ** exponent)
             if not np.isfinite(values).all():
@@ -164,11 +151,11 @@ def energy_test(
             return xp.asarray(values, dtype=dtype, device=device)
 
     return EnergyTestResult(
-        statistic=given_back(statistics[0]),
+        statistic=restored(statistics[0]),
         pvalue=float(pvalue),
-        null_distribution=given_back(statistics[1:]),
-        scaled_statistic=given_back(scaled[0]),
-        pairwise=given_back(pairwise),
+        null_distribution=restored(statistics[1:]),
+        scaled_statistic=restored(scaled[0]),
+        pairwise=restored(pairwise),
         method=chosen,
         n_projections=n_projections if chosen == "sliced" else 0,
         exponent=exponent,
@@ -178,9 +165,32 @@ def energy_test(
     )
 
 
-def _method(asked: str, exponent: float, n_points: int) -> str:
-    if asked == "sliced" and exponent != 1:
+def _all_energies(
+    energies_of: Callable[[list[Labels], Report], Doubles],
+    batches: Iterator[list[Labels]],
+    steps: int,
+    count: int,
+    progress: bool,
+) -> Doubles:
+    """Energies of the pairs (pairs, 1 + R) for all relabellings, batch by batch."""
+    energies = []
+    with Progress(steps * count, "relabelling", progress) as bar:
+        done = 0
+        for labels in batches:
+            width = sum(block.shape[1] for block in labels)
+
+            def report(step: int, done: int = done, width: int = width) -> None:
+                bar.update(done + step * width)
+
+            energies.append(energies_of(labels, report))
+            done += steps * width
+    return np.concatenate(energies, axis=1)
+
+
+def _method(method: str, exponent: float, n_points: int) -> str:
+    """The method in use: "exact" or "sliced"."""
+    if method == "sliced" and exponent != 1:
         raise ValueError(f'method "sliced" needs the exponent 1, got {exponent}')
-    if asked != "auto":
-        return asked
+    if method != "auto":
+        return method
     return "exact" if exponent != 1 or n_points <= _EXACT_POINTS else "sliced"

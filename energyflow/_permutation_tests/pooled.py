@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
-from energyflow_backends import Array, known_values, to_host
+from energyflow_backends import Array, Doubles, known_values, to_host
 from numpy.typing import NDArray
 
 from .._core.blocks import NUMBERS, blocks
 from .._core.checks import check_finite, check_points, check_together, shape
 
 _MOST_SAMPLES = 255
-
-Doubles = NDArray[np.float64]
 
 
 class PooledPoints:
@@ -49,7 +47,7 @@ class PooledPoints:
     def blocks(self) -> Iterator[Doubles]:
         """The points in order; few of them come as one block."""
         if self.count * self.dimension <= NUMBERS:
-            parts: Any = [np.concatenate(self._samples)]
+            parts: Iterable[Any] = [np.concatenate(self._samples)]
         else:
             parts = (block for sample in self._samples for block in blocks(sample))
         for part in parts:
@@ -59,8 +57,8 @@ class PooledPoints:
         """All of them, a copy."""
         return np.concatenate(list(self.blocks()))
 
-    def spread(self, exponent: float) -> float:
-        """Mean of the distances to the mean, to the power of the exponent, in the unit."""
+    def mean_power(self, exponent: float) -> float:
+        """Mean of |x - mean|^exponent, in the unit."""
         mean = sum(block.sum(axis=0) for block in self.blocks()) / self.count
         far = (np.linalg.norm(block - mean, axis=1) ** exponent for block in self.blocks())
         return float(sum(part.sum() for part in far) / self.count)

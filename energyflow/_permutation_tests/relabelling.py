@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from energyflow_backends import library_of, to_host
+from energyflow_backends import Integers, library_of, to_host
 from numpy.typing import NDArray
 
 from .._core.random import Source
@@ -15,24 +15,23 @@ _BLOCK = 256  # relabellings that a pass over a sorted row serves
 _HELD = 2**28  # bytes of labels held at once, in the form that the method needs
 
 Labels = NDArray[np.uint8]
-Whole = NDArray[np.int64]
 
 
-def check_strata(strata: Sequence[Any] | None, sizes: Whole) -> Whole | None:
+def check_strata(strata: Sequence[Any] | None, sizes: Integers) -> Integers | None:
     """The stratum of each pooled point (T,), numbered from 0."""
     if strata is None:
         return None
     try:
-        given = list(strata)
+        listed = list(strata)
     except TypeError:
         raise TypeError(
             f"strata must be a sequence of arrays, got {type(strata).__name__}"
         ) from None
-    if len(given) != len(sizes):
+    if len(listed) != len(sizes):
         raise ValueError(
-            f"strata must be one array for each of {len(sizes)} samples, got {len(given)}"
+            f"strata must be one array for each of {len(sizes)} samples, got {len(listed)}"
         )
-    parts = [to_host(part) if library_of(part) else np.asarray(part) for part in given]
+    parts = [to_host(part) if library_of(part) else np.asarray(part) for part in listed]
     for number, (part, size) in enumerate(zip(parts, sizes, strict=True)):
         if part.shape != (size,):
             raise ValueError(f"strata[{number}] must have shape ({size},), got {part.shape}")
@@ -45,7 +44,7 @@ def check_strata(strata: Sequence[Any] | None, sizes: Whole) -> Whole | None:
 
 
 def relabellings(
-    sizes: Whole, strata: Whole | None, source: Source, count: int, bytes_each: int
+    sizes: Integers, strata: Integers | None, source: Source, count: int, bytes_each: int
 ) -> Iterator[list[Labels]]:
     """Draw `count` relabellings, the first of them the true one.
 
@@ -63,7 +62,9 @@ def relabellings(
         ]
 
 
-def _block(true: Labels, strata: Whole | None, source: Source, number: int, width: int) -> Labels:
+def _block(
+    true: Labels, strata: Integers | None, source: Source, number: int, width: int
+) -> Labels:
     """One block of relabellings (T, W)."""
     rng = source.host(1 + number, 0)
     relabel = (lambda: rng.permutation(true)) if strata is None else _within(true, strata, rng)
@@ -75,15 +76,15 @@ def _block(true: Labels, strata: Whole | None, source: Source, number: int, widt
     return np.ascontiguousarray(labels.T)
 
 
-def _within(true: Labels, strata: Whole, rng: np.random.Generator) -> Callable[[], Labels]:
+def _within(true: Labels, strata: Integers, rng: np.random.Generator) -> Callable[[], Labels]:
     """Relabellings that keep the labels of each stratum inside it."""
     in_order = true[np.argsort(strata, kind="stable")]
 
     def relabel() -> Labels:
         # half, so that no rounding lifts a point into the next stratum
         places = np.argsort(strata + 0.5 * rng.random(len(true)))
-        found = np.empty_like(true)
-        found[places] = in_order
-        return found
+        labels = np.empty_like(true)
+        labels[places] = in_order
+        return labels
 
     return relabel

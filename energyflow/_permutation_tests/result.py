@@ -1,4 +1,4 @@
-"""What a test of samples found: its statistic, its p-value, and the points that drive it."""
+"""The result of a test of samples: its statistic, its p-value, and the points that drive it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..kernels import Riesz
 
 @dataclass(frozen=True, eq=False)
 class EnergyTestResult:
-    """What `energy_test` found.
+    """The result of `energy_test`.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class EnergyTestResult:
     exponent : float
         The power r.
     samples : tuple of arrays (n_g, d)
-        What was compared.
+        The samples.
     """
 
     statistic: Array
@@ -79,7 +79,7 @@ class EnergyTestResult:
         xp = namespace(self.samples[0])
         on_a_line = self.samples[0].shape[1] == 1 and self.exponent == 1
         by_pairs = self.method == "exact" and not on_a_line
-        found = []
+        scores = []
         for g, sample in enumerate(self.samples):
             others = [other for h, other in enumerate(self.samples) if h != g]
             far, near = (
@@ -91,8 +91,8 @@ class EnergyTestResult:
                 )
                 for cloud in (xp.concat(others, axis=0), sample)
             )  # fmt: skip
-            found.append(near - far)  # the kernel is -|x - y|^r
-        return tuple(found)
+            scores.append(near - far)  # the kernel is -|x - y|^r
+        return tuple(scores)
 
     def save_null(self, path: str | Path) -> Path:
         """Draw the null distribution with the statistic in it.

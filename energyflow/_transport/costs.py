@@ -6,30 +6,34 @@ import math
 
 from energyflow_backends import Array, namespace
 
+from .sets import Sets
+
 _OUTWEIGH = 2.0**43  # conditions by so much at most: points keep ten of the 53 bits of a sum
 
 
-def costs(
-    x: Array, y_x: Array | None, z: Array, y_z: Array | None, *, p: float, beta: float
-) -> tuple[Array, Array, float]:
+def costs(sets: Sets[Array], *, p: float, beta: float) -> tuple[Array, Array, float]:
     """|x_i - z_j|^p + |beta (y_i - y'_j)|^p (N, M), its first term, and the unit of length.
 
     A beta beyond which the plan depends on it by less than rounding counts as that one.
     """
-    shares, far = _distances(x, z)
-    points = shares if p == 2 else shares ** (p / 2)
-    if y_x is None or y_z is None or beta == 0:
+    points, far = _powers(sets.x, sets.z, p)
+    if sets.y_x is None or sets.y_z is None or beta == 0:
         return points, points, far
-    shares, apart = _distances(y_x, y_z)
-    conditions = shares if p == 2 else shares ** (p / 2)
+    conditions, apart = _powers(sets.y_x, sets.y_z, p)
     if far == 0:
         return conditions, points, beta * apart
     outweigh = min(beta * (apart / far), _OUTWEIGH ** (1 / p))
     return points + outweigh**p * conditions, points, far
 
 
-def _distances(x: Array, z: Array) -> tuple[Array, float]:
-    """Squares of |x_i - z_j| (N, M) in the square of the largest, and that one.
+def _powers(x: Array, z: Array, p: float) -> tuple[Array, float]:
+    """|x_i - z_j|^p (N, M) in units of the largest distance, and that distance."""
+    squares, largest = _squares(x, z)
+    return squares if p == 2 else squares ** (p / 2), largest
+
+
+def _squares(x: Array, z: Array) -> tuple[Array, float]:
+    """|x_i - z_j|^2 (N, M) in units of the largest distance, and that distance.
 
     By one matrix product of points around the middle of both sets.
     """

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from energyflow_backends import Array, dtype_name, eager, namespace
+from energyflow_backends import Array, dtype_name, eager, namespace, to_host
 from numpy.typing import NDArray
 
 from .._core.checks import (
@@ -20,14 +20,9 @@ from .._core.checks import (
     shape,
 )
 from .._core.random import Rng, as_source
-from .conditions import (
-    check_conditions,
-    checked_groups,
-    found,
-    host_weights,
-    transport_of,
-)
-from .solvers import Plan, host, like
+from .plans import Plan
+from .problem import transport_problem
+from .sets import Sets, like
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +37,7 @@ class Coupling:
         otherwise K is at most N + M - 1 (``"exact"``) or N M (``"sinkhorn"``). In a batch, pairs
         of mass zero fill up what is missing.
     mass : array (..., K)
-        Of each pair, sum one (or the mass asked for).
+        Of each pair; the sum is one, or the argument `mass`.
     shape : tuple of int
         (N, M).
     """
@@ -58,7 +53,7 @@ class Coupling:
     @property
     def plan(self) -> Array:
         """The mass as a matrix (..., N, M)."""
-        rows, columns, mass = (host(v) for v in (self.rows, self.columns, self.mass))
+        rows, columns, mass = (to_host(v) for v in (self.rows, self.columns, self.mass))
         plan = np.zeros((*rows.shape[:-1], *self.shape), mass.dtype)
         batch = np.indices(rows.shape)[:-1]
         np.add.at(plan, (*batch, rows, columns), mass)
@@ -81,17 +76,17 @@ class Coupling:
         """
         count = check_count("n", n)
         generator = as_source(rng).host(0, 0)
-        mass = host(self.mass).astype(np.float64)
+        mass = to_host(self.mass).astype(np.float64)
         flat = mass.reshape(-1, mass.shape[-1])
         places = np.empty((len(flat), count), np.intp)
         for place, row in zip(places, flat, strict=True):
             upto = np.cumsum(row)
-            asked = (np.arange(count) + generator.random()) * (upto[-1] / count)
-            place[:] = np.searchsorted(upto, asked, side="right")
+            marks = (np.arange(count) + generator.random()) * (upto[-1] / count)
+            place[:] = np.searchsorted(upto, marks, side="right")
         last = mass.shape[-1] - 1 - np.argmax(flat[:, ::-1] > 0, axis=1)
         chosen = np.minimum(places, last[:, None]).reshape(*mass.shape[:-1], count)
         rows, columns = (
-            like(np.take_along_axis(host(v), chosen, axis=-1), v, v.dtype) for v in self
+            like(np.take_along_axis(to_host(v), chosen, axis=-1), v, v.dtype) for v in self
         )
         return rows, columns
 
@@ -179,28 +174,12 @@ def conditional_coupling(
     Chemseddine, Hagemann, Steidl, Wald, "Conditional Wasserstein Distances with Applications in
     Bayesian OT Flow Matching", JMLR 26, 2025, Section 4.
     """
-    transport = transport_of(p, beta, method, regularization, mass)
-    for name, points in (("x", x), ("z", z)):
-        check_points(name, points)
-    check_together("x", x, "z", z)
+    problem = transport_problem(
+        Sets(x, y_x, z, y_z), a, b, p=p, beta=beta, groups=groups, method=method,
+        regularization=regularization, mass=mass,
+    )  # fmt: skip
     batch = shape(x)[:-2]
-    if shape(z)[:-2] != batch or x.shape[-1] != z.shape[-1]:
-        raise ValueError(
-            "x and z must have the same dimension and batch dimensions, "
-            f"got shapes {shape(x)} and {shape(z)}"
-        )
-    check_conditions(x, y_x, z, y_z, transport.beta, grouped=groups is not None)
-    labels = None if groups is None else checked_groups(groups, x, z)
-    left, right = host_weights("a", a, "x", x), host_weights("b", b, "z", z)
-
-    def plan(index: tuple[int, ...]) -> Plan:
-        def own(array: Array | None) -> Array | None:
-            return None if array is None else array[(*index, slice(None), slice(None))]
-
-        points = own(x), own(y_x), own(z), own(y_z)
-        return found(transport, *points, labels, left[index], right[index])
-
-    plans = [plan(index) for index in np.ndindex(batch)]
+    plans = [problem.plan(index) for index in np.ndindex(batch)]
     return assembled(plans, x, batch, (int(x.shape[-2]), int(z.shape[-2])))
 
 

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from energyflow_backends import Array, differentiable_value, eager, namespace
+from energyflow_backends import Array, Doubles, differentiable_value, eager, namespace
 
-from .._core.checks import check_points, check_together, shape
+from .._core.checks import check_points, shape
 from .._sums.problem import working_dtype
-from .conditions import (
-    check_conditions,
-    checked_groups,
-    found,
-    host_weights,
-    transport_of,
-)
-from .coupling import Coupling, assembled
-from .solvers import Floats, Plan, doubles, like
+from .coupling import assembled
+from .plans import Plan
+from .problem import transport_problem
+from .sets import Sets, doubles, like
+from .solvers import Transport
 
 _PAIRS = 2**16  # whose differences are held at once
 
@@ -81,7 +78,7 @@ def conditional_wasserstein_distance(
         W, the p-th root, in the library, device and dtype of x and z. Unit: length.
         Differentiable with respect to x and z through torch and JAX, with the plan kept fixed.
     Coupling
-        If asked for.
+        With `return_coupling`.
 
     Raises
     ------
@@ -114,29 +111,24 @@ def conditional_wasserstein_distance(
     Chemseddine, Hagemann, Steidl, Wald, "Conditional Wasserstein Distances with Applications in
     Bayesian OT Flow Matching", JMLR 26, 2025, Sections 3 and 4.
     """
-    transport = transport_of(p, beta, method, regularization)
     for name, points in (("x", x), ("z", z)):
         check_points(name, points)
         if points.ndim != 2:
             raise ValueError(f"{name} must have shape (points, dimension), got {shape(points)}")
-    check_together("x", x, "z", z)
-    if x.shape[1] != z.shape[1]:
-        raise ValueError(f"x and z must have the same dimension, got {x.shape[1]} and {z.shape[1]}")
-    check_conditions(x, y_x, z, y_z, transport.beta, grouped=groups is not None)
-    labels = None if groups is None else checked_groups(groups, x, z)
-    weights = host_weights("a", a, "x", x), host_weights("b", b, "z", z)
-    apart = None if transport.beta in (0, math.inf) else (y_x, y_z)
+    problem = transport_problem(
+        Sets(x, y_x, z, y_z), a, b, p=p, beta=beta, groups=groups, method=method,
+        regularization=regularization,
+    )  # fmt: skip
     plans: list[Plan] = []
 
     def compute(
         x: Array, z: Array, *, wrt: tuple[str, ...], held: None
-    ) -> tuple[Array, Array | None, Any]:
+    ) -> tuple[Array, Array | None, Array | None]:
         if x.ndim > 2:
             raise TypeError("x and z must be one set each: plans are not found for mapped ones")
-        plan = found(transport, x, y_x, z, y_z, labels, *weights)
-        plans[:] = [plan]
-        given = None if apart is None else tuple(doubles(y) for y in apart)
-        value, *gradients = _along(plan, doubles(x), doubles(z), given, transport.p, transport.beta)
+        sets = problem.sets._replace(x=x, z=z)
+        plans[:] = [replace(problem, sets=sets).plan()]
+        value, *gradients = _distance_of(plans[0], sets.map(doubles), problem.transport)
         dtype = namespace(x).result_type(x, z)
         if value > float(namespace(x).finfo(working_dtype(x, z)).max):
             raise ValueError(
@@ -152,14 +144,15 @@ def conditional_wasserstein_distance(
     value = differentiable_value(compute, x, z)
     if not return_coupling:
         return value
-    coupling: Coupling = assembled(plans, x, (), (int(x.shape[0]), int(z.shape[0])))
-    return value, coupling
+    return value, assembled(plans, x, (), (int(x.shape[0]), int(z.shape[0])))
 
 
-def _along(
-    plan: Plan, x: Floats, z: Floats, conditions: Any, p: float, beta: float
-) -> tuple[float, Floats, Floats]:
+def _distance_of(
+    plan: Plan, sets: Sets[Doubles], transport: Transport
+) -> tuple[float, Doubles, Doubles]:
     """W and its gradients with respect to x and z, summed over the pairs of a plan."""
+    x, y_x, z, y_z = sets
+    p, beta = transport.p, transport.beta
     gx, gz = np.zeros(x.shape), np.zeros(z.shape)
     far, apart = np.zeros((2, len(plan.mass)))
     parts = [slice(first, first + _PAIRS) for first in range(0, len(far), _PAIRS)]
@@ -167,8 +160,8 @@ def _along(
         rows, columns = plan.rows[part], plan.columns[part]
         with np.errstate(over="ignore"):
             far[part] = _lengths(x[rows] - z[columns])
-            if conditions is not None:
-                apart[part] = beta * _lengths(conditions[0][rows] - conditions[1][columns])
+            if y_x is not None and y_z is not None and 0 < beta < math.inf:
+                apart[part] = beta * _lengths(y_x[rows] - y_z[columns])
     largest = float(max(far.max(), apart.max()))
     if not 0 < largest < math.inf:
         return largest, gx, gz
@@ -186,7 +179,7 @@ def _along(
     return largest * total ** (1 / p), gx, gz
 
 
-def _lengths(away: Floats) -> Floats:
+def _lengths(away: Doubles) -> Doubles:
     """Of each row, wherever it can be represented."""
     largest = np.abs(away).max(axis=1, keepdims=True)
     units = np.where(largest > 0, largest, 1)

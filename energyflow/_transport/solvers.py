@@ -7,40 +7,24 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
 import array_api_compat as compat
 import numpy as np
-from energyflow_backends import Array, detached, library_of, namespace, widest_dtypes
-from numpy.typing import NDArray
+from energyflow_backends import Array, Doubles, namespace, to_host
 
 from .costs import costs
+from .plans import Plan
+from .sets import Sets
 
-Floats = NDArray[np.float64]
-Places = NDArray[np.intp]
 _ITERATIONS = 10_000_000  # of the network simplex; its own limit is met by a few thousand points
 _SINKHORN_STEPS = 1000
 _SINKHORN_STOP = 1e-6
 _MISSED = 1e-3  # of the mass, beyond which Sinkhorn has not converged
 _REGULARIZATION = 0.05
 _REGULARIZED = 1e30  # costs: beyond, there is nothing but entropy
-_UNEQUAL = 1e-5  # of a condition's mass: rounding of weights in float32
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What goes where: `mass` from the points `rows` of the one set to `columns` of the other."""
-
-    rows: Places
-    columns: Places
-    mass: Floats
-
-    def within(self, rows: Places, columns: Places, share: float) -> Plan:
-        """The same plan between these points of larger sets, which carry a share of all mass."""
-        return Plan(rows[self.rows], columns[self.columns], self.mass * share)
 
 
 @dataclass(frozen=True)
@@ -53,11 +37,9 @@ class Transport:
     entropic: bool = False
     mass: float = 1.0
 
-    def plan(
-        self, x: Array, y_x: Array | None, z: Array, y_z: Array | None, a: Floats, b: Floats
-    ) -> Plan:
+    def plan(self, sets: Sets[Array], a: Doubles, b: Doubles) -> Plan:
         """The plan for the cost |x - z|^p + |beta (y_x - y_z)|^p, or the first part of it."""
-        cost, points, unit = costs(x, y_x, z, y_z, p=self.p, beta=self.beta)  # (N, M)
+        cost, points, unit = costs(sets, p=self.p, beta=self.beta)  # (N, M)
         if not self.entropic:
             return self._exact(cost, a, b)
         if self.regularization is not None:
@@ -68,7 +50,7 @@ class Transport:
             regularization = _REGULARIZATION * (float(mean(points)) or float(mean(cost)) or 1.0)
         return self._entropic(cost, a, b, regularization)
 
-    def _exact(self, cost: Floats, a: Floats, b: Floats) -> Plan:
+    def _exact(self, cost: Array, a: Doubles, b: Doubles) -> Plan:
         if self.mass == 1 and len(a) == len(b) and _even(a) and _even(b):
             from scipy.optimize import linear_sum_assignment
 
@@ -78,9 +60,9 @@ class Transport:
             dense = _pot().emd(a, b, cost, numItermax=_ITERATIONS)
         else:
             dense = _pot().partial.partial_wasserstein(a, b, cost, m=self.mass)
-        return _sparse(dense)
+        return Plan.of(dense)
 
-    def _entropic(self, cost: Array, a: Floats, b: Floats, regularization: float) -> Plan:
+    def _entropic(self, cost: Array, a: Doubles, b: Doubles, regularization: float) -> Plan:
         """On the device and in the library of the cost."""
         where = {"dtype": cost.dtype, "device": compat.device(cost)}
         weights = (namespace(cost).asarray(w, **where) for w in (a, b))
@@ -90,7 +72,7 @@ class Transport:
                 *weights, cost, regularization, method="sinkhorn_log",
                 numItermax=_SINKHORN_STEPS, stopThr=_SINKHORN_STOP, warn=False,
             )  # fmt: skip
-            plan = host(dense).astype(np.float64)
+            plan = to_host(dense).astype(np.float64)
         if not np.isfinite(plan).all():
             raise ValueError(
                 f"regularization must not vanish beside the costs, got {self.regularization}"
@@ -104,10 +86,10 @@ class Transport:
                 RuntimeWarning,
                 stacklevel=2,
             )
-        return _sparse(_rounded(plan, a, b))
+        return Plan.of(_rounded(plan, a, b))
 
 
-def _rounded(plan: Floats, a: Floats, b: Floats) -> Floats:
+def _rounded(plan: Doubles, a: Doubles, b: Doubles) -> Doubles:
     """The nearly feasible plan as a feasible one.
 
     Altschuler, Weed, Rigollet, "Near-linear time approximation algorithms for optimal transport
@@ -121,78 +103,8 @@ def _rounded(plan: Floats, a: Floats, b: Floats) -> Floats:
     return plan + np.outer(rows, columns) / missing if missing > 0 else plan
 
 
-def in_groups(
-    plan: Callable[[Places, Places, Floats, Floats], Plan],
-    groups: tuple[Places, Places],
-    a: Floats,
-    b: Floats,
-) -> Plan:
-    """One plan of plans inside each group; the mean over groups by their mass.
-
-    Raises
-    ------
-    ValueError
-        A group has not the same mass on both sides.
-    """
-    parts = []
-    for rows, columns, group in _members(*groups):
-        share, other = float(a[rows].sum()), float(b[columns].sum())
-        if abs(share - other) > _UNEQUAL * max(share, other):
-            raise ValueError(
-                f"both sets must give each condition the same mass, got {share:g} and {other:g} "
-                f"for group {group}; conditions that differ need a finite beta"
-            )
-        if share > 0 and other > 0:
-            inner = plan(rows, columns, a[rows] / share, b[columns] / other)
-            parts.append(inner.within(rows, columns, share))
-    starts = np.concatenate([part.rows for part in parts])
-    order = np.argsort(starts, kind="stable")
-    ends = np.concatenate([part.columns for part in parts])
-    return Plan(starts[order], ends[order], np.concatenate([part.mass for part in parts])[order])
-
-
-def same_conditions(y_x: Floats, y_z: Floats) -> tuple[Places, Places]:
-    """Numbers of groups, (N,) and (M,), of equal rows of the conditions."""
-    both = np.concatenate([y_x, y_z]) + 0.0  # -0 is 0
-    number = np.unique(both, axis=0, return_inverse=True)[1].reshape(-1)
-    return number[: len(y_x)], number[len(y_x) :]
-
-
-def host(array: Array) -> NDArray[Any]:
-    """The numbers in ordinary memory."""
-    if library_of(array) == "torch":
-        return np.asarray(array.detach().cpu().numpy())
-    return np.asarray(array.get() if library_of(array) == "cupy" else array)
-
-
-def like(numbers: NDArray[Any], array: Array, dtype: Any = None) -> Array:
-    """Host numbers in the library and on the device of `array`."""
-    xp = namespace(array)
-    return xp.asarray(numbers, dtype=dtype, device=compat.device(array))
-
-
-def wide(array: Array) -> Array:
-    """In the widest dtype of its device, outside any graph."""
-    return namespace(array).astype(detached(array), widest_dtypes(array)[0], copy=False)
-
-
-def doubles(array: Array) -> Floats:
-    """The numbers in float64, in ordinary memory."""
-    return host(wide(array)).astype(np.float64, copy=False)
-
-
-def _members(left: Places, right: Places) -> Iterator[tuple[Places, Places, int]]:
-    for group in np.union1d(left, right):
-        yield np.flatnonzero(left == group), np.flatnonzero(right == group), int(group)
-
-
-def _even(weights: Floats) -> bool:
+def _even(weights: Doubles) -> bool:
     return math.isclose(weights.min(), weights.max(), rel_tol=1e-6)
-
-
-def _sparse(dense: NDArray[Any]) -> Plan:
-    rows, columns = np.nonzero(dense)
-    return Plan(rows, columns, dense[rows, columns].astype(np.float64))
 
 
 def _pot() -> Any:

@@ -1,12 +1,13 @@
-"""What couplings and conditional distances share: options, checks, and the plan that they find."""
+"""The problem that couplings and conditional distances share: its checks, and its plan."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from energyflow_backends import Array, known_values, library_of, namespace
+from energyflow_backends import Array, Doubles, known_values, library_of, namespace, to_host
 
 from .._core.checks import (
     check_choice,
@@ -17,24 +18,82 @@ from .._core.checks import (
     check_weights,
     shape,
 )
-from .solvers import (
-    Floats,
-    Places,
-    Plan,
-    Transport,
-    doubles,
-    host,
-    in_groups,
-    like,
-    same_conditions,
-    wide,
-)
+from .plans import Places, Plan, groups_of_equal, plan_in_groups
+from .sets import Sets, doubles, like, wide
+from .solvers import Transport
 
 METHODS = ("exact", "sinkhorn")
 _ENTROPIC = ("torch", "jax", "cupy")  # libraries whose arrays POT takes; others go by NumPy
 
 
-def transport_of(p: Any, beta: Any, method: Any, regularization: Any, mass: Any = 1.0) -> Transport:
+@dataclass(frozen=True, eq=False)
+class TransportProblem:
+    """Sets of points (*batch, N, d) and (*batch, M, d), and how mass goes from one to the other."""
+
+    transport: Transport
+    sets: Sets[Array]
+    groups: tuple[Places, Places] | None
+    a: Doubles  # (*batch, N), of sum one
+    b: Doubles  # (*batch, M)
+
+    def plan(self, index: tuple[int, ...] = ()) -> Plan:
+        """The plan for one place of the batch, within groups where there are some."""
+        transport, groups, a, b = self.transport, self.groups, self.a[index], self.b[index]
+        sets = self.sets.map(lambda v: v[(*index, slice(None), slice(None))])
+        if transport.beta == math.inf:
+            if groups is None:
+                assert sets.y_x is not None
+                assert sets.y_z is not None
+                groups = groups_of_equal(doubles(sets.y_x), doubles(sets.y_z))
+            sets = sets.without_conditions()  # groups alone say what is equal
+        on_device = transport.entropic and library_of(sets.x) in _ENTROPIC
+        sets = sets.map(wide) if on_device else sets.map(doubles)
+        if groups is None:
+            return transport.plan(sets, a, b)
+
+        def inside(rows: Places, columns: Places, a: Doubles, b: Doubles) -> Plan:
+            part = sets.map_sides(lambda v: _taken(v, rows), lambda v: _taken(v, columns))
+            return transport.plan(part, a, b)
+
+        return plan_in_groups(inside, groups, a, b)
+
+
+def transport_problem(
+    sets: Sets[Array],
+    a: Array | None,
+    b: Array | None,
+    *,
+    p: Any,
+    beta: Any,
+    groups: Any,
+    method: Any,
+    regularization: Any,
+    mass: Any = 1.0,
+) -> TransportProblem:
+    """The problem of these arguments, see `conditional_coupling`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Arguments of the wrong type, shape or range.
+    """
+    transport = _transport(p, beta, method, regularization, mass)
+    x, z = sets.x, sets.z
+    for name, points in (("x", x), ("z", z)):
+        check_points(name, points)
+    check_together("x", x, "z", z)
+    if shape(z)[:-2] != shape(x)[:-2] or x.shape[-1] != z.shape[-1]:
+        raise ValueError(
+            "x and z must have the same dimension and batch dimensions, "
+            f"got shapes {shape(x)} and {shape(z)}"
+        )
+    _check_conditions(sets, transport.beta, grouped=groups is not None)
+    numbers = None if groups is None else _group_numbers(groups, x, z)
+    weights = _host_weights("a", a, "x", x), _host_weights("b", b, "z", z)
+    return TransportProblem(transport, sets, numbers, *weights)
+
+
+def _transport(p: Any, beta: Any, method: Any, regularization: Any, mass: Any = 1.0) -> Transport:
     """The options, checked."""
     power, factor, share = (
         check_number("p", p),
@@ -57,38 +116,9 @@ def transport_of(p: Any, beta: Any, method: Any, regularization: Any, mass: Any 
     return Transport(power, factor, regularization, entropic, share)
 
 
-def found(
-    transport: Transport,
-    x: Array,
-    y_x: Array | None,
-    z: Array,
-    y_z: Array | None,
-    labels: tuple[Places, Places] | None,
-    a: Floats,
-    b: Floats,
-) -> Plan:
-    """The plan for one set of each, within groups where there are some."""
-    if labels is None and transport.beta == math.inf:
-        labels = same_conditions(doubles(y_x), doubles(y_z))
-    place = wide if transport.entropic and library_of(x) in _ENTROPIC else doubles
-    x, z = place(x), place(z)
-    y_x, y_z = (None if y is None else place(y) for y in (y_x, y_z))
-    if labels is None:
-        return transport.plan(x, y_x, z, y_z, a, b)
-    if transport.beta == math.inf:  # groups alone say what is equal
-        y_x = y_z = None
-
-    def inside(rows: Places, columns: Places, a: Floats, b: Floats) -> Plan:
-        points = _taken(x, rows), _taken(y_x, rows), _taken(z, columns), _taken(y_z, columns)
-        return transport.plan(*points, a, b)
-
-    return in_groups(inside, labels, a, b)
-
-
-def check_conditions(
-    x: Array, y_x: Array | None, z: Array, y_z: Array | None, beta: float, *, grouped: bool
-) -> None:
+def _check_conditions(sets: Sets[Array], beta: float, *, grouped: bool) -> None:
     """Conditions of points: one row for each, of one dimension; points and conditions finite."""
+    x, y_x, z, y_z = sets
     given = {"x": x, "z": z}
     needed = beta > 0 if not grouped else 0 < beta < math.inf
     for name, condition, points in (("y_x", y_x, "x"), ("y_z", y_z, "z")):
@@ -114,7 +144,7 @@ def check_conditions(
             check_finite(name, array)
 
 
-def checked_groups(groups: Any, x: Array, z: Array) -> tuple[Places, Places]:
+def _group_numbers(groups: Any, x: Array, z: Array) -> tuple[Places, Places]:
     """Numbers of groups on the host, one for each point."""
     if not isinstance(groups, tuple | list) or len(groups) != 2:
         raise TypeError("groups must be a pair of integer arrays, one for x and one for z")
@@ -122,7 +152,7 @@ def checked_groups(groups: Any, x: Array, z: Array) -> tuple[Places, Places]:
     for side, group, points in zip(("x", "z"), groups, (x, z), strict=True):
         if library_of(group) is None:
             raise TypeError(f"groups must be arrays, got {type(group).__name__} for {side}")
-        number = host(group)
+        number = to_host(group)
         if not np.issubdtype(number.dtype, np.integer) or number.shape != (points.shape[-2],):
             raise ValueError(
                 f"groups must hold integers ({points.shape[-2]},) for {side}, "
@@ -132,7 +162,7 @@ def checked_groups(groups: Any, x: Array, z: Array) -> tuple[Places, Places]:
     return numbers[0], numbers[1]
 
 
-def host_weights(name: str, weights: Array | None, points_name: str, points: Array) -> Floats:
+def _host_weights(name: str, weights: Array | None, points_name: str, points: Array) -> Doubles:
     """Weights (*batch, N) of sum one, in float64 on the host."""
     size = shape(points)[:-1]
     if weights is None:
@@ -140,11 +170,9 @@ def host_weights(name: str, weights: Array | None, points_name: str, points: Arr
     check_weights(name, weights, points_name, points)
     if shape(weights) not in (size, size[-1:]):
         raise ValueError(f"{name} must have shape {size[-1:]} or {size}, got {shape(weights)}")
-    numbers = host(wide(weights)).astype(np.float64)
+    numbers = doubles(weights)
     return np.array(np.broadcast_to(numbers / numbers.sum(axis=-1, keepdims=True), size))
 
 
-def _taken(points: Array | None, places: Places) -> Array | None:
-    if points is None:
-        return None
+def _taken(points: Array, places: Places) -> Array:
     return namespace(points).take(points, like(places, points), axis=0)
