@@ -1,4 +1,4 @@
-"""The command line's application, and what its commands share: options, checks, output."""
+"""The command line's application, and what its commands share: reading, checks, output."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
 
 import numpy as np
 import typer
@@ -19,19 +18,6 @@ from .._core.files import Array, load_array
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 SHARED = ("flow", "train")  # commands that several processes can run together
-FORMATS = ".npy, .npz (file.npz:key where it holds several arrays) or .csv (a header may lead)"
-
-Exponent = Annotated[float, typer.Option(help="Exponent r of the distance |x - y|^r, 0 < r < 2.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
-Slicing = Annotated[
-    Literal["auto", "iid", "orthogonal", "sobol", "equispaced", "distance", "hadamard"],
-    typer.Option(help="How directions are drawn."),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
-Device = Annotated[
-    str | None, typer.Option(help="Where to compute: cpu, cuda, ...", show_default="cuda, or cpu")
-]
 
 
 @app.callback()

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import typer
 
 from .._core.files import Array, load_array
 
@@ -14,19 +13,6 @@ if TYPE_CHECKING:
     from ..datasets import Dataset
 
 Kind = Literal["labels", "continuous", "both"]
-Learned = Annotated[
-    Kind | None,
-    typer.Option(
-        help="Learn to sample each class, given the continuous `condition` of a .npz file, or both."
-    ),
-]
-Given = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="For a conditional model: a label, numbers with commas between, or a file of one for "
-        "each sample; where both were learned, once labels=... and once condition=..."
-    ),
-]
 
 
 def of_data(data: Dataset, kind: Kind, source: str) -> Any:

@@ -11,27 +11,35 @@ from .. import ParticleFlow, energy_distance
 from .._core import pictures as _pictures
 from .._core.extras import need
 from .._core.files import Array
-from .app import Seed, app, can_draw, listed, print_table
+from .app import app, can_draw, listed, print_table
 from .flow_files import RESULT, check_out, initial_particles, write_flow
+from .options import Count, Seed, command
 
 STEPS_SHOWN = (0, 10, 30, 100, 300, 1000, 3000, 10000, 30000)
 IMAGES_AT_THE_END = 112
 
 
-@app.command()
+@command(app)
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for pictures, curve and particles.")] = Path(
-        "demo"
-    ),
-    steps: Annotated[int, typer.Option(min=1, help="Steps of the flow.")] = 2000,
-    particles: Annotated[int, typer.Option("--particles", "-n", min=2, help="How many.")] = 1000,
-    init: Annotated[
-        Literal["uniform", "normal"],
-        typer.Option(help="Where they start: uniform on [0, 1]^64, or normal."),
-    ] = "uniform",
+    out: Path = Path("demo"),
+    steps: Count = 2000,
+    particles: Annotated[int, typer.Option("--particles", "-n", min=2)] = 1000,
+    init: Literal["uniform", "normal"] = "uniform",
     seed: Seed = 0,
 ) -> None:
-    """Let particles flow from noise to handwritten digits (8 x 8 pixels, values 0 to 1)."""
+    """Let particles flow from noise to handwritten digits (8 x 8 pixels, values 0 to 1).
+
+    Parameters
+    ----------
+    out
+        Folder for pictures, curve and particles.
+    steps
+        Steps of the flow.
+    particles
+        How many.
+    init
+        Where they start: uniform on [0, 1]^64, or normal.
+    """
     outcome = run_demo(out, n_steps=steps, n_particles=particles, init=init, seed=seed)
     rows = (
         ("noise, before the flow", outcome.before),

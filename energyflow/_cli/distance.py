@@ -8,39 +8,47 @@ import typer
 
 import energyflow as ef
 
-from .app import FORMATS, Exponent, Json, Seed, Slicing, app, load_points, load_weights
+from .app import app, load_points, load_weights
+from .options import Json, OptionalCount, Seed, Slicing, command
 
 
-@app.command()
+@command(app)
 def distance(
-    x: Annotated[str, typer.Argument(metavar="X", help=f"Points, (N, d) or (N,): {FORMATS}.")],
-    y: Annotated[str, typer.Argument(metavar="Y", help="Points, (M, d) or (M,).")],
-    exponent: Exponent = 1.0,
-    estimator: Annotated[
-        Literal["V", "U"], typer.Option(help="V is never negative; U is unbiased.")
-    ] = "V",
-    projections: Annotated[
-        int | None,
-        typer.Option(min=1, help="Number of slices, each one direction.", show_default="128"),
-    ] = None,
-    exact: Annotated[
-        bool, typer.Option("--exact", help="All N x M distances in place of slices.")
-    ] = False,
+    x: Annotated[str, typer.Argument(metavar="X")],
+    y: Annotated[str, typer.Argument(metavar="Y")],
+    exponent: float = 1.0,
+    estimator: Literal["V", "U"] = "V",
+    projections: OptionalCount = None,
+    exact: Annotated[bool, typer.Option("--exact")] = False,
     slicing: Slicing = "auto",
     seed: Seed = 0,
-    weights_x: Annotated[
-        str | None,
-        typer.Option(help="Weights a of X, (N,), summing to 1.", show_default="uniform"),
-    ] = None,
-    weights_y: Annotated[
-        str | None,
-        typer.Option(help="Weights b of Y, (M,), summing to 1.", show_default="uniform"),
-    ] = None,
+    weights_x: str | None = None,
+    weights_y: str | None = None,
     as_json: Json = False,
 ) -> None:
     """Print the energy distance E between two samples, with E/2 and sqrt(E).
 
     E has the unit of the data to the power of the exponent.
+
+    Parameters
+    ----------
+    x
+        Points, (N, d) or (N,): .npy, .npz (file.npz:key where it holds several arrays) or .csv (a
+        header may lead).
+    y
+        Points, (M, d) or (M,).
+    exponent
+        Exponent r of the distance |x - y|^r, 0 < r < 2.
+    estimator
+        V is never negative; U is unbiased.
+    projections
+        Number of slices, each one direction; 128 when not given.
+    exact
+        All N x M distances in place of slices.
+    weights_x
+        Weights a of X, (N,), summing to 1; uniform when not given.
+    weights_y
+        Weights b of Y, (M,), summing to 1; uniform when not given.
     """
     if exact and projections is not None:
         raise typer.BadParameter("--exact uses no slices; give it or --projections, not both")

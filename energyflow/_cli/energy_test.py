@@ -10,52 +10,46 @@ import typer
 import energyflow as ef
 
 from .._core.files import csv_text, follow_link, write_text
-from .app import (
-    FORMATS,
-    Exponent,
-    Json,
-    Quiet,
-    Seed,
-    Slicing,
-    app,
-    can_draw,
-    check_suffix,
-    listed,
-    load_points,
-)
+from .app import app, can_draw, check_suffix, listed, load_points
+from .options import Count, Json, Quiet, Seed, Slicing, command
 
 
-@app.command("test")
+@command(app, "test")
 def compare(
-    samples: Annotated[
-        list[str],
-        typer.Argument(metavar="A B [C ...]", help=f"Two or more samples, (n, d): {FORMATS}."),
-    ],
-    resamples: Annotated[int, typer.Option(min=1, help="Random relabellings.")] = 999,
-    exponent: Exponent = 1.0,
-    method: Annotated[
-        Literal["auto", "exact", "sliced"],
-        typer.Option(help="All pairs of points, or slices; auto slices above 5000 points."),
-    ] = "auto",
-    projections: Annotated[int, typer.Option(min=1, help="Number of slices.")] = 128,
+    samples: Annotated[list[str], typer.Argument(metavar="A B [C ...]")],
+    resamples: Count = 999,
+    exponent: float = 1.0,
+    method: Literal["auto", "exact", "sliced"] = "auto",
+    projections: Count = 128,
     slicing: Slicing = "auto",
     seed: Seed = 0,
-    null: Annotated[
-        Path | None, typer.Option(help="A .png file for the null distribution's picture.")
-    ] = None,
-    scores: Annotated[
-        Path | None,
-        typer.Option(
-            help="A .csv file for each point's share in the difference (sample, point, score), or "
-            "a .png file to draw it for points in the plane."
-        ),
-    ] = None,
+    null: Path | None = None,
+    scores: Path | None = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Test whether samples come from one distribution, by permutations of their energy distance.
 
     The p-value is the share of relabellings with a distance at least as large.
+
+    Parameters
+    ----------
+    samples
+        Two or more samples, (n, d): .npy, .npz (file.npz:key where it holds several arrays) or
+        .csv (a header may lead).
+    resamples
+        Random relabellings.
+    exponent
+        Exponent r of the distance |x - y|^r, 0 < r < 2.
+    method
+        All pairs of points, or slices; auto slices above 5000 points.
+    projections
+        Number of slices.
+    null
+        A .png file for the null distribution's picture.
+    scores
+        A .csv file for each point's share in the difference (sample, point, score), or a .png file
+        to draw it for points in the plane.
     """
     check_suffix(null, ".png")
     check_suffix(scores, ".csv", ".png")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .._core.files import read_json
-from .app import Seed, app, can_draw, listed, print_table
+from .app import app, can_draw, listed, print_table
+from .options import RunFolder, Seed, command
 
 if TYPE_CHECKING:
     from ..datasets import Dataset
@@ -14,30 +15,27 @@ if TYPE_CHECKING:
 SETTINGS = "settings.json"
 
 
-@app.command()
+@command(app)
 def evaluate(
-    run: Annotated[Path, typer.Argument(metavar="RUN_FOLDER", help="Folder of a trained model.")],
-    data: Annotated[
-        str | None,
-        typer.Option(help="A name or a path, as in training.", show_default="the training's"),
-    ] = None,
-    number: Annotated[
-        int | None,
-        typer.Option("--number", "-n", min=2, help="Samples.", show_default="as training data"),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="File for the table: .json, .csv or .md. A picture of samples and their nearest "
-            "training data goes beside it.",
-            show_default="RUN_FOLDER/report.json",
-        ),
-    ] = None,
+    run: RunFolder,
+    data: str | None = None,
+    number: Annotated[int | None, typer.Option("--number", "-n", min=2)] = None,
+    out: Path | None = None,
     seed: Seed = 0,
 ) -> None:
     """Compare samples of a trained model with data that it has not seen.
 
     Every number stands beside its value for real data.
+
+    Parameters
+    ----------
+    data
+        A name or a path, as in training; those of the training when not given.
+    number
+        Samples; as many as training data when not given.
+    out
+        File for the table: .json, .csv or .md; RUN_FOLDER/report.json when not given. A picture of
+        samples and their nearest training data goes beside it.
     """
     from .. import metrics, models
     from ..metrics._picture import save_neighbours

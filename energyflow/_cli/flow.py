@@ -10,88 +10,81 @@ import energyflow as ef
 
 from .._core.files import Array
 from .._core.interrupts import deferred
-from .app import FORMATS, Exponent, Quiet, Seed, Slicing, app, listed, load_points, load_weights
-from .flow_files import (
-    RESULT,
-    check_out,
-    draw_flow,
-    initial_particles,
-    write_flow,
-    write_last_finite,
-)
+from . import flow_files as files
+from .app import app, listed, load_points, load_weights
+from .options import Count, OptionalCount, Quiet, Seed, Slicing, command
 
 SAVE_EVERY = 300.0  # seconds
 
 
-@app.command()
+@command(app)
 def flow(
     context: typer.Context,
-    target: Annotated[str, typer.Option(help=f"Points to flow to, (M, d) or (M,): {FORMATS}.")],
-    steps: Annotated[int, typer.Option(min=1, help="Number of the step to end at.")],
-    out: Annotated[
-        Path, typer.Option(help="Folder for flow.npz, particles.npy, history.csv and pictures.")
-    ],
-    source: Annotated[
-        str | None, typer.Option(help="Points to start from, (N, d).", show_default="--init")
-    ] = None,
-    init: Annotated[
-        Literal["normal", "uniform"] | None,
-        typer.Option(
-            help="Start from the standard normal, or uniformly on [0, 1]^d.", show_default="normal"
-        ),
-    ] = None,
-    number: Annotated[
-        int | None,
-        typer.Option("--number", "-n", min=1, help="Particles for --init.", show_default="M"),
-    ] = None,
-    target_weights: Annotated[
-        str | None, typer.Option(help="Weights of the target, (M,).", show_default="uniform")
-    ] = None,
-    exponent: Exponent = 1.0,
-    projections: Annotated[int, typer.Option(min=1, help="Slices a step, fresh each step.")] = 128,
+    target: str,
+    steps: Count,
+    out: Path,
+    source: str | None = None,
+    init: Literal["normal", "uniform"] | None = None,
+    number: Annotated[int | None, typer.Option("--number", "-n", min=1)] = None,
+    target_weights: str | None = None,
+    exponent: float = 1.0,
+    projections: Count = 128,
     slicing: Slicing = "auto",
-    step_size: Annotated[
-        float | None,
-        typer.Option(
-            help="Step size tau, in units of the data to the power 2 - r.",
-            show_default="root mean squared distance of the target to its mean, to that power",
-        ),
-    ] = None,
-    momentum: Annotated[float, typer.Option(help="Momentum m, 0 <= m < 1.")] = 0.0,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Points of the target a step, drawn anew each step.", show_default="all"
-        ),
-    ] = None,
+    step_size: float | None = None,
+    momentum: float = 0.0,
+    batch_size: OptionalCount = None,
     seed: Seed = 0,
-    record_every: Annotated[
-        int, typer.Option(min=1, help="Steps between records of the distance.")
-    ] = 10,
-    save_every: Annotated[
-        float, typer.Option(min=0, help="Seconds between saves, which --resume continues.")
-    ] = SAVE_EVERY,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume",
-            help="Resume the result in --out, with its directions. Give the same --target, "
-            "--step-size and --momentum: they are not compared.",
-        ),
-    ] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace the result in --out by a new one.")
-    ] = False,
-    shard: Annotated[
-        Literal["slices", "particles"],
-        typer.Option(help="What the processes of torchrun share."),
-    ] = "slices",
+    record_every: Count = 10,
+    save_every: Annotated[float, typer.Option(min=0)] = SAVE_EVERY,
+    resume: Annotated[bool, typer.Option("--resume")] = False,
+    force: Annotated[bool, typer.Option("--force")] = False,
+    shard: Literal["slices", "particles"] = "slices",
     quiet: Quiet = False,
 ) -> None:
     """Move particles along the gradient flow of the energy distance to a target.
 
     An interrupt (Ctrl-C) ends the flow at the next record and keeps the result; --resume continues
     from there. Under torchrun several processes share the work.
+
+    Parameters
+    ----------
+    target
+        Points to flow to, (M, d) or (M,): .npy, .npz (file.npz:key where it holds several arrays)
+        or .csv (a header may lead).
+    steps
+        Number of the step to end at.
+    out
+        Folder for flow.npz, particles.npy, history.csv and pictures.
+    source
+        Points to start from, (N, d); those of --init when not given.
+    init
+        Start from the standard normal, or uniformly on [0, 1]^d; normal when not given.
+    number
+        Particles for --init; M when not given.
+    target_weights
+        Weights of the target, (M,); uniform when not given.
+    exponent
+        Exponent r of the distance |x - y|^r, 0 < r < 2.
+    projections
+        Slices a step, fresh each step.
+    step_size
+        Step size tau, in units of the data to the power 2 - r; when not given, the root mean
+        squared distance of the target to its mean, to that power.
+    momentum
+        Momentum m, 0 <= m < 1.
+    batch_size
+        Points of the target a step, drawn anew each step; all when not given.
+    record_every
+        Steps between records of the distance.
+    save_every
+        Seconds between saves on the way, which --resume continues.
+    resume
+        Resume the result in --out, with its directions. Give the same --target, --step-size and
+        --momentum: they are not compared.
+    force
+        Replace the result in --out by a new one.
+    shard
+        What the processes of torchrun share.
     """
     if resume and force:
         raise typer.BadParameter("--resume continues, --force starts anew; give one of them")
@@ -104,27 +97,21 @@ def flow(
         raise typer.BadParameter("--resume takes the seed of the result; leave --seed out")
     context.with_resource(ef.distributed.sharded(shard))
     own = ef.distributed.shard
-    check_out(out, resume=resume, force=force)
+    files.check_out(out, resume=resume, force=force)
     goal, weights = load_points(target), load_weights(target_weights)
     planned = ef.ParticleFlow(
-        own(goal),
-        target_weights=None if weights is None else own(weights),
-        exponent=exponent,
-        n_projections=projections,
-        slicing=slicing,
-        step_size="auto" if step_size is None else step_size,
-        momentum=momentum,
-        batch_size=batch_size,
-        rng=seed,
-    )
+        own(goal), target_weights=None if weights is None else own(weights), exponent=exponent,
+        n_projections=projections, slicing=slicing, momentum=momentum, batch_size=batch_size,
+        step_size="auto" if step_size is None else step_size, rng=seed,
+    )  # fmt: skip
     start: Array | ef.FlowResult
     if resume:
-        start = own(ef.FlowResult.load(out / RESULT))
+        start = own(ef.FlowResult.load(out / files.RESULT))
     elif source is not None:
         start = own(load_points(source))
     else:
         rows = own(np.arange(number or len(goal)))
-        drawn = initial_particles(init or "normal", goal.shape[1], seed, rows)
+        drawn = files.initial_particles(init or "normal", goal.shape[1], seed, rows)
         start = drawn.astype(goal.dtype)
     try:
         result, interrupted = run_to(
@@ -134,13 +121,13 @@ def flow(
     except ef.FlowDiverged as error:
         raise ValueError(
             f"particles are not finite after step {error.step}; those before it are in "
-            f"{write_last_finite(out, error)}. A smaller --step-size or --momentum may help"
+            f"{files.write_last_finite(out, error)}. A smaller --step-size or --momentum may help"
         ) from error
     whole = ef.distributed.gather(result)
     if whole is not None:
-        files = write_flow(out, whole) + draw_flow(out, whole, goal)
+        written = files.write_flow(out, whole) + files.draw_flow(out, whole, goal)
         end, energy = whole.state["step"], float(whole.history_distance[-1])
-        print(f"step {end}, E = {energy:.6g}; {listed(files)}")
+        print(f"step {end}, E = {energy:.6g}; {listed(written)}")
     if interrupted:
         raise typer.Exit(130)
 
@@ -166,14 +153,10 @@ def run_to(
     with deferred() as interrupted:
         try:
             result = flow.run(
-                start,
-                last_step - done,
-                record_every=record_every,
+                start, last_step - done, record_every=record_every, progress=progress,
                 callback=lambda step, particles, distance: interrupted.is_set(),
-                progress=progress,
-                out=None if out is None else out / RESULT,
-                save_every=save_every,
-            )
+                out=None if out is None else out / files.RESULT, save_every=save_every,
+            )  # fmt: skip
         except OSError as error:
             error.__notes__ = []  # they speak of `.result`, which programs find in the error
             raise

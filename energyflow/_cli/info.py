@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 import energyflow as ef
 
 from .app import app, print_table
+from .options import command
 
 PACKAGES = (
     "energyflow-mmd", "numpy", "scipy", "array-api-compat", "numba", "torch", "triton", "jax",
@@ -15,7 +16,7 @@ PACKAGES = (
 )  # fmt: skip
 
 
-@app.command()
+@command(app)
 def info() -> None:
     """Print versions, backends and the machine."""
     rows = [("python", platform.python_version()), *((name, _version(name)) for name in PACKAGES)]

@@ -8,43 +8,40 @@ from typing import Annotated, Literal
 import typer
 
 from .._core.files import follow_link, load_array, write_arrays
-from .app import Device, Quiet, Seed, app, can_draw, check_suffix, listed
+from .app import app, can_draw, check_suffix, listed
+from .options import Device, Quiet, RunFolder, Seed, command
 from .settings import SettingsCommand, build_model
 from .train import SETTINGS_HELP, Budget, Out, Resume, naming_what_is_kept, train
 
 
-@train.command(
-    "posterior",
-    cls=SettingsCommand,
-    help=f"Learn to sample posteriors, from images and how they are observed.\n\n{SETTINGS_HELP}",
-)
+@command(train, "posterior", cls=SettingsCommand, epilog=SETTINGS_HELP)
 def train_posterior(
     context: typer.Context,
-    problem: Annotated[Path, typer.Option(help="A .toml file with the tables operator and noise.")],
-    data: Annotated[str, typer.Option(help="Images or vectors, as for `energyflow train flow`.")],
+    problem: Path,
+    data: str,
     out: Out,
     budget: Budget = None,
     resume: Resume = False,
     seed: Seed = 0,
-    guess: Annotated[
-        Literal["lift", "regression"],
-        typer.Option(
-            help="Learn the difference to the lifted observation, or to a linear regression "
-            "(small images)."
-        ),
-    ] = "lift",
-    components: Annotated[
-        float | None,
-        typer.Option(
-            help="Learn the principal components (PCA) with this share of the variance, such as "
-            "0.99.",
-            show_default="all numbers",
-        ),
-    ] = None,
+    guess: Literal["lift", "regression"] = "lift",
+    components: float | None = None,
     device: Device = None,
     quiet: Quiet = False,
 ) -> None:
-    """Train a flow generator on pairs that the problem simulates."""
+    """Learn to sample posteriors, from images and how they are observed.
+
+    Parameters
+    ----------
+    problem
+        A .toml file with the tables operator and noise.
+    data
+        Images or vectors, as for `energyflow train flow`.
+    guess
+        Learn the difference to the lifted observation, or to a linear regression (small images).
+    components
+        Learn the principal components (PCA) with this share of the variance, such as 0.99; all
+        numbers when not given.
+    """
     from .. import datasets, inverse
 
     observed = inverse.Problem.from_toml(problem)
@@ -59,27 +56,37 @@ def train_posterior(
     print(f"{model.n_trained} blocks trained; the model is in {out}")
 
 
-@app.command()
+@command(app)
 def posterior(
-    run: Annotated[
-        Path, typer.Argument(metavar="RUN_FOLDER", help="Folder of `energyflow train posterior`.")
-    ],
-    observation: Annotated[str, typer.Option(help="A .npy, .npz or .csv file of one observation.")],
-    out: Annotated[
-        Path, typer.Option(help="A .npz file: samples, mean, std, low, high, residuals.")
-    ],
-    number: Annotated[int, typer.Option("--number", "-n", min=2, help="Samples.")] = 100,
-    level: Annotated[float, typer.Option(help="Of the credible intervals from low to high.")] = 0.9,
-    problem: Annotated[
-        Path | None, typer.Option(help="A .toml file.", show_default="the run's")
-    ] = None,
-    picture: Annotated[
-        Path | None, typer.Option(help="A .png file: observation, samples, mean and deviation.")
-    ] = None,
+    run: RunFolder,
+    observation: str,
+    out: Path,
+    number: Annotated[int, typer.Option("--number", "-n", min=2)] = 100,
+    level: float = 0.9,
+    problem: Path | None = None,
+    picture: Path | None = None,
     seed: Seed = 0,
     device: Device = None,
 ) -> None:
-    """Draw samples of the posterior, given an observation."""
+    """Draw samples of the posterior, given an observation.
+
+    Parameters
+    ----------
+    run
+        Folder of `energyflow train posterior`.
+    observation
+        A .npy, .npz or .csv file of one observation.
+    out
+        A .npz file: samples, mean, std, low, high, residuals.
+    number
+        Samples.
+    level
+        Level of the credible intervals from low to high.
+    problem
+        A .toml file; that of the run when not given.
+    picture
+        A .png file: observation, samples, mean and standard deviation.
+    """
     from .. import inverse
 
     check_suffix(out, ".npz")

@@ -9,23 +9,35 @@ import numpy as np
 import typer
 
 from .._core.files import Array, follow_link, write_arrays
-from .app import Device, Seed, app, can_draw, check_suffix, listed
-from .conditions import Given, as_arrays, parse_conditions
+from .app import app, can_draw, check_suffix, listed
+from .conditions import as_arrays, parse_conditions
+from .options import Device, RunFolder, Seed, command
 
 
-@app.command()
+@command(app)
 def sample(
-    run: Annotated[Path, typer.Argument(metavar="RUN_FOLDER", help="Folder of a trained model.")],
-    number: Annotated[int, typer.Option("--number", "-n", min=1, help="How many.")] = 100,
-    condition: Given = None,
-    out: Annotated[
-        Path | None, typer.Option(help="A .npz file for `samples`, and for their conditions.")
-    ] = None,
-    grid: Annotated[Path | None, typer.Option(help="A .png file for a picture of them.")] = None,
+    run: RunFolder,
+    number: Annotated[int, typer.Option("--number", "-n", min=1)] = 100,
+    condition: list[str] | None = None,
+    out: Path | None = None,
+    grid: Path | None = None,
     seed: Seed = 0,
     device: Device = None,
 ) -> None:
-    """Draw new samples from a trained model."""
+    """Draw new samples from a trained model.
+
+    Parameters
+    ----------
+    number
+        How many.
+    condition
+        For a conditional model: a label, numbers with commas between, or a file of one for each
+        sample; where both were learned, once labels=... and once condition=...
+    out
+        A .npz file for `samples`, and for their conditions.
+    grid
+        A .png file for a picture of them.
+    """
     from .. import models
 
     if out is None and grid is None:

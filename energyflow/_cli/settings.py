@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import re
 import sys
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
@@ -19,6 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin, g
 import typer
 from rich.markup import escape
 from typer.core import TyperCommand
+
+from .options import describe
 
 if TYPE_CHECKING:
     from ..models import Model
@@ -71,12 +72,7 @@ def field_help(settings: type) -> dict[str, str]:
     """What the docstrings of a dataclass and its bases say of each attribute."""
     texts: dict[str, str] = {}
     for base in reversed(settings.__mro__):
-        sections = re.split(r"^(\w+)\n-{3,}\n", inspect.cleandoc(base.__doc__ or ""), flags=re.M)
-        attributes = dict(zip(sections[1::2], sections[2::2], strict=True)).get("Attributes", "")
-        for entry in re.split(r"\n(?=\S)", attributes):
-            names, _, text = entry.partition("\n")
-            plain = " ".join(text.replace("`", "").replace("\\|", "|").split())
-            texts |= {name.strip(): plain for name in names.partition(" : ")[0].split(",")}
+        texts |= describe(base.__doc__, "Attributes")[1]
     return texts
 
 

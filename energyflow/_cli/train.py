@@ -12,35 +12,21 @@ import typer
 
 from .._flows.flow_state import FlowDiverged
 from ..distributed import sharded
-from .app import Device, Quiet, Seed, app
-from .conditions import Learned, of_data, rows_of
+from .app import app
+from .conditions import Kind, of_data, rows_of
 from .flow_files import write_last_finite
+from .options import Device, OptionalCount, Quiet, Seed, command
 from .settings import SettingsCommand, build_model
 
 train = typer.Typer(pretty_exceptions_enable=False)
 app.add_typer(train, name="train")
 
-Data = Annotated[
-    str,
-    typer.Option(
-        help="digits, moons, eight-gaussians, checkerboard, rings; a folder of IDX files "
-        "(MNIST), of CIFAR-10's binary files or of images; a .npy or .npz file."
-    ),
-]
 Out = Annotated[Path, typer.Option(help="The run's folder: log, checkpoints, samples, model.")]
 Budget = Annotated[
     str | None,
     typer.Option(help="At most so long: 90s, 10m, 1.5h or '5000 steps', earlier calls too."),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Resume the run in --out, if there is one.")]
-Patience = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        help="Early stopping: stop when the distance to a held-out tenth of the training data has "
-        "not fallen for so many stages, and keep the best.",
-    ),
-]
 
 COMMANDS = {
     "flow": "Learn, block by block, how particles flow from noise to the data.",
@@ -62,17 +48,29 @@ def share_slices(context: typer.Context) -> None:
 
 def train_model(
     context: typer.Context,
-    data: Data,
+    data: str,
     out: Out,
-    condition: Learned = None,
+    condition: Kind | None = None,
     budget: Budget = None,
     resume: Resume = False,
     seed: Seed = 0,
-    patience: Patience = None,
+    patience: OptionalCount = None,
     device: Device = None,
     quiet: Quiet = False,
 ) -> None:
-    """Train the model of the command's name."""
+    """Train the model of the command's name.
+
+    Parameters
+    ----------
+    data
+        digits, moons, eight-gaussians, checkerboard, rings; a folder of IDX files (MNIST), of
+        CIFAR-10's binary files or of images; a .npy or .npz file.
+    condition
+        Learn to sample each class, given the continuous `condition` of a .npz file, or both.
+    patience
+        Early stopping: stop when the distance to a held-out tenth of the training data has not
+        fallen for so many stages, and keep the best.
+    """
     from .. import datasets
 
     dataset = datasets.load(data)
@@ -100,7 +98,7 @@ def train_model(
 
 
 for _name, _help in COMMANDS.items():
-    train.command(_name, cls=SettingsCommand, help=f"{_help}\n\n{SETTINGS_HELP}")(train_model)
+    command(train, _name, cls=SettingsCommand, help=_help, epilog=SETTINGS_HELP)(train_model)
 
 
 @contextmanager

@@ -399,6 +399,16 @@ def test_help_says_units_and_defaults(run, command, told):
         assert text in out
 
 
+def test_every_option_has_a_help():
+    typer = pytest.importorskip("typer")
+    app = pytest.importorskip("energyflow._cli").app
+    group = typer.main.get_command(app)
+    train = group.commands.pop("train")
+    for command in (*group.commands.values(), *train.commands.values()):
+        for parameter in command.params:
+            assert len(parameter.help or "") > 5, f"{command.name}: {parameter.name}"
+
+
 def test_no_command_is_a_call_for_help(run):
     assert run() == run("--help")
 
