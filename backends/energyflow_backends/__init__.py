@@ -24,6 +24,7 @@ from ._registry import use_backend as use_backend
 from ._threads import usable_threads as usable_threads
 from ._typing import Doubles as Doubles
 from ._typing import Floats as Floats
+from ._typing import HostArray as HostArray
 from ._typing import Integers as Integers
 from .autodiff.compile import eager as eager
 from .autodiff.functions import differentiable_sums as differentiable_sums

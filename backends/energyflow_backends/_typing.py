@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+HostArray: TypeAlias = NDArray[Any]  # of numbers of any kind
 Floats: TypeAlias = NDArray[np.floating]
 Doubles: TypeAlias = NDArray[np.float64]
 Integers: TypeAlias = NDArray[np.int64]

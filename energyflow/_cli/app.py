@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import typer
+from energyflow_backends import HostArray
 from rich.console import Console
 from rich.table import Table
 
 from .._core.extras import has
-from .._core.files import Array, load_array
+from .._core.files import load_array
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -28,7 +29,7 @@ def check_processes(context: typer.Context) -> None:
         raise ValueError(f"{command} runs in one process: start it without torchrun")
 
 
-def load_points(spec: str) -> Array:
+def load_points(spec: str) -> HostArray:
     """Points (N, d) from a file of shape (N, d) or (N,)."""
     points = load_array(spec)
     if points.ndim == 1:
@@ -38,7 +39,7 @@ def load_points(spec: str) -> Array:
     return points
 
 
-def load_weights(spec: str | None) -> Array | None:
+def load_weights(spec: str | None) -> HostArray | None:
     """Weights (N,) from a file; a single row or column will do."""
     if spec is None:
         return None

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
+from energyflow_backends import HostArray, Integers
 
-from .._core.files import Array, load_array
+from .._core.files import load_array
 
 if TYPE_CHECKING:
     from ..datasets import Dataset
 
+Conditions: TypeAlias = HostArray | dict[str, HostArray]
 Kind = Literal["labels", "continuous", "both"]
 
 
-def of_data(data: Dataset, kind: Kind, source: str) -> Any:
+def of_data(data: Dataset, kind: Kind, source: str) -> Conditions:
     """The conditions of the training data: an array, or a dict of both."""
-    conditions: dict[str, Array] = {}
+    conditions: dict[str, HostArray] = {}
     for name, description, kinds, array in (
         ("labels", "labels", ("labels", "both"), data.train_labels),
         ("condition", "array `condition`", ("continuous", "both"), data.train_condition),
@@ -29,14 +31,16 @@ def of_data(data: Dataset, kind: Kind, source: str) -> Any:
     return conditions if kind == "both" else next(iter(conditions.values()))
 
 
-def rows_of(condition: Any, rows: Array) -> Any:
+def rows_of(condition: Conditions | None, rows: Integers) -> Conditions | None:
     """Some of the conditions."""
     if isinstance(condition, dict):
         return {name: array[rows] for name, array in condition.items()}
     return None if condition is None else condition[rows]
 
 
-def parse_conditions(texts: Sequence[str] | None, learned: Mapping[str, Any] | None) -> Any:
+def parse_conditions(
+    texts: Sequence[str] | None, learned: Mapping[str, Any] | None
+) -> Conditions | None:
     """The conditions of samples, as the model's settings describe those that it learned."""
     if not texts:
         return None
@@ -59,13 +63,13 @@ def parse_conditions(texts: Sequence[str] | None, learned: Mapping[str, Any] | N
     return given
 
 
-def as_arrays(given: Any, number: int) -> dict[str, Array]:
+def as_arrays(given: Conditions | None, number: int) -> dict[str, HostArray]:
     """Conditions by their names in a file, one for each sample."""
     named = given if isinstance(given, dict) else {} if given is None else {"condition": given}
     return {name: np.full(number, v) if v.ndim == 0 else v for name, v in named.items()}
 
 
-def _value(text: str, kind: str) -> Array:
+def _value(text: str, kind: str) -> HostArray:
     """A label, a vector, or the array in a file; whole numbers in files of labels are labels."""
     if kind == "labels" and text.isdecimal():
         return np.asarray(int(text))

@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 import numpy as np
 import typer
+from energyflow_backends import Array, HostArray, to_host
 
 from .. import ParticleFlow, energy_distance
 from .._core import pictures as _pictures
 from .._core.extras import need
-from .._core.files import Array
 from .app import app, can_draw, listed, print_table
 from .flow_files import RESULT, check_out, initial_particles, write_flow
 from .options import Count, Seed, command
@@ -81,11 +81,11 @@ def run_demo(
     rows = np.arange(n_particles)
     start = initial_particles(init, target.shape[1], seed, rows).astype(target.dtype)
     flow = ParticleFlow(target, n_projections=64, step_size=1.0, momentum=0.7, rng=seed)
-    shown: list[tuple[int, Array]] = []
+    shown: list[tuple[int, HostArray]] = []
 
     def keep(step: int, particles: Array, distance: float) -> bool:
         if step in STEPS_SHOWN or step == n_steps:
-            shown.append((step, _as_images(particles.copy())))
+            shown.append((step, _as_images(to_host(particles).copy())))
         return False
 
     result = flow.run(
@@ -96,7 +96,7 @@ def run_demo(
     if can_draw():
         level = (between_halves, "two halves of the real digits")
         files.append(_pictures.save_history(out / "history.png", result, level))
-        final = _as_images(result.particles[:IMAGES_AT_THE_END])
+        final = _as_images(to_host(result.particles)[:IMAGES_AT_THE_END])
         files.append(_pictures.save_images(out / "digits.png", shown, final))
     return DemoOutcome(
         before=float(energy_distance(start, held_out)),
@@ -108,7 +108,7 @@ def run_demo(
     )
 
 
-def _halves_of_the_digits(seed: int) -> tuple[Array, Array]:
+def _halves_of_the_digits(seed: int) -> tuple[HostArray, HostArray]:
     """1797 digits of 8 x 8 pixels, shuffled and scaled to [0, 1]: (899, 64) and (898, 64)."""
     need("sklearn", "the demo", "cli")
     from sklearn.datasets import load_digits
@@ -118,5 +118,5 @@ def _halves_of_the_digits(seed: int) -> tuple[Array, Array]:
     return target, held_out
 
 
-def _as_images(particles: Array) -> Array:
+def _as_images(particles: HostArray) -> HostArray:
     return particles.reshape(-1, 8, 8)

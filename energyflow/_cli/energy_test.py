@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 import typer
+from energyflow_backends import to_host
 
 import energyflow as ef
 
@@ -92,7 +93,7 @@ def _write_scores(path: Path, result: ef.EnergyTestResult) -> Path:
     rows = (
         (number, point, f"{score:.9g}")
         for number, part in enumerate(result.scores())
-        for point, score in enumerate(part)
+        for point, score in enumerate(to_host(part))
     )
     write_text(follow_link(path), csv_text(("sample", "point", "score"), rows))
     return path

@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 
 import numpy as np
 import typer
+from energyflow_backends import HostArray
 
 import energyflow as ef
 
-from .._core.files import Array
 from .._core.interrupts import deferred
 from . import flow_files as files
 from .app import app, listed, load_points, load_weights
@@ -104,7 +104,7 @@ def flow(
         n_projections=projections, slicing=slicing, momentum=momentum, batch_size=batch_size,
         step_size="auto" if step_size is None else step_size, rng=seed,
     )  # fmt: skip
-    start: Array | ef.FlowResult
+    start: HostArray | ef.FlowResult
     if resume:
         start = own(ef.FlowResult.load(out / files.RESULT))
     elif source is not None:
@@ -134,7 +134,7 @@ def flow(
 
 def run_to(
     flow: ef.ParticleFlow,
-    start: Array | ef.FlowResult,
+    start: HostArray | ef.FlowResult,
     last_step: int,
     *,
     record_every: int,

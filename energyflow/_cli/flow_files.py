@@ -4,12 +4,12 @@ import os
 from pathlib import Path
 
 import numpy as np
-from energyflow_backends import to_host
+from energyflow_backends import HostArray, to_host
 
 from .. import FlowDiverged, FlowResult
 from .._core import pictures as _pictures
 from .._core.blocks import NUMBERS
-from .._core.files import Array, csv_text, remove_parts, write_array, write_text
+from .._core.files import csv_text, remove_parts, write_array, write_text
 from ..distributed import gather
 from .app import can_draw
 
@@ -37,7 +37,7 @@ def check_out(out: Path, *, resume: bool, force: bool) -> None:
     remove_parts(out)
 
 
-def initial_particles(init: str, d: int, seed: int, rows: Array) -> Array:
+def initial_particles(init: str, d: int, seed: int, rows: HostArray) -> HostArray:
     """Particles from the standard normal, or uniform on [0, 1]^d: those of consecutive numbers."""
     rng = np.random.default_rng(seed)
     draw = rng.random if init == "uniform" else rng.standard_normal
@@ -56,7 +56,7 @@ def write_flow(out: Path, result: FlowResult) -> list[Path]:
     rows = zip(*(column.tolist() for column in columns), strict=True)
     return [
         out / RESULT,
-        write_array(out / PARTICLES, result.particles),
+        write_array(out / PARTICLES, to_host(result.particles)),
         write_text(out / HISTORY, csv_text(("step", "distance", "seconds"), rows)),
     ]
 
@@ -70,11 +70,12 @@ def write_last_finite(out: Path, error: FlowDiverged) -> Path:
     return out / LAST_FINITE
 
 
-def draw_flow(out: Path, result: FlowResult, target: Array) -> list[Path]:
+def draw_flow(out: Path, result: FlowResult, target: HostArray) -> list[Path]:
     """Draw the history, and particles in the plane, if matplotlib is installed."""
     if not can_draw():
         return []
     pictures = [_pictures.save_history(out / "history.png", result)]
     if target.shape[1] == 2:
-        pictures.append(_pictures.save_scatter(out / "particles.png", result.particles, target))
+        drawn = _pictures.save_scatter(out / "particles.png", to_host(result.particles), target)
+        pictures.append(drawn)
     return pictures

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from energyflow_backends import HostArray
 
-from .._core.files import Array, follow_link, write_arrays
+from .._core.files import follow_link, write_arrays
 from .app import app, can_draw, check_suffix, listed
 from .conditions import as_arrays, parse_conditions
 from .options import Device, RunFolder, Seed, command
@@ -56,7 +57,7 @@ def sample(
     print(f"{number} samples; {listed(files)}")
 
 
-def _draw(path: Path, samples: Array) -> Path | None:
+def _draw(path: Path, samples: HostArray) -> Path | None:
     """Images as a grid, points in the plane as dots."""
     if samples.ndim == 4 and samples.shape[1] in (1, 3):
         from .._core.image_grid import save_grid

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from energyflow_backends import HostArray
 
-from .reading import Array as Array
 from .reading import one_line, opened, opened_archive, read_array, split_key
 
 _PART = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.part(\.[^.]*)?")
@@ -125,14 +125,14 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return text.getvalue()
 
 
-def write_array(path: Path, array: Array) -> Path:
+def write_array(path: Path, array: HostArray) -> Path:
     """Write one array to a .npy file, atomically."""
     with atomic_write(path) as handle:
         np.save(handle, array, allow_pickle=False)
     return path
 
 
-def write_arrays(path: Path, arrays: Mapping[str, Array]) -> Path:
+def write_arrays(path: Path, arrays: Mapping[str, HostArray]) -> Path:
     """Write arrays by their names to a .npz file, atomically."""
     with atomic_write(path) as handle:
         np.savez(handle, allow_pickle=False, **arrays)
@@ -177,7 +177,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: expected TOML: {error}") from None
 
 
-def load_array(spec: str | os.PathLike[str]) -> Array:
+def load_array(spec: str | os.PathLike[str]) -> HostArray:
     """Read one array of real numbers from `file.npy`, `file.npz`, `file.npz:key` or `file.csv`.
 
     A CSV file is comma-separated and gives two dimensions; a first line without any number is a
@@ -205,7 +205,7 @@ def load_array(spec: str | os.PathLike[str]) -> Array:
     return array.astype(np.float64) if array.dtype.kind in "biu" else array
 
 
-def _read_npz(path: Path, key: str | None = None) -> Array:
+def _read_npz(path: Path, key: str | None = None) -> HostArray:
     with opened_archive(path) as archive:
         names = list(archive.names)
         if key is None and len(names) != 1:
@@ -218,7 +218,7 @@ def _read_npz(path: Path, key: str | None = None) -> Array:
         return archive.read(chosen)
 
 
-def _read_csv(path: Path) -> Array:
+def _read_csv(path: Path) -> HostArray:
     with opened(path) as handle:
         text = io.TextIOWrapper(handle, encoding="utf-8-sig")
         try:

@@ -89,7 +89,9 @@ class FlowResult:
                 missing = [name for name in (*_KINDS, "state") if name not in archive.names]
                 if missing:
                     raise ValueError(f"it has no {', '.join(missing)}")
-                arrays = {name: archive.read(name, kinds) for name, kinds in _KINDS.items()}
+                arrays: dict[str, Any] = {
+                    name: archive.read(name, kinds) for name, kinds in _KINDS.items()
+                }
                 state = json.loads(str(archive.read("state", "U")))
             check_saved(arrays, state)
         except (ValueError, RecursionError) as error:

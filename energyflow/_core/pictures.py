@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from energyflow_backends import Floats
 
-from .files import Array, atomic_write
+from .files import atomic_write
 from .image_grid import image_grid
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def save_history(path: Path, result: "FlowResult", level: tuple[float, str] | No
     return _save(figure, path)
 
 
-def save_scatter(path: Path, particles: Array, target: Array | None = None) -> Path:
+def save_scatter(path: Path, particles: Floats, target: Floats | None = None) -> Path:
     """Draw particles (N, 2) over their target (M, 2), some tens of thousands of each at most."""
     figure = _figure(5.0, 5.0)
     axes = figure.add_subplot()
@@ -52,7 +53,7 @@ def save_scatter(path: Path, particles: Array, target: Array | None = None) -> P
     return _save(figure, path)
 
 
-def save_null(path: Path, null: Array, statistic: float, pvalue: float) -> Path:
+def save_null(path: Path, null: Floats, statistic: float, pvalue: float) -> Path:
     """Draw the statistics of relabelled samples as a histogram, and the true one as a line."""
     figure = _figure(6.4, 4.0)
     axes = figure.add_subplot()
@@ -64,7 +65,7 @@ def save_null(path: Path, null: Array, statistic: float, pvalue: float) -> Path:
     return _save(figure, path)
 
 
-def save_scores(path: Path, clouds: Sequence[Array], scores: Sequence[Array]) -> Path:
+def save_scores(path: Path, clouds: Sequence[Floats], scores: Sequence[Floats]) -> Path:
     """Draw points (N, 2) of each cloud in a panel of its own, coloured by their scores (N,)."""
     figure = _figure(1.0 + 4.0 * len(clouds), 4.4)
     panels = figure.subplots(1, len(clouds), sharex=True, sharey=True, squeeze=False)[0]
@@ -80,7 +81,11 @@ def save_scores(path: Path, clouds: Sequence[Array], scores: Sequence[Array]) ->
 
 
 def save_images(
-    path: Path, along_the_way: Sequence[tuple[int, Array]], final: Array, *, columns: int = 16
+    path: Path,
+    along_the_way: Sequence[tuple[int, Floats]],
+    final: Floats,
+    *,
+    columns: int = 16,
 ) -> Path:
     """Draw gray images, values 0 to 1: the same ones at several steps, then `final` ones.
 

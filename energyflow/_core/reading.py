@@ -15,11 +15,10 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Literal, TypeAlias, cast
+from typing import IO, Any, BinaryIO, Literal, cast
 
 import numpy as np
-
-Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+from energyflow_backends import HostArray
 
 NUMBERS = "biuf"  # kinds of dtypes
 NPY = np.lib.format.MAGIC_PREFIX
@@ -93,7 +92,7 @@ def capacity(packed: int, most: int = MOST_FROM_ONE_BYTE) -> int:
 
 def read_array(
     stream: IO[bytes], size: int, name: str, kinds: str = NUMBERS, *, mapped_from: float = math.inf
-) -> Array:
+) -> HostArray:
     """Read an array in NumPy's format whose header claims what the stream of `size` bytes holds.
 
     kinds: of dtypes, as NumPy abbreviates them. Objects, records and dates are refused.
@@ -120,7 +119,7 @@ def read_array(
             file = cast(BinaryIO, stream)
             return np.memmap(file, dtype, "r", stream.tell(), shape, order)
         stream.seek(0)
-        return cast(Array, np.lib.format.read_array(stream, allow_pickle=False))
+        return np.lib.format.read_array(stream, allow_pickle=False)
     except (ValueError, EOFError) as error:
         reason = one_line(error)
         raise ValueError(f"{name}: expected an array in NumPy's format: {reason}") from error
@@ -164,7 +163,7 @@ class Archive:
         self._path = path
         self._size = size
 
-    def read(self, name: str, kinds: str = NUMBERS) -> Array:
+    def read(self, name: str, kinds: str = NUMBERS) -> HostArray:
         """One of the arrays, see `read_array`."""
         info = self.names[name]
         spec = f"{self._path}:{name}"

@@ -10,9 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from energyflow_backends import HostArray
 
 from .._core.reading import opened
-from ._dataset import Array, Dataset
+from ._dataset import Dataset
 from ._split import from_parts
 
 CLASSES = (
@@ -40,7 +41,7 @@ def load_cifar_folder(folder: Path, name: str) -> Dataset:
     return from_parts(train, read_batch(folder / TEST), name=name, class_names=CLASSES)
 
 
-def read_batch(path: Path) -> tuple[Array, Array]:
+def read_batch(path: Path) -> tuple[HostArray, HostArray]:
     """Images (n, 3, 32, 32) and labels (n,) as bytes."""
     size = path.stat().st_size
     if size == 0 or size % _RECORD:

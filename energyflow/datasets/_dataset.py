@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-
-Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+from energyflow_backends import HostArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,17 +37,17 @@ class Dataset:
         If an array is not as described above; the message names it.
     """
 
-    train: Array
-    test: Array
-    train_labels: Array | None
-    test_labels: Array | None
+    train: HostArray
+    test: HostArray
+    train_labels: HostArray | None
+    test_labels: HostArray | None
     name: str
     low: float = 0.0
     high: float = 1.0
     class_names: tuple[str, ...] = ()
     stratified: bool = False
-    train_condition: Array | None = None
-    test_condition: Array | None = None
+    train_condition: HostArray | None = None
+    test_condition: HostArray | None = None
 
     def __post_init__(self) -> None:
         for part in ("train", "test"):
@@ -67,7 +66,7 @@ class Dataset:
             )
 
     def _check_parts(
-        self, suffix: str, plural: str, check: Callable[[str, Array, int], None]
+        self, suffix: str, plural: str, check: Callable[[str, HostArray, int], None]
     ) -> None:
         """Check what goes with the elements of both parts, or of neither."""
         arrays = {part: getattr(self, f"{part}_{suffix}") for part in ("train", "test")}
@@ -98,7 +97,7 @@ def _check_type(name: str, array: Any, dtype: str) -> None:
         raise TypeError(f"{name} must be {article} {dtype} NumPy array, got {kind}")
 
 
-def _check_values(name: str, values: Array) -> None:
+def _check_values(name: str, values: HostArray) -> None:
     _check_type(name, values, "float32")
     if values.ndim not in (2, 4) or 0 in values.shape:
         raise ValueError(
@@ -109,7 +108,7 @@ def _check_values(name: str, values: Array) -> None:
         raise ValueError(f"{name} must lie in [0, 1], got numbers from {low:g} to {high:g}")
 
 
-def _check_labels(name: str, labels: Array, count: int) -> None:
+def _check_labels(name: str, labels: HostArray, count: int) -> None:
     _check_type(name, labels, "int64")
     if labels.shape != (count,):
         raise ValueError(f"{name}: expected {count} labels, one each, got {labels.shape}")
@@ -117,7 +116,7 @@ def _check_labels(name: str, labels: Array, count: int) -> None:
         raise ValueError(f"{name} must not be negative, got {labels.min()}")
 
 
-def _check_condition(name: str, condition: Array, count: int) -> None:
+def _check_condition(name: str, condition: HostArray, count: int) -> None:
     _check_type(name, condition, "float32")
     if condition.ndim != 2 or len(condition) != count or condition.shape[1] < 1:
         raise ValueError(f"{name} must have shape ({count}, m), got {condition.shape}")

@@ -12,9 +12,10 @@ import struct
 from pathlib import Path
 
 import numpy as np
+from energyflow_backends import HostArray
 
 from ._bytes import opened, read_claimed
-from ._dataset import Array, Dataset
+from ._dataset import Dataset
 from ._split import Part, from_parts
 
 MAGIC = {b"\x00\x00\x08\x03": "images", b"\x00\x00\x08\x01": "labels"}
@@ -56,7 +57,7 @@ def _find(folder: Path, part: str, kind: str) -> Path:
     return there[0]
 
 
-def read_idx(path: Path, kind: str) -> Array:
+def read_idx(path: Path, kind: str) -> HostArray:
     """The bytes (n,) of labels or (n, rows, columns) of images."""
     with opened(path) as stream:
         magic = stream.read(4)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from energyflow_backends import HostArray
 
 from .._core.extras import need
 from .._core.reading import MOST_FROM_ONE_BYTE, capacity, opened
-from ._dataset import Array, Dataset
+from ._dataset import Dataset
 from ._split import from_arrays, from_parts
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -62,7 +66,7 @@ def _list(folder: Path) -> list[tuple[Path, str | None]]:
     return [(path, label) for label, files in below.items() for path in files]
 
 
-def _numbered(files: list[tuple[Path, str | None]], classes: list[str]) -> Array | None:
+def _numbered(files: list[tuple[Path, str | None]], classes: list[str]) -> HostArray | None:
     if not classes:
         return None
     numbers = {label: number for number, label in enumerate(classes)}
@@ -72,7 +76,7 @@ def _numbered(files: list[tuple[Path, str | None]], classes: list[str]) -> Array
     return np.array([numbers[label] for _, label in files if label is not None], dtype=np.int64)
 
 
-def _stack(paths: list[Path], size: int | None) -> Array:
+def _stack(paths: list[Path], size: int | None) -> HostArray:
     """All images (n, C, H, W), gray where all of them are."""
     images = [_read(path, size) for path in paths]
     for path, image in zip(paths, images, strict=True):
@@ -90,7 +94,7 @@ def _stack(paths: list[Path], size: int | None) -> Array:
     return np.clip(stacked, 0, 1, out=stacked)
 
 
-def _read(path: Path, size: int | None) -> Array:
+def _read(path: Path, size: int | None) -> HostArray:
     """One image (H, W, 1 or 3): bytes, or float32 up to 65535 where pixels have 16 bits."""
     from PIL import Image
 
@@ -107,7 +111,7 @@ def _read(path: Path, size: int | None) -> Array:
         raise ValueError(f"{path}: expected a whole image: {reason}") from error
 
 
-def _check_claim(path: Path, image: Any) -> None:
+def _check_claim(path: Path, image: Image) -> None:
     """Refuse decompression bombs: more pixels than a deflate stream of single bits can hold."""
     claimed = 3 * image.width * image.height
     most = capacity(path.stat().st_size, 3 * 8 * MOST_FROM_ONE_BYTE)
@@ -118,7 +122,7 @@ def _check_claim(path: Path, image: Any) -> None:
         )
 
 
-def _plain(image: Any) -> Any:
+def _plain(image: Image) -> Image:
     """Gray or RGB, upright; transparency is dropped."""
     from PIL import ImageOps
 
@@ -128,7 +132,7 @@ def _plain(image: Any) -> Any:
     return upright.convert("L" if upright.mode in ("1", "L", "LA") else "RGB")
 
 
-def _square(image: Any, size: int | None) -> Any:
+def _square(image: Image, size: int | None) -> Image:
     """The middle square, resized to size x size by antialiased bicubic interpolation."""
     if size is None:
         return image
@@ -140,5 +144,5 @@ def _square(image: Any, size: int | None) -> Any:
     return image.crop(box).resize((size, size), Image.Resampling.BICUBIC)
 
 
-def _pixels(image: Array) -> str:
+def _pixels(image: HostArray) -> str:
     return f"{image.shape[1]} x {image.shape[0]}"

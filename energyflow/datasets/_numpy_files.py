@@ -6,8 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from energyflow_backends import HostArray
+
 from .._core.reading import Archive, opened, opened_archive, read_array
-from ._dataset import Array, Dataset
+from ._dataset import Dataset
 from ._split import as_condition, from_arrays, from_parts
 
 TRAIN, TEST = ("train", "x_train"), ("test", "x_test")
@@ -33,7 +35,7 @@ def load_npz(path: Path, key: str | None, name: str, split: float, seed: int) ->
 def _from_archive(
     archive: Archive, path: Path, key: str | None, name: str, split: float, seed: int
 ) -> Dataset:
-    def read(names: tuple[str, ...]) -> Array | None:
+    def read(names: tuple[str, ...]) -> HostArray | None:
         first = next((known for known in names if known in archive.names), None)
         return None if first is None else archive.read(first)
 

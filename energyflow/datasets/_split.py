@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
+from energyflow_backends import HostArray, Integers
 
 from .._core.checks import check_count, check_each, check_number
-from ._dataset import Array, Dataset
+from ._dataset import Dataset
 
-Part = tuple[Array, Array | None]
+Part = tuple[HostArray, HostArray | None]
 
 
 def from_arrays(
-    values: Array,
-    labels: Array | None = None,
+    values: HostArray,
+    labels: HostArray | None = None,
     *,
-    condition: Array | None = None,
+    condition: HostArray | None = None,
     name: str = "arrays",
     split: float = 0.2,
     seed: int = 0,
@@ -99,7 +99,9 @@ def from_parts(
     return Dataset(scaled[0], scaled[1], labels[0], labels[1], name, low, high, class_names)
 
 
-def held_out_rows(n: int, labels: Array | None, n_test: int, seed: int) -> tuple[Array, Array]:
+def held_out_rows(
+    n: int, labels: Integers | None, n_test: int, seed: int
+) -> tuple[Integers, Integers]:
     """Rows of the test part and of the training part, both in random order."""
     order = np.random.default_rng(seed).permutation(n)
     if labels is None:
@@ -115,7 +117,7 @@ def held_out_rows(n: int, labels: Array | None, n_test: int, seed: int) -> tuple
     return order[held_out[order]], order[~held_out[order]]
 
 
-def _with_channels(name: str, given: Any) -> Array:
+def _with_channels(name: str, given: HostArray) -> HostArray:
     values = _plain(name, given)
     if values.dtype.kind not in "biuf":
         raise TypeError(f"{name}: expected an array of real numbers, got {values.dtype}")
@@ -131,14 +133,14 @@ def _with_channels(name: str, given: Any) -> Array:
     return values
 
 
-def _plain(name: str, given: Any) -> Array:
+def _plain(name: str, given: object) -> HostArray:
     if not isinstance(given, np.ndarray) or isinstance(given, np.ma.MaskedArray | np.matrix):
         raise TypeError(f"{name}: expected an array of real numbers, got {type(given).__name__}")
-    array: Array = given
+    array: HostArray = given
     return array
 
 
-def _as_labels(name: str, labels: Any, n: int) -> Array | None:
+def _as_labels(name: str, labels: HostArray | None, n: int) -> HostArray | None:
     if labels is None:
         return None
     if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu":
@@ -151,7 +153,7 @@ def _as_labels(name: str, labels: Any, n: int) -> Array | None:
     return labels.astype(np.int64)
 
 
-def as_condition(name: str, condition: Array, n: int) -> Array:
+def as_condition(name: str, condition: HostArray, n: int) -> HostArray:
     """Real numbers (n,) or (n, m) as float32 (n, m)."""
     condition = _plain(name, condition)
     if condition.dtype.kind != "f":
@@ -162,7 +164,7 @@ def as_condition(name: str, condition: Array, n: int) -> Array:
         return condition.reshape(n, -1).astype(np.float32)
 
 
-def _given_range(low_high: Any) -> tuple[float, float]:
+def _given_range(low_high: tuple[float, float]) -> tuple[float, float]:
     numbers = check_each("low_high", low_high, check_number)
     if len(numbers) != 2 or not (
         numbers[0] < numbers[1] and math.isfinite(numbers[1] - numbers[0])
@@ -171,7 +173,7 @@ def _given_range(low_high: Any) -> tuple[float, float]:
     return numbers[0], numbers[1]
 
 
-def _range(name: str, parts: list[Array]) -> tuple[float, float]:
+def _range(name: str, parts: list[HostArray]) -> tuple[float, float]:
     """The numbers that become 0 and 1."""
     if all(part.dtype == np.uint8 for part in parts):
         return 0.0, 255.0
@@ -186,7 +188,7 @@ def _range(name: str, parts: list[Array]) -> tuple[float, float]:
     return (low, high) if low < high else (low, low + 1)
 
 
-def _to_unit(values: Array, low: float, high: float) -> Array:
+def _to_unit(values: HostArray, low: float, high: float) -> HostArray:
     if (low, high) == (0.0, 1.0):
         with np.errstate(over="ignore"):  # numbers outside are refused by the data set
             return np.ascontiguousarray(values, dtype=np.float32)

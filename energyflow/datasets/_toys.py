@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from energyflow_backends import HostArray
 
-from ._dataset import Array, Dataset
+from ._dataset import Dataset
 
-Points = tuple[Array, Array | None]
+Points = tuple[HostArray, HostArray | None]
 _CENTRE = 0.5
 
 

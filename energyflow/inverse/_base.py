@@ -5,10 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
-from energyflow_backends import Array, Doubles, library_of, namespace
+from energyflow_backends import Array, Doubles, Floats, library_of, namespace
 
 from .._core.checks import check_array, check_finite, shape
 from .._core.files import follow_link, load_array, read_json, read_toml, write_json
@@ -17,6 +17,7 @@ from ._kinds import build
 from ._noise import Noise
 
 Shape = tuple[int, ...]
+A = TypeVar("A", bound=Array)
 
 
 class Operator(ABC):
@@ -35,7 +36,7 @@ class Operator(ABC):
 
     name: str
 
-    def __call__(self, images: Array) -> Array:
+    def __call__(self, images: A) -> A:
         """Clean observations (n, *observation) of images (n, *image)."""
         self._check("images", images, self.check_image)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -43,17 +44,17 @@ class Operator(ABC):
         xp = namespace(observed)
         if not bool(xp.all(xp.isfinite(observed))):
             raise ValueError("images must be small enough for their observations to be finite")
-        return observed
+        return cast(A, observed)
 
-    def lift(self, observations: Array) -> Array:
+    def lift(self, observations: A) -> A:
         """The natural first guess: observations (n, *observation) on the image grid."""
         self._check("observations", observations, self.check_observation)
-        return self._lift(observations)
+        return cast(A, self._lift(observations))
 
     def __add__(self, noise: Noise) -> Problem:
         return Problem(self, noise)
 
-    def restricted(self, observations: Array) -> Array:
+    def restricted(self, observations: A) -> A:
         """Observations (n, *observation) with zeros at the places that are never observed."""
         return observations
 
@@ -121,7 +122,7 @@ class Problem:
     def __repr__(self) -> str:
         return f"{self.operator.name} + {self.noise.name}"
 
-    def simulate(self, images: Array, rng: int | np.random.Generator | None = None) -> Array:
+    def simulate(self, images: Floats, rng: int | np.random.Generator | None = None) -> Floats:
         """Noisy observations of images.
 
         Parameters
@@ -146,11 +147,11 @@ class Problem:
         noisy = self.noise.add(self.operator(images), as_generator(rng))
         return self.operator.restricted(noisy)
 
-    def lift(self, observations: Array) -> Array:
+    def lift(self, observations: A) -> A:
         """Observations (n, *observation) on the image grid, see `Operator.lift`."""
         return self.operator.lift(observations)
 
-    def residuals(self, images: Array, observation: Array) -> Doubles:
+    def residuals(self, images: Floats, observation: Floats) -> Doubles:
         r"""The distances of images to one observation, in units of the noise.
 
         .. math:: \Big( \frac1m \sum_j \frac{(A x - q)_j^2}{\sigma_j(A x)^2} \Big)^{1/2}

@@ -153,7 +153,7 @@ def _blur(
     with np.errstate(over="ignore", under="ignore"):  # a narrow kernel is its largest taps alone
         taps = np.exp(-(squares - squares.min()) / 2 / std / std)
     taps /= taps.sum()
-    mode: Any = "constant" if edges == "zeros" else "reflect"
+    mode: Literal["constant", "reflect"] = "constant" if edges == "zeros" else "reflect"
     padded = np.pad(np.eye(side), (padding, (0, 0)), mode=mode)  # (side + padding, side)
     count = (len(padded) - size) // stride + 1
     return np.stack([taps @ padded[i * stride : i * stride + size] for i in range(count)])

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from energyflow_backends import Array, Floats, library_of, namespace
 from numpy.typing import NDArray
 
 from .._core.checks import as_numbers, check_finite
-from ._base import Operator, Shape
+from ._base import A, Operator, Shape
 from ._kinds import register
 
 _RELATIVE_CUTOFF = 1e-6  # of singular values, in units of the largest
@@ -120,9 +120,9 @@ class Mask(Operator):
         """The operator itself, on observations (n, *image)."""
         return self(observations)
 
-    def restricted(self, observations: Array) -> Array:
+    def restricted(self, observations: A) -> A:
         """What is observed, without noise at the other pixels."""
-        return self._apply(observations)
+        return cast(A, self._apply(observations))
 
     def _apply(self, images: Array) -> Array:
         return images * like(self.seen, images)

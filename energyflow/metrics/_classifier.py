@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from energyflow_backends import Doubles, Floats, Integers, to_host
+from energyflow_backends import Array, Doubles, Floats, Integers, to_host
 
 from .._core.checks import check_choice
 from .._core.extras import has
@@ -48,7 +48,7 @@ class ClassifierReport:
 
 
 def train_classifier(
-    values: Any, labels: Any, *, kind: str = "auto", seed: int = 0, device: str = "cpu"
+    values: Array, labels: Array, *, kind: str = "auto", seed: int = 0, device: str = "cpu"
 ) -> Classifier:
     """Train a small classifier, with settings that suit small data.
 
@@ -82,9 +82,9 @@ def train_classifier(
     """
     (points,) = points_together(values=values)
     array, classes = to_host(values), np.asarray(to_host(labels))
-    if classes.shape != (len(points),) or classes.dtype.kind not in "iu":
+    if classes.shape != (points.shape[0],) or classes.dtype.kind not in "iu":
         raise ValueError(
-            f"labels must be integers of shape ({len(points)},), one each, "
+            f"labels must be integers of shape ({points.shape[0]},), one each, "
             f"got {classes.dtype} of shape {classes.shape}"
         )
     if len(np.unique(classes)) < 2:
@@ -105,8 +105,8 @@ def train_classifier(
 
 
 def classifier_report(
-    samples: Any,
-    labels: Any,
+    samples: Array,
+    labels: Array,
     dataset: Dataset,
     *,
     classifier: Classifier | None = None,

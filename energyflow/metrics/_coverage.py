@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from energyflow_backends import Doubles, Floats, Integers, to_host
+from energyflow_backends import Array, Doubles, Floats, Integers, to_host
 
 from .._core.checks import as_numbers, check_array, check_count, check_finite
 from .._core.random import as_generator
@@ -38,12 +38,12 @@ class Calibration:
 
 
 def calibration(
-    samples: Any,
-    truths: Any,
+    samples: Array,
+    truths: Array,
     rng: int | np.random.Generator = 0,
     *,
     bins: int = 10,
-    levels: Any = (0.1, 0.3, 0.5, 0.7, 0.9),
+    levels: Sequence[float] | Doubles = (0.1, 0.3, 0.5, 0.7, 0.9),
 ) -> Calibration:
     r"""Rank histogram and expected coverage over pairs of a truth and samples of its posterior.
 
@@ -95,7 +95,7 @@ def calibration(
     return Calibration(counts, nominal, inside.mean(axis=0))
 
 
-def _host(name: str, values: Any) -> Floats:
+def _host(name: str, values: Array) -> Floats:
     check_array(name, values)
     return to_host(values)
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from energyflow_backends import Doubles, library_of, to_host
+from energyflow_backends import Array, Doubles, library_of, to_host
 
 from .. import energy_distance, sliced_energy_distance
 from .._core.checks import check_choice, check_count
@@ -50,12 +49,12 @@ class EnergyReport:
 
 
 def energy_distance_report(
-    samples: Any,
-    held_out: Any,
+    samples: Array,
+    held_out: Array,
     rng: int | np.random.Generator = 0,
     *,
-    real: Any = None,
-    strata: Any = None,
+    real: Array | None = None,
+    strata: Array | None = None,
     n_repeats: int = 10,
     method: str = "auto",
     n_projections: int = 500,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
-from energyflow_backends import Floats, Integers, to_host
+from energyflow_backends import Array, Floats, HostArray, Integers, to_host
 
 from .._core.checks import check_count
 from .._core.random import as_generator
@@ -23,13 +23,14 @@ MOST_SAMPLES = 10_000
 MOST_IN_FEATURE_SPACE = 2_500
 LOWER, HIGHER, SAME = "lower", "higher", "as real"
 Features = Callable[[Floats], Floats]
+Labels: TypeAlias = Array | str | None
 
 
 def evaluate(
     source: Any,
     dataset: Dataset,
     *,
-    labels: Any = None,
+    labels: Labels = None,
     condition: Literal["data"] | None = None,
     n: int | None = None,
     features: Features | str = "auto",
@@ -130,7 +131,7 @@ def evaluate(
 
 
 def _given(
-    samples: Any, labels: Any, condition: Any, n: int | None
+    samples: Array, labels: Labels, condition: str | None, n: int | None
 ) -> tuple[Floats, Integers | None]:
     """Samples, and their labels."""
     if condition is not None:
@@ -143,7 +144,12 @@ def _given(
 
 
 def _generate(
-    generator: Any, dataset: Dataset, labels: Any, condition: Any, n: int | None, rng: int
+    generator: Any,
+    dataset: Dataset,
+    labels: Labels,
+    condition: str | None,
+    n: int | None,
+    rng: int,
 ) -> tuple[Floats, Integers | None]:
     """Samples of a model, and the labels that it was given."""
     classes = None if labels is None or isinstance(labels, str) else to_host(labels)
@@ -169,8 +175,8 @@ def _labels_of_the_data(dataset: Dataset, labels: str, n: int, rng: int) -> Inte
 
 
 def _conditions_of_the_data(
-    dataset: Dataset, labels: Any, condition: Any, n: int, rng: int
-) -> tuple[Any, Integers | None]:
+    dataset: Dataset, labels: Labels, condition: str, n: int, rng: int
+) -> tuple[HostArray | dict[str, HostArray], Integers | None]:
     """Conditions of n training points, each as often up to one, with labels where "data" is."""
     if condition != "data" or labels not in (None, "data"):
         raise ValueError('condition must be "data", and labels "data" or left out beside it')
@@ -182,7 +188,7 @@ def _conditions_of_the_data(
     return {"labels": classes, "condition": known[rows]}, classes
 
 
-def _required(dataset: Dataset, array: Any, name: str) -> Any:
+def _required(dataset: Dataset, array: HostArray | None, name: str) -> HostArray:
     if array is None:
         raise ValueError(f"{dataset.name} has no {name} to ask for")
     return array
@@ -227,9 +233,10 @@ def _in_feature_space(
         order = generator.permutation(len(held_out))
         fixed, other = held_out[order[:n]], held_out[order[n : 2 * n]]
         drawn = samples[generator.permutation(len(samples))[:n]]
-        results.append(
-            [(frechet_distance(x, fixed), *precision_recall(fixed, x, k)) for x in (drawn, other)]
-        )
+        measures = [
+            (frechet_distance(x, fixed), *precision_recall(fixed, x, k)) for x in (drawn, other)
+        ]
+        results.append([[float(value) for value in row] for row in measures])
     means = np.mean(results, axis=0).T  # (measure, samples or real)
     names = ("Fréchet distance", LOWER), ("precision", HIGHER), ("recall", HIGHER)
     return [

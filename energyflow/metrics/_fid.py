@@ -6,15 +6,15 @@ import os
 from pathlib import Path
 from typing import Any
 
-from energyflow_backends import Floats, to_host
+from energyflow_backends import Array, Floats, to_host
 
 from .._core.extras import need
 from ._points import as_points
 
 
 def fid(
-    samples: Any,
-    real: Any,
+    samples: Array,
+    real: Array,
     weights: str | os.PathLike[str] | Any,
     *,
     feature: int = 2048,
@@ -82,7 +82,7 @@ def fid(
     return float(metric.compute())
 
 
-def _check_images(name: str, images: Any) -> Floats:
+def _check_images(name: str, images: Array) -> Floats:
     as_points(name, images)
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise ValueError(f"{name} must have shape (n, 1 or 3, H, W), got {tuple(images.shape)}")

@@ -54,10 +54,13 @@ def frechet_distance(features_x: Array, features_y: Array) -> Array:
     product = root_x @ xp.matrix_transpose(root_y)  # (min(N, d), min(M, d))
     shared = xp.sum(xp.linalg.svdvals(product))
     value = xp.sum((mean_x - mean_y) ** 2) + traces - 2 * shared
-    return xp.clip(value, 0, None)
+    squared: Array = xp.clip(value, 0, None)
+    return squared
 
 
 def _root(centred: Array) -> Array:
     """R (min(N, d), d) with R^T R the covariance."""
     xp = namespace(centred)
-    return xp.linalg.qr(centred, mode="reduced")[1] / (count(centred) - 1) ** 0.5
+    factor = xp.linalg.qr(centred, mode="reduced")[1]
+    root: Array = factor / (count(centred) - 1) ** 0.5
+    return root

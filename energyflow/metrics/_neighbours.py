@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from energyflow_backends import Doubles, Floats, Integers, to_host
+from energyflow_backends import Array, Doubles, Floats, Integers, to_host
 
 from .._core.extras import need
 from ._points import points_together
@@ -46,7 +45,7 @@ class NeighbourReport:
         return float(np.median(self.held_out_distances))
 
 
-def nearest_neighbours(samples: Any, train: Any, held_out: Any) -> NeighbourReport:
+def nearest_neighbours(samples: Array, train: Array, held_out: Array) -> NeighbourReport:
     r"""Distances of samples to the nearest training points, beside those of held-out data.
 
     A point counts as a copy where its nearest training point is three times nearer than the

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from energyflow_backends import Array, library_of, namespace, widest_dtypes
 
@@ -13,7 +12,7 @@ BYTES = 64 * 2**20
 _LARGEST = 2.0**500
 
 
-def as_points(name: str, values: Any) -> Array:
+def as_points(name: str, values: Array) -> Array:
     """Vectors (n, d) or images (n, C, H, W), checked, as points (n, d) in the same library."""
     check_array(name, values)
     if values.ndim not in (2, 4) or 0 in values.shape:
@@ -30,7 +29,7 @@ def as_points(name: str, values: Any) -> Array:
     return values if values.ndim == 2 else namespace(values).reshape(values, (count(values), -1))
 
 
-def points_together(**named: Any) -> tuple[Array, ...]:
+def points_together(**named: Array) -> tuple[Array, ...]:
     """Sets of points of one dimension, in one library, on one device."""
     points = {name: as_points(name, values) for name, values in named.items()}
     (first, x), *others = points.items()

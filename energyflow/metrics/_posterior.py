@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from energyflow_backends import Doubles, to_host
+from energyflow_backends import Array, Doubles, to_host
 
 from .._core.checks import check_array, check_finite, check_positive
 from .._core.extras import has
@@ -14,7 +14,7 @@ from .._sums.scores import crps, energy_score
 from ._coverage import calibration
 
 
-def psnr(images: Any, truths: Any, data_range: float = 1.0) -> Doubles:
+def psnr(images: Array, truths: Array, data_range: float = 1.0) -> Doubles:
     r"""Peak signal-to-noise ratio of each image, in dB.
 
     .. math:: 10 \log_{10} \frac{R^2}{\mathrm{mean} (x - z)^2}
@@ -44,7 +44,7 @@ def psnr(images: Any, truths: Any, data_range: float = 1.0) -> Doubles:
     return ratio
 
 
-def ssim(images: Any, truths: Any, data_range: float = 1.0) -> Doubles:
+def ssim(images: Array, truths: Array, data_range: float = 1.0) -> Doubles:
     """Structural similarity of each image, by scikit-image: windows of 7 x 7 pixels, or fewer.
 
     Parameters
@@ -85,9 +85,9 @@ def ssim(images: Any, truths: Any, data_range: float = 1.0) -> Doubles:
 
 
 def posterior_table(
-    posteriors: Mapping[str, Any],
-    truths: Any,
-    guesses: Mapping[str, Any] | None = None,
+    posteriors: Mapping[str, Array],
+    truths: Array,
+    guesses: Mapping[str, Array] | None = None,
     *,
     data_range: float = 1.0,
     rng: int = 0,
@@ -148,7 +148,7 @@ def posterior_table(
     }
 
 
-def _pair(images: Any, truths: Any) -> tuple[Doubles, Doubles]:
+def _pair(images: Array, truths: Array) -> tuple[Doubles, Doubles]:
     check_array("images", images)
     check_array("truths", truths)
     x, z = (to_host(v).astype(np.float64) for v in (images, truths))
