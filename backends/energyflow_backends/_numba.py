@@ -87,7 +87,7 @@ class NumbaBackend(FusedBackend, NumpyBackend):
         """By sorting for r = 1, by a tree on the sorted points otherwise."""
         if exponent == 1:
             return self.sorted_rows(xs, ys, a, b, estimator=estimator, wrt=wrt)
-        from energyflow_kernels.numba.riesz import riesz_rows
+        from energyflow_kernels.numba.riesz_rows import riesz_rows
 
         return riesz_rows(
             xs, ys, a, b,

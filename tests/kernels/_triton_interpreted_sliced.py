@@ -2,13 +2,13 @@
 
 import itertools
 
-import energyflow_kernels.triton.product as triton_product
+import energyflow_kernels.triton.matrix_products as triton_product
 import energyflow_kernels.triton.sliced as triton_sliced
 import pytest
 import torch
 from _triton_twin import naive_rows, relative_error
 from energyflow_kernels.triton.launch import SHORT_WARPS
-from energyflow_kernels.triton.product import project, project_back
+from energyflow_kernels.triton.matrix_products import project, project_back
 from energyflow_kernels.triton.sliced import sliced_energy
 
 

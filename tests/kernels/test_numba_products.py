@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("numba", reason="numba is not installed")
 
-from energyflow_kernels.numba.products import (
+from energyflow_kernels.numba.matrix_products import (
     TILE_ROWS,
     extremes,
     pack_directions,

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 pytest.importorskip("numba", reason="Numba is not installed")
 
-from energyflow_kernels.numba.riesz import riesz_rows
-from energyflow_kernels.numba.riesz_power import power
+from energyflow_kernels.numba.powers import power
+from energyflow_kernels.numba.riesz_rows import riesz_rows
 
 EXPONENTS = (0.1, 0.5, 0.9, 1.0, 1.1, 1.5, 1.9)
 

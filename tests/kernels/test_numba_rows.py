@@ -16,6 +16,7 @@ from hypothesis.extra import numpy as hnp
 
 pytest.importorskip("numba", reason="numba is not installed")
 
+from energyflow_kernels.numba import compiler as numba_compiler
 from energyflow_kernels.numba import row_kernels as numba_kernels
 from energyflow_kernels.numba import rows as numba_rows
 from energyflow_kernels.numba import threads as numba_threads
@@ -363,12 +364,12 @@ def test_number_of_threads_from_the_environment(monkeypatch):
 
 
 def test_without_a_folder_for_the_cache(monkeypatch):
-    njit = numba_kernels.njit
+    njit = numba_compiler.njit
 
     def refusing(function, *, cache=False, **options):
         if cache:
             raise RuntimeError("cannot cache function: no locator available")
         return njit(function, **options)
 
-    monkeypatch.setattr(numba_kernels, "njit", refusing)
-    assert numba_kernels.compiled(lambda x: x + 1)(2) == 3
+    monkeypatch.setattr(numba_compiler, "njit", refusing)
+    assert numba_compiler.compiled()(lambda x: x + 1)(2) == 3

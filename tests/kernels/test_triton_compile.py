@@ -20,7 +20,7 @@ pytest.importorskip("triton", reason="triton is not installed")
 from energyflow_kernels.triton import hadamard as triton_hadamard
 from energyflow_kernels.triton import launch as triton_launch
 from energyflow_kernels.triton import long_rows as triton_long
-from energyflow_kernels.triton import product as triton_product
+from energyflow_kernels.triton import matrix_products as triton_product
 from energyflow_kernels.triton import short_rows as triton_short
 
 _SPEC = importlib.util.spec_from_file_location(

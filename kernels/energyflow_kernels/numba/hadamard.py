@@ -4,14 +4,16 @@ Points are taken in tiles of 64: a tile stands in memory as (D, 64), flat, so th
 on contiguous numbers, several to an instruction, and it fits the second-level cache.
 """
 
+# mypy: disable-error-code="no-untyped-def"
+
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .row_kernels import compiled
-from .rows import Floats, flat
+from .compiler import compiled
+from .rows import Floats, flat, locked
 from .threads import share, usable_threads
 
 _TILE = 64  # points
@@ -20,8 +22,8 @@ _LINE = 16  # coordinates read at once: a cache line in float32
 _BLOCK_NUMBERS = 1 << 18  # some 0.6 ms of work, against microseconds to hand a block out
 
 
-@compiled
-def _pass_of_two(z, start, stop, h):  # type: ignore[no-untyped-def]
+@compiled()
+def _pass_of_two(z, start, stop, h):
     """Butterflies between rows h apart."""
     span = h * _TILE
     for base in range(start * _TILE, stop * _TILE, 2 * span):
@@ -34,8 +36,8 @@ def _pass_of_two(z, start, stop, h):  # type: ignore[no-untyped-def]
             b[i] = p - q
 
 
-@compiled
-def _pass_of_four(z, start, stop, h):  # type: ignore[no-untyped-def]
+@compiled()
+def _pass_of_four(z, start, stop, h):
     """Butterflies between rows h and then 2 h apart, in one sweep."""
     span = h * _TILE
     for base in range(start * _TILE, stop * _TILE, 4 * span):
@@ -54,8 +56,8 @@ def _pass_of_four(z, start, stop, h):  # type: ignore[no-untyped-def]
             d[i] = q - s
 
 
-@compiled
-def _first_pass(z, signs, start, stop):  # type: ignore[no-untyped-def]
+@compiled()
+def _first_pass(z, signs, start, stop):
     """Multiply rows by their signs, and butterflies among each four of them."""
     for j in range(start, stop, 4):
         a = z[j * _TILE : (j + 1) * _TILE]
@@ -77,8 +79,8 @@ def _first_pass(z, signs, start, stop):  # type: ignore[no-untyped-def]
             d[i] = q - s
 
 
-@compiled
-def _transform(z, signs):  # type: ignore[no-untyped-def]
+@compiled()
+def _transform(z, signs):
     """Signs and an unscaled transform of a tile: short strides chunk by chunk, then long ones."""
     length = signs.size
     chunk = min(length, _CHUNK)
@@ -98,8 +100,8 @@ def _transform(z, signs):  # type: ignore[no-untyped-def]
         _pass_of_two(z, 0, length, h)
 
 
-@compiled
-def _make_rows(x, signs, scale, picked, out, out_step, z, start, stop):  # type: ignore[no-untyped-def]
+@compiled()
+def _make_rows(x, signs, scale, picked, out, out_step, z, start, stop):
     """Rows of the points start to stop; z is scratch for one tile."""
     d = x.shape[1]
     rounds = signs.shape[0]
@@ -119,8 +121,8 @@ def _make_rows(x, signs, scale, picked, out, out_step, z, start, stop):  # type:
                 here[i] = row[i]
 
 
-@compiled
-def _add_back(g, g_step, signs, scale, picked, out, z, start, stop):  # type: ignore[no-untyped-def]
+@compiled()
+def _add_back(g, g_step, signs, scale, picked, out, z, start, stop):
     """Add the transposed map of the rows to the points start to stop; z is scratch."""
     d = out.shape[1]
     rounds, length = signs.shape
@@ -156,24 +158,35 @@ def hadamard_rows(
 
     out = (H S_k ... H S_1 [x, 0])[picked], with H orthonormal of length D.
 
-    Args:
-        x: points (N, d), d <= D, float32 or float64.
-        signs: (k, D), each 1 or -1, like `x`; D is a power of two, at least 4.
-        picked: distinct rows (K,) wanted, each below D; None for all D in order.
-        out: rows (K, N), like `x`, with any step between them; overwritten.
-        n_threads: threads at most; None for all (see `usable_threads`).
+    Parameters
+    ----------
+    x : array (N, d)
+        Points, d <= D, float32 or float64.
+    signs : array (k, D)
+        Each 1 or -1, in the dtype of x; D is a power of two, at least 4.
+    picked : array (K,), optional
+        Distinct rows wanted, each below D; all D in order when not given.
+    out : array (K, N)
+        Rows in the dtype of x, with any step between them; overwritten.
+    n_threads : int, optional
+        Threads at most; all when not given (see `usable_threads`).
 
-    Raises:
-        TypeError: dtypes other than float32 or float64, or unequal ones.
-        ValueError: shapes that do not fit, or rows of `out` that are not contiguous.
+    Raises
+    ------
+    TypeError
+        Dtypes other than float32 or float64, or unequal ones.
+    ValueError
+        Shapes that do not fit, or rows of `out` that are not contiguous.
 
-    Notes:
-        Time N D k log D, scratch of 64 D numbers a thread.  Equal points get equal numbers, and the
-        results are the same bits for every number of threads.
+    Notes
+    -----
+    Time N D k log D, scratch of 64 D numbers a thread.  Equal points get equal numbers, and the
+    results are the same bits for every number of threads.
 
-    Reference:
-        N. Ailon and B. Chazelle, The fast Johnson-Lindenstrauss transform and approximate nearest
-        neighbors, SIAM J. Comput. 39 (2009).
+    References
+    ----------
+    N. Ailon and B. Chazelle, The fast Johnson-Lindenstrauss transform and approximate nearest
+    neighbors, SIAM J. Comput. 39 (2009).
     """
     x, signs, rows, scale = _checked(x, signs, picked, out)
     flat_out, step = flat(out)
@@ -197,19 +210,27 @@ def hadamard_back(
 
     out^T += scale ([I 0] S_1 H ... S_k H)[:, picked] g
 
-    Args:
-        g: rows (K, N), float32 or float64, with any step between them.
-        signs: as for `hadamard_rows`.
-        picked: as for `hadamard_rows`.
-        out: sums (N, d), d <= D, like `g`, contiguous; added to.
-        scale: factor of what is added.
-        n_threads: threads at most; None for all (see `usable_threads`).
+    Parameters
+    ----------
+    g : array (K, N)
+        Rows, float32 or float64, with any step between them.
+    signs, picked
+        As for `hadamard_rows`.
+    out : array (N, d)
+        Sums, d <= D, in the dtype of g, contiguous; the result is added to them.
+    scale : float
+        Factor of what is added.
+    n_threads : int, optional
+        Threads at most; all when not given (see `usable_threads`).
 
-    Raises:
-        TypeError, ValueError: as `hadamard_rows`.
+    Raises
+    ------
+    TypeError, ValueError
+        As `hadamard_rows`.
 
-    Notes:
-        Time and scratch as for `hadamard_rows`.
+    Notes
+    -----
+    Time and scratch as for `hadamard_rows`.
     """
     if not out.flags.c_contiguous:
         raise ValueError("out: expected a contiguous array (N, d)")
@@ -258,11 +279,5 @@ def _checked(
     if rows.shape != (wanted.size, len(points)):
         raise ValueError(f"rows: expected shape {(wanted.size, len(points))}, got {rows.shape}")
     scale = points.dtype.type(float(length) ** (-rounds / 2))
-    return _locked(points), _locked(signs), wanted, scale
-
-
-def _locked(array: Floats) -> Floats:
-    """A contiguous view or copy that cannot be written to: one type for the compiled code."""
-    view = np.ascontiguousarray(array).view()
-    view.flags.writeable = False
-    return view
+    points, signs = (locked(np.ascontiguousarray(array)) for array in (points, signs))
+    return points, signs, wanted, scale

@@ -1,34 +1,27 @@
 """Energy distances of many relabellings of the same points on a line, from one sort a row."""
 
+# mypy: disable-error-code="no-untyped-def"
+
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from .compiler import compiled
+from .rows import Doubles
 from .threads import share, usable_threads
 
 _UNROLLED = 4  # points that one pass over the relabellings takes
 
-Doubles = NDArray[np.float64]
-Labels = NDArray[np.uint8]
+Labels: TypeAlias = NDArray[np.uint8]
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _add_pair(
-    order: NDArray[Any],
-    gaps: Doubles,
-    labels: Labels,
-    first: int,
-    second: int,
-    sizes: tuple[float, float],
-    charges: Doubles,
-    sums: Doubles,
-) -> None:
+@compiled("contract")
+def _add_pair(order, gaps, labels, first, second, sizes, charges, sums):
     """Add 2 sum (F - G)^2 gap of groups `first` and `second`, for each column of labels (T, W).
 
     gaps follow the points in order; those that pad both to a multiple of 4 are zero. charges (W,)
@@ -61,21 +54,27 @@ def permutation_energies(
 ) -> Doubles:
     """Energy distances of the groups that labels make of the points of each row, over all rows.
 
-    Args:
-        rows: points (R, T) on a line, finite; all rows are labelled alike.
-        labels: blocks (T, W) of relabellings, each point's group 0 to k - 1.
-        sizes: points in each group (k,), the same for all relabellings.
+    Parameters
+    ----------
+    rows : array (R, T)
+        Points on a line, finite; all rows are labelled alike.
+    labels : sequence of arrays (T, W)
+        Blocks of relabellings: the group of each point, 0 to k - 1.
+    sizes : array (k,)
+        Points in each group, the same for all relabellings.
 
-    Returns:
-        Sums over the rows (k (k - 1) / 2, sum of the W) for the pairs (0, 1), (0, 2), ..., (1, 2),
-        ...
+    Returns
+    -------
+    array (k (k - 1) / 2, sum of the W)
+        Sums over the rows for the pairs (0, 1), (0, 2), ..., (1, 2), ...
 
-    Notes:
-        Cost O(R T (log T + k^2 W)); rows are shared among threads and added up in one order.
+    Notes
+    -----
+    Cost O(R T (log T + k^2 W)); rows are shared among threads and added up in one order.
     """
     pairs = list(combinations(range(len(sizes)), 2))
     edges = np.cumsum([0, *(block.shape[1] for block in labels)])
-    found = np.zeros((len(rows), len(pairs), edges[-1]))
+    energies = np.zeros((len(rows), len(pairs), edges[-1]))
     n_threads = usable_threads()
     scratch = np.empty((n_threads, max(block.shape[1] for block in labels)))
     count = rows.shape[1]
@@ -90,9 +89,9 @@ def permutation_energies(
                 charges = scratch[thread, : right - left]
                 for place, (g, h) in enumerate(pairs):
                     both = float(sizes[g]), float(sizes[h])
-                    sums = found[number, place, left:right]
+                    sums = energies[number, place, left:right]
                     _add_pair(order, gaps, block, g, h, both, charges, sums)
 
     share(work, len(rows), 1, n_threads)
-    total: Doubles = found.sum(axis=0)
+    total: Doubles = energies.sum(axis=0)
     return total

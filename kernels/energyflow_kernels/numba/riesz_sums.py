@@ -1,37 +1,56 @@
-"""Sums of powers of distances over the points of a row, in near-linear time, with Numba."""
+"""Sums of powers of distances over the points of a row, in near-linear time, on the CPU."""
 
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
-from energyflow_kernels.numba.riesz_kernels import DECAY, MAX_PROXIES, signed_sums
-from energyflow_kernels.numba.threads import share, usable_threads
+from .riesz_tree import DECAY, MAX_PROXIES, signed_sums
+from .rows import Doubles, Floats
+from .threads import share, usable_threads
 
 
 def riesz_sums(
-    xs: NDArray[np.floating],
-    ys: NDArray[np.floating],
-    weights: NDArray[np.floating],
+    xs: Floats,
+    ys: Floats,
+    weights: Floats,
     *,
     exponent: float,
     derivative: bool = False,
     tolerance: float = 1e-8,
     n_threads: int | None = None,
-) -> NDArray[np.float64]:
+) -> Doubles:
     """Sums s_i = sum_j w_j |x_i - y_j|^r of each row, or their derivatives with respect to x_i.
 
-    xs (R, N), ys (R, M) and weights (R, M) of any sign: float32 or float64, computed in float64.
-    exponent: 0 < r < 2. tolerance: error relative to the largest sum of absolute values.
+    Parameters
+    ----------
+    xs, ys : arrays (R, N) and (R, M)
+        Rows of points, float32 or float64; they are computed in float64.
+    weights : array (R, M)
+        Of any sign.
+    exponent : float
+        The power r, 0 < r < 2.
+    derivative : bool
+        The derivatives in place of the sums.
+    tolerance : float
+        Error relative to the largest sum of absolute values.
+    n_threads : int, optional
+        Threads at most; all when not given (see `usable_threads`).
 
-    Returns (R, N) in float64. A row that is not finite gives NaN; sums may overflow to
-    infinity.
+    Returns
+    -------
+    array (R, N)
+        float64. A row that is not finite gives NaN; sums may overflow to infinity.
 
-    Raises ValueError for an exponent outside (0, 2) or a tolerance outside [1e-14, 1).
+    Raises
+    ------
+    ValueError
+        An exponent outside (0, 2) or a tolerance outside [1e-14, 1).
 
-    Notes: costs a sort and O((N + M) log(1 / tolerance)) powers a row. A pair of coincident points
-    has derivative zero. The tree sums the forces sign(z) |z|^(r-1) of charges q; the sums follow
-    from |z|^r = z sign(z) |z|^(r-1) with the charges q and q y.
+    Notes
+    -----
+    Costs a sort and O((N + M) log(1 / tolerance)) powers a row. A pair of coincident points has
+    derivative zero. The tree sums the forces sign(z) |z|^(r-1) of charges q; the sums follow from
+    |z|^r = z sign(z) |z|^(r-1) with the charges q and q y.
     """
     if not 0.0 < exponent < 2.0:
         raise ValueError(f"exponent must lie in (0, 2), got {exponent}")
@@ -46,19 +65,14 @@ def riesz_sums(
             for row in range(start, stop):
                 sums[row] = _row(xs[row], ys[row], weights[row], exponent, derivative, proxies)
 
-    n_threads = usable_threads() if n_threads is None else n_threads
-    share(work, n_rows, 1, n_threads)
+    share(work, n_rows, 1, n_threads or usable_threads())
     return sums
 
 
 def _row(
-    x: NDArray[np.floating],
-    y: NDArray[np.floating],
-    weights: NDArray[np.floating],
-    exponent: float,
-    derivative: bool,
-    proxies: int,
-) -> NDArray[np.float64]:
+    x: Floats, y: Floats, weights: Floats, exponent: float, derivative: bool, proxies: int
+) -> Doubles:
+    """The sums of one row."""
     pool = np.concatenate((x, y), dtype=np.float64)
     place, group = np.unique(pool, return_inverse=True)
     half_range = 0.5 * place[-1] - 0.5 * place[0]
@@ -73,8 +87,8 @@ def _row(
     charge = np.zeros(len(z))
     np.add.at(charge, at_y, weights)
 
-    def force(q: NDArray[np.float64]) -> NDArray[np.float64]:
-        field: NDArray[np.float64] = signed_sums(z, q, exponent, proxies, 4 * proxies)[0]
+    def force(q: Doubles) -> Doubles:
+        field: Doubles = signed_sums(z, q, exponent, proxies, 4 * proxies)[0]
         return field
 
     if derivative:

@@ -8,11 +8,12 @@ with the index of a point in the lower 32 bits.  Reference for the formula that 
 Szekely and Rizzo, Energy statistics, J. Stat. Plan. Inference 143 (2013), section 2.
 """
 
-from collections.abc import Callable
-from typing import Any
+# mypy: disable-error-code="no-untyped-def"
 
 import numpy as np
-from numba import int32, int64, njit, uint32, uint64
+from numba import int32, int64, uint32, uint64
+
+from .compiler import compiled
 
 COUNTERS = 5 << 10
 
@@ -26,22 +27,8 @@ _LOW = uint64(0xFFFFFFFF)
 _SIGN = uint32(0x80000000)
 
 
-def compiled(function: Callable[..., Any], **how: Any) -> Callable[..., Any]:
-    """Compile to run without the GIL, and uncached where no cache folder can be written."""
-    how |= {"nogil": True, "error_model": "numpy"}
-    try:
-        return njit(function, cache=True, **how)  # type: ignore[no-any-return]
-    except RuntimeError:
-        return njit(function, **how)  # type: ignore[no-any-return]
-
-
-def reassociated(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile likewise, and let sums be taken in another, fixed, order, so as to use vectors."""
-    return compiled(function, fastmath={"reassoc", "contract"})
-
-
-@compiled
-def _count_digits(packed, counts, bits, low_bit):  # type: ignore[no-untyped-def]
+@compiled()
+def _count_digits(packed, counts, bits, low_bit):
     """Histogram every digit from `low_bit` of the upper 32 bits on, in one pass."""
     one = uint32(1)
     if low_bit:
@@ -61,8 +48,8 @@ def _count_digits(packed, counts, bits, low_bit):  # type: ignore[no-untyped-def
             counts[uint64(768) + (word >> uint64(56))] += one
 
 
-@compiled
-def _sort_packed(packed, spare, counts, bits, first_bit):  # type: ignore[no-untyped-def]
+@compiled()
+def _sort_packed(packed, spare, counts, bits, first_bit):
     """Sort words stably by their upper 32 bits; return the sorted and the free array.
 
     `first_bit` is 0, or 10 with `bits` = 11 to leave the lowest ten bits unsorted.
@@ -91,8 +78,8 @@ def _sort_packed(packed, spare, counts, bits, first_bit):  # type: ignore[no-unt
     return packed, spare
 
 
-@compiled
-def _settle(order):  # type: ignore[no-untyped-def]
+@compiled()
+def _settle(order):
     """Insert words that are nearly in order into their places; False when they are too many."""
     patience = order.size
     last = order[0]
@@ -112,8 +99,8 @@ def _settle(order):  # type: ignore[no-untyped-def]
     return True
 
 
-@compiled
-def _insert(order, row):  # type: ignore[no-untyped-def]
+@compiled()
+def _insert(order, row):
     """Order float64 points whose upper halves are equal; False when they are too many."""
     patience = 4 * order.size
     for k in range(1, order.size):
@@ -132,14 +119,14 @@ def _insert(order, row):  # type: ignore[no-untyped-def]
     return True
 
 
-@compiled
-def _ordered(high):  # type: ignore[no-untyped-def]
+@compiled()
+def _ordered(high):
     """The upper half of a number's bits, flipped so that it sorts as an unsigned integer."""
     return uint32(high ^ ((uint32(0) - (high >> uint32(31))) | _SIGN))
 
 
-@compiled
-def _sort_row(row, first, second, counts):  # type: ignore[no-untyped-def]
+@compiled()
+def _sort_row(row, first, second, counts):
     """Return the order of a row and the free one of the two arrays.
 
     float32 is sorted by all its bits, of which short rows leave the lowest to insertion;
@@ -170,8 +157,8 @@ def _sort_row(row, first, second, counts):  # type: ignore[no-untyped-def]
     return _sort_packed(order, free, counts, bits, 0)
 
 
-@compiled
-def _read_sorted(order, row, z):  # type: ignore[no-untyped-def]
+@compiled()
+def _read_sorted(order, row, z):
     """Write the sorted numbers to z: float32 from their keys, float64 from the row."""
     if z.itemsize == 4:
         bits = z.view(np.uint32)
@@ -183,88 +170,88 @@ def _read_sorted(order, row, z):  # type: ignore[no-untyped-def]
             z[k] = row[order[k] & _LOW]
 
 
-@compiled
-def _count_x(order, n_x, seen):  # type: ignore[no-untyped-def]
+@compiled()
+def _count_x(order, n_x, x_counts):
     """How many of the first k + 1 points of a sorted row are points of x, for every k."""
     total = int32(0)
     for k in range(order.size):
         total += int32((int64(order[k] & _LOW) - n_x) < 0)
-        seen[k] = total
+        x_counts[k] = total
 
 
-@reassociated
-def _squares_counting(z, seen, n_x, n_y, inverse):  # type: ignore[no-untyped-def]
+@compiled("reassoc", "contract")
+def _squares_counting(z, x_counts, n_x, n_y, inverse):
     """Sum of gap * (A - B)^2 along a row, and how many gaps are none."""
     both = float(n_x + n_y)
     total = 0.0
     ties = 0
     for k in range(z.size - 1):
         gap = np.float64(z[k + 1]) - np.float64(z[k])
-        level = float(seen[k]) * both - float(int32(k + 1)) * float(n_x)
+        level = float(x_counts[k]) * both - float(int32(k + 1)) * float(n_x)
         share = level * inverse
         total += gap * (share * share)
         ties += int64(gap == 0.0)
     return total, ties
 
 
-@compiled
-def _slopes_counting(z, seen, n_x, n_y, slope):  # type: ignore[no-untyped-def]
+@compiled()
+def _slopes_counting(z, x_counts, n_x, n_y, slope):
     """Replace z, as if it had no ties, by slope * step * (level before + level after)."""
     both = float(n_x + n_y)
     for k in range(1, z.size):
-        before = float(seen[k - 1]) * both - float(int32(k)) * float(n_x)
-        after = float(seen[k]) * both - float(int32(k + 1)) * float(n_x)
+        before = float(x_counts[k - 1]) * both - float(int32(k)) * float(n_x)
+        after = float(x_counts[k]) * both - float(int32(k + 1)) * float(n_x)
         z[k] = (after - before) * (slope * (before + after))
-    first = float(seen[0]) * both - float(n_x)
+    first = float(x_counts[0]) * both - float(n_x)
     z[0] = first * (slope * first)
 
 
-@compiled
-def _tied(z, places):  # type: ignore[no-untyped-def]
+@compiled()
+def _tied(z, places):
     """Write down the places k with z[k] = z[k + 1], as many as `places` holds.
 
     These are all but for infinities, which are equal but have no gap of zero between them.
     """
-    found = 0
+    count = 0
     for k in range(z.size - 1):
-        if z[k] == z[k + 1] and found < places.size:
-            places[found] = k
-            found += 1
+        if z[k] == z[k + 1] and count < places.size:
+            places[count] = k
+            count += 1
 
 
-@compiled
-def _slopes_of_group(z, seen, start, stop, n_x, n_y, slope):  # type: ignore[no-untyped-def]
+@compiled()
+def _slopes_of_group(z, x_counts, start, stop, n_x, n_y, slope):
     """Slopes of equal points: with the levels before and after all of them."""
     both = float(n_x + n_y)
-    last = seen[start - 1] if start else int32(0)
+    last = x_counts[start - 1] if start else int32(0)
     before = float(last) * both - float(start) * float(n_x)
-    after = float(seen[stop - 1]) * both - float(stop) * float(n_x)
+    after = float(x_counts[stop - 1]) * both - float(stop) * float(n_x)
     for k in range(start, stop):
-        of_x = float(seen[k] - last)
-        last = seen[k]
+        of_x = float(x_counts[k] - last)
+        last = x_counts[k]
         z[k] = (of_x * both - float(n_x)) * (slope * (before + after))
 
 
-@compiled
-def _walk_counting(order, z, seen, counts, n_x, n_y):  # type: ignore[no-untyped-def]
+@compiled()
+def _walk_counting(order, z, x_counts, counts, n_x, n_y):
     """Value of the V estimator with uniform weights, from exact counts; gradients replace z.
 
-    The level N M (A - B) is exact while N (N + M) < 2^53. `seen` and `counts` are scratch.
+    The level N M (A - B) is exact while N (N + M) < 2^53. `x_counts` and `counts` are scratch.
     """
     inverse = 1.0 / (float(n_x) * float(n_y))
     slope = -2.0 * inverse * inverse
-    _count_x(order, int64(n_x), seen)
-    squares, ties = _squares_counting(z, seen, n_x, n_y, inverse)
+    _count_x(order, int64(n_x), x_counts)
+    squares, ties = _squares_counting(z, x_counts, n_x, n_y, inverse)
     if ties <= counts.size:
         if ties:
             _tied(z, counts[:ties])
-        _slopes_counting(z, seen, n_x, n_y, slope)
+        _slopes_counting(z, x_counts, n_x, n_y, slope)
         i = 0
         while i < ties:
             start = int64(counts[i])
             while i + 1 < ties and counts[i + 1] == counts[i] + uint32(1):
                 i += 1
-            _slopes_of_group(z, seen, start, int64(counts[i]) + 2, n_x, n_y, slope)
+            _slopes_of_group(z, x_counts, start, int64(counts[i]) + 2, n_x, n_y, slope)
             i += 1
     else:
         start = 0
@@ -272,13 +259,13 @@ def _walk_counting(order, z, seen, counts, n_x, n_y):  # type: ignore[no-untyped
             stop = start + 1
             while stop < z.size and z[stop] == z[start]:
                 stop += 1
-            _slopes_of_group(z, seen, start, stop, n_x, n_y, slope)
+            _slopes_of_group(z, x_counts, start, stop, n_x, n_y, slope)
             start = stop
     return 2.0 * squares
 
 
-@compiled
-def _walk_weighing(order, z, w, n_x, unit_x, unit_y, s_x, s_y):  # type: ignore[no-untyped-def]
+@compiled()
+def _walk_weighing(order, z, w, n_x, unit_x, unit_y, s_x, s_y):
     """Value with weights w * unit and the self-terms times s_x and s_y; gradients replace z.
 
     Both distribution functions are set to one at the last point, so that points that are all
@@ -321,30 +308,30 @@ def _walk_weighing(order, z, w, n_x, unit_x, unit_y, s_x, s_y):  # type: ignore[
     return 2.0 * total
 
 
-@compiled
-def _scatter(order, slopes, g):  # type: ignore[no-untyped-def]
+@compiled()
+def _scatter(order, slopes, g):
     """Put the gradients in the points' places; a loop so short keeps many misses in flight."""
     for k in range(g.size):
         g[order[k] & _LOW] = slopes[k]
 
 
-@compiled
-def _copy(numbers, out):  # type: ignore[no-untyped-def]
+@compiled()
+def _copy(numbers, out):
     """Copy, whatever memory they share, as long as it is the same place or none."""
     for i in range(out.size):
         out[i] = numbers[i]
 
 
-@compiled
-def _load(points, row):  # type: ignore[no-untyped-def]
+@compiled()
+def _load(points, row):
     """Copy a row, -0.0 as +0.0."""
     zero = row.dtype.type(0)
     for i in range(row.size):
         row[i] = points[i] + zero
 
 
-@compiled
-def _load_weights(weights, w, unbiased):  # type: ignore[no-untyped-def]
+@compiled()
+def _load_weights(weights, w, unbiased):
     """Copy the weights of a row, ones for none; return their unit and the self-term's factor."""
     n = w.size
     if weights.size == 0:
@@ -357,8 +344,8 @@ def _load_weights(weights, w, unbiased):  # type: ignore[no-untyped-def]
     return 1.0, (1.0 / (1.0 - squares) if unbiased else 1.0)
 
 
-@compiled
-def solve_rows(  # type: ignore[no-untyped-def]
+@compiled()
+def solve_rows(
     x, x_step, n_x, a, a_step, gx, gx_step,
     y, y_step, n_y, b, b_step, gy, gy_step,
     unbiased, values,

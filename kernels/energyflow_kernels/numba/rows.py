@@ -169,34 +169,47 @@ def energy_rows(
     with A and B the distribution functions of the row, s_x = s_y = 1 for the V estimator and
     s_x = 1 / (1 - sum a_i^2), s_y = 1 / (1 - sum b_j^2) for the U estimator.
 
-    Args:
-        xp: rows (R, N), float32 or float64, with any step between them; rows that are not
-            contiguous are copied.
-        yp: rows (R, M), like `xp`.
-        a: weights (N,) or (R, N), non-negative and of sum one; None for uniform ones.
-        b: weights (M,) or (R, M), likewise.
-        unbiased: the U estimator in place of the V estimator.
-        wrt: which gradients are wanted, of "x" and "y".
-        n_threads: threads at most; None for all (see `usable_threads`).
+    Parameters
+    ----------
+    xp, yp : arrays (R, N) and (R, M)
+        Rows of points, both float32 or both float64, with any step between rows; rows that are not
+        contiguous are copied.
+    a, b : arrays (N,) or (R, N), and (M,) or (R, M), optional
+        Weights, non-negative and of sum one; uniform when not given.
+    unbiased : bool
+        The U estimator in place of the V estimator.
+    wrt : collection of str
+        Which gradients are wanted, of "x" and "y".
+    n_threads : int, optional
+        Threads at most; all when not given (see `usable_threads`).
 
-    Returns:
-        values (R,) in float64, the gradients (R, N) and (R, M) in the dtype of the rows, or None.
+    Returns
+    -------
+    values : array (R,)
+        float64.
+    gx, gy : arrays (R, N) and (R, M), or None
+        Gradients in the dtype of the rows; None where not wanted.
 
-    Raises:
-        TypeError: dtypes other than float32 or float64, or unequal ones.
-        ValueError: shapes that do not fit, empty rows, or rows of one point for the U estimator.
+    Raises
+    ------
+    TypeError
+        Dtypes other than float32 or float64, or unequal ones.
+    ValueError
+        Shapes that do not fit, empty rows, or rows of one point for the U estimator.
 
-    Notes:
-        One radix sort a row serves the value and both gradients: time R (N + M), scratch of
-        16 (float32) or 24 bytes a point and thread, with weights or the U estimator 8 more; threads
-        are fewer where their scratch would pass 40 MiB and 16 numbers a point.  Ties get mid-ranks,
-        the subgradient with sign(0) = 0, and -0.0 equals +0.0.  With uniform weights, counts are
-        exact integers.  A row with a NaN or an infinity has a value that is not finite, and any
-        gradient.  The results are the same bits for every number of threads.
+    Notes
+    -----
+    One radix sort a row serves the value and both gradients: time R (N + M), scratch of
+    16 (float32) or 24 bytes a point and thread, with weights or the U estimator 8 more; threads
+    are fewer where their scratch would pass 40 MiB and 16 numbers a point.  Ties get mid-ranks,
+    the subgradient with sign(0) = 0, and -0.0 equals +0.0.  With uniform weights, counts are
+    exact integers.  A row with a NaN or an infinity has a value that is not finite, and an
+    arbitrary gradient.  The results are the same bits for every number of threads.
 
-    Reference:
-        G. J. Szekely and M. L. Rizzo, Energy statistics: a class of statistics based on
-        distances, J. Stat. Plan. Inference 143 (2013).
+    References
+    ----------
+    G. J. Szekely and M. L. Rizzo, Energy statistics: a class of statistics based on distances,
+    J. Stat. Plan. Inference 143 (2013).
     """
     if xp.ndim != 2 or yp.ndim != 2 or len(xp) != len(yp):
         raise ValueError(f"xp, yp: expected (R, N) and (R, M), got {xp.shape} and {yp.shape}")

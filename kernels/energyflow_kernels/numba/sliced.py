@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-from .products import extremes
+from .matrix_products import extremes
 from .rows import (
     MEMORY,
     Doubles,
@@ -44,31 +44,45 @@ def sliced_energy(
     values_p = E(<x, t_p>, <y, t_p>),  gx_i = scale sum_p dE / d<x_i, t_p> t_p, with E as in
     `energy_rows`.
 
-    Args:
-        x: points (N, d), float32 or float64.
-        y: points (M, d), like `x`.
-        slices: directions t (P, d), one a row, like `x`, or how to project on them and back.
-        a: weights (N,), non-negative and of sum one; None for uniform ones.
-        b: weights (M,), likewise.
-        unbiased: the U estimator in place of the V estimator.
-        wrt: which gradients are wanted, of "x" and "y".
-        scale: factor of the gradients, alone.
-        n_threads: threads at most; None for all (see `usable_threads`).
+    Parameters
+    ----------
+    x, y : arrays (N, d) and (M, d)
+        Points, both float32 or both float64.
+    slices : array (P, d) or Slices
+        Directions t, one a row, in the dtype of the points; or how to project on them and back.
+    a, b : arrays (N,) and (M,), optional
+        Weights, non-negative and of sum one; uniform when not given.
+    unbiased : bool
+        The U estimator in place of the V estimator.
+    wrt : collection of str
+        Which gradients are wanted, of "x" and "y".
+    scale : float
+        Factor of the gradients, alone.
+    n_threads : int, optional
+        Threads at most; all when not given (see `usable_threads`).
 
-    Returns:
-        values (P,) in float64, gx (N, d) and gy (M, d) in the dtype of the points, or None.
+    Returns
+    -------
+    values : array (P,)
+        float64.
+    gx, gy : arrays (N, d) and (M, d), or None
+        Gradients in the dtype of the points; None where not wanted.
 
-    Raises:
-        TypeError: dtypes other than float32 or float64, or unequal ones.
-        ValueError: shapes that do not fit, empty sets, or one point for the U estimator.
+    Raises
+    ------
+    TypeError
+        Dtypes other than float32 or float64, or unequal ones.
+    ValueError
+        Shapes that do not fit, empty sets, or one point for the U estimator.
 
-    Notes:
-        Time P (N + M) (d + some fifty operations); memory beside the output at most 64 MiB plus
-        a copy of the directions, where points are many 16 numbers a point plus an eighth of the
-        points; for slices that are no matrix, plus twice the points.  Slices go through in parts
-        whose rows stay within that, and lie in the threads' scratch where they would not; the
-        gradients replace the rows.  Every number is summed in one order: the results are the same
-        bits for every number of threads, and equal points have equal projections.
+    Notes
+    -----
+    Time P (N + M) (d + some fifty operations); memory beside the output at most 64 MiB plus
+    a copy of the directions, where points are many 16 numbers a point plus an eighth of the
+    points; for slices that are no matrix, plus twice the points.  Slices go through in parts
+    whose rows stay within that, and lie in the threads' scratch where they would not; the
+    gradients replace the rows.  Every number is summed in one order: the results are the same
+    bits for every number of threads, and equal points have equal projections.
     """
     shape = slices.shape if isinstance(slices, np.ndarray) else (slices.n, slices.d)
     shapes = x.shape, y.shape, shape
@@ -121,15 +135,21 @@ def sliced_energy(
 def extent(points: Floats, n_threads: int | None = None) -> tuple[Floats, Floats]:
     """Least and greatest number of each coordinate.
 
-    Args:
-        points: (N, d), float32 or float64.
-        n_threads: threads at most; None for all (see `usable_threads`).
+    Parameters
+    ----------
+    points : array (N, d)
+        float32 or float64.
+    n_threads : int, optional
+        Threads at most; all when not given (see `usable_threads`).
 
-    Returns:
-        low (d,) and high (d,) in the dtype of the points; where there are NaN, any numbers.
+    Returns
+    -------
+    low, high : arrays (d,)
+        In the dtype of the points; arbitrary where there are NaN.
 
-    Notes:
-        One pass over the points: time N d.
+    Notes
+    -----
+    One pass over the points: time N d.
     """
     points = np.require(points, None, ("C", "A"))
     n, d = points.shape

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .hadamard import hadamard_back, hadamard_rows
-from .products import TILE_ROWS, pack_directions, project, project_back
+from .matrix_products import TILE_ROWS, pack_directions, project, project_back
 from .rows import Floats, flat, locked
 from .threads import share, usable_threads
 
@@ -122,8 +122,9 @@ class HadamardSlices:
 def project_points(points: Floats, slices: Floats | Slices, n_threads: int | None = None) -> Floats:
     """The rows (P, N) of all slices for points (N, d).
 
-    Notes:
-        Every number is summed in one order, whatever other points there are.
+    Notes
+    -----
+    Every number is summed in one order, whatever other points there are.
     """
     points = np.require(points, None, ("C", "A"))
     rays = as_slices(slices)

@@ -15,8 +15,10 @@ def usable_threads() -> int:
 
     Processes that torchrun has started on one machine (LOCAL_WORLD_SIZE) share its CPUs.
 
-    Raises:
-        ValueError: ENERGYFLOW_NUM_THREADS is not a positive integer.
+    Raises
+    ------
+    ValueError
+        ENERGYFLOW_NUM_THREADS is not a positive integer.
     """
     wanted = os.environ.get("ENERGYFLOW_NUM_THREADS", "")
     if wanted:
@@ -54,18 +56,26 @@ if hasattr(os, "register_at_fork"):
 def share(work: Callable[[int, int, int], None], n: int, block: int, n_threads: int) -> None:
     """Call work(thread, start, stop) for the blocks of range(n), from several threads at once.
 
-    Args:
-        work: does items start to stop; blocks must not depend on each other, and the number of
-            the thread, below n_threads, tells whose scratch is free.
-        n: number of items.
-        block: items in a block.
-        n_threads: threads at work at once, the calling one among them.
+    Parameters
+    ----------
+    work : callable
+        Does items start to stop; blocks must not depend on each other, and the number of the
+        thread, below n_threads, says whose scratch is free.
+    n : int
+        Number of items.
+    block : int
+        Items in a block.
+    n_threads : int
+        Threads at work at once, the calling one among them.
 
-    Raises:
-        Exception: what `work` raised, after every thread has stopped.
+    Raises
+    ------
+    Exception
+        The error that `work` raised, after every thread has stopped.
 
-    Notes:
-        The calling thread takes blocks like the others, so that a busy pool delays nothing.
+    Notes
+    -----
+    The calling thread takes blocks like the others, so that a busy pool delays nothing.
     """
     n_blocks = -(-n // block)
     tickets = count()

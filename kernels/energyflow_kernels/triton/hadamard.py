@@ -225,25 +225,36 @@ def hadamard_rows(
 
     rows = (H S_k ... H S_1 [x, 0])[picked], with H orthonormal of length D.
 
-    Args:
-        x: points (N, d), d <= D, float32 or float64, on a CUDA or ROCm device.
-        signs: (k, D), each 1 or -1, like `x`; D is a power of two from 64 to 4096.
-        picked: distinct rows (K,) wanted, each below D; None for all D in order.
+    Parameters
+    ----------
+    x : tensor (N, d)
+        Points, d <= D, float32 or float64, on a CUDA or ROCm device.
+    signs : tensor (k, D)
+        Each 1 or -1, in the dtype of x; D is a power of two from 64 to 4096.
+    picked : tensor (K,), optional
+        Distinct rows wanted, each below D; all D in order when not given.
 
-    Returns:
-        Rows (K, N), like `x`.
+    Returns
+    -------
+    tensor (K, N)
+        Rows in the dtype of x.
 
-    Raises:
-        ValueError: shapes that do not fit, or a length that does not stay in registers.
-        TypeError: a dtype or a device that the kernels do not take.
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit, or a length that does not stay in registers.
+    TypeError
+        A dtype or a device that the kernels do not take.
 
-    Notes:
-        O(N D k log D), however few rows are picked, with no extra memory. Equal points get equal
-        numbers, and the results are the same bit for bit from run to run.
+    Notes
+    -----
+    O(N D k log D), however few rows are picked, with no extra memory. Equal points get equal
+    numbers, and the results are the same bit for bit from run to run.
 
-    Reference:
-        N. Ailon and B. Chazelle, The fast Johnson-Lindenstrauss transform and approximate nearest
-        neighbors, SIAM J. Comput. 39 (2009).
+    References
+    ----------
+    N. Ailon and B. Chazelle, The fast Johnson-Lindenstrauss transform and approximate nearest
+    neighbors, SIAM J. Comput. 39 (2009).
     """
     _check("x", x, signs, picked, x.shape[-1])
     n, dim = x.shape
@@ -258,20 +269,28 @@ def hadamard_back(
 
     sums^T = ([I 0] S_1 H ... S_k H)[:, picked] g
 
-    Args:
-        g: rows (K, N), float32 or float64, on a CUDA or ROCm device.
-        signs: as for `hadamard_rows`, like `g`.
-        picked: as for `hadamard_rows`.
-        d: dimension of the points, at most D.
+    Parameters
+    ----------
+    g : tensor (K, N)
+        Rows, float32 or float64, on a CUDA or ROCm device.
+    signs, picked
+        As for `hadamard_rows`.
+    d : int
+        Dimension of the points, at most D.
 
-    Returns:
-        Sums (N, d), like `g`.
+    Returns
+    -------
+    tensor (N, d)
+        Sums in the dtype of g.
 
-    Raises:
-        ValueError, TypeError: as `hadamard_rows`.
+    Raises
+    ------
+    ValueError, TypeError
+        As `hadamard_rows`.
 
-    Notes:
-        Cost as for `hadamard_rows`.
+    Notes
+    -----
+    Cost as for `hadamard_rows`.
     """
     _check("g", g, signs, picked, d)
     count = signs.shape[1] if picked is None else len(picked)

@@ -115,27 +115,38 @@ def energy_rows(
     E = 2 sum a_i b_j |x_i - y_j| - s_x sum a_i a_k |x_i - x_k| - s_y sum b_j b_l |y_j - y_l|,
     with s = 1, or 1 / (1 - sum of squared weights) for the unbiased estimator.
 
-    Args:
-        xp: points (R, N), float32 or float64, on a CUDA or ROCm device.
-        yp: points (R, M), like `xp`.
-        a: weights (N,) or (R, N) that sum to one; uniform when not given.
-        b: weights (M,) or (R, M) that sum to one; uniform when not given.
-        unbiased: estimate without bias; needs two points a side.
-        wrt: sides to differentiate with respect to, of "x" and "y".
+    Parameters
+    ----------
+    xp, yp : tensors (R, N) and (R, M)
+        Points, both float32 or both float64, on one CUDA or ROCm device.
+    a, b : tensors (N,) or (R, N), and (M,) or (R, M), optional
+        Weights that sum to one; uniform when not given.
+    unbiased : bool
+        The U estimator in place of the V estimator; needs two points a side.
+    wrt : sequence of str
+        Which gradients are wanted, of "x" and "y".
 
-    Returns:
-        Values (R,) in float64, gradient (R, N) or None, gradient (R, M) or None.
+    Returns
+    -------
+    values : tensor (R,)
+        float64.
+    gx, gy : tensors (R, N) and (R, M), or None
+        Gradients in the dtype of the points; None where not wanted.
 
-    Raises:
-        ValueError: shapes that do not match, empty rows, too few points or an unknown side.
-        TypeError: a dtype or a device that the kernels do not take.
+    Raises
+    ------
+    ValueError
+        Shapes that do not match, empty rows, too few points or an unknown side.
+    TypeError
+        A dtype or a device that the kernels do not take.
 
-    Notes:
-        O((N + M) log(N + M)) a row. Unweighted float32 rows of up to 4096 points take one launch
-        and no extra memory; others are sorted by the library, in chunks of rows. Where points
-        coincide the gradient is the subgradient with sign(0) = 0. A row with NaN or infinity in
-        it has the value NaN and an unspecified gradient. Results are the same bit for bit from
-        run to run.
+    Notes
+    -----
+    O((N + M) log(N + M)) a row. Unweighted float32 rows of up to 4096 points take one launch
+    and no extra memory; others are sorted by the library, in chunks of rows. Where points
+    coincide the gradient is the subgradient with sign(0) = 0. A row with NaN or infinity in
+    it has the value NaN and an unspecified gradient. Results are the same bit for bit from
+    run to run.
     """
     check_sides(xp, yp, a, b, points_axis=1, unbiased=unbiased, wrt=wrt)
     xp, yp = xp.contiguous(), yp.contiguous()

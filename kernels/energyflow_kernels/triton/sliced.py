@@ -6,7 +6,7 @@ import torch
 
 from .hadamard import HadamardSlices, hadamard_back, hadamard_rows
 from .launch import SMALL_DIM, rows_within, workspace_bytes
-from .product import project, project_back
+from .matrix_products import project, project_back
 from .rows import check_sides, energy_rows, is_short
 from .short_rows import short_rows
 
@@ -134,30 +134,42 @@ def sliced_energy(
 
     values_p = E(x t_p, y t_p);  gx = sum over p of (d values_p / d (x t_p)) t_p.
 
-    Args:
-        x: points (N, d), float32 or float64, on a CUDA or ROCm device.
-        y: points (M, d), like `x`.
-        slices: directions t (P, d), one a row, like `x`, or signs and picked rows, with P rows
-            in all.
-        a: weights (N,) that sum to one; uniform when not given.
-        b: weights (M,) that sum to one; uniform when not given.
-        unbiased: estimate without bias; needs two points a side.
-        wrt: sides to differentiate with respect to, of "x" and "y".
+    Parameters
+    ----------
+    x, y : tensors (N, d) and (M, d)
+        Points, both float32 or both float64, on one CUDA or ROCm device.
+    slices : tensor (P, d) or HadamardSlices
+        Directions t, one a row, in the dtype of the points; or signs and picked rows, with P rows
+        in all.
+    a, b : tensors (N,) and (M,), optional
+        Weights that sum to one; uniform when not given.
+    unbiased : bool
+        The U estimator in place of the V estimator; needs two points a side.
+    wrt : sequence of str
+        Which gradients are wanted, of "x" and "y".
 
-    Returns:
-        Values (P,) in float64, gradient (N, d) or None, gradient (M, d) or None. Gradients are
-        sums over directions: the caller scales them.
+    Returns
+    -------
+    values : tensor (P,)
+        float64.
+    gx, gy : tensors (N, d) and (M, d), or None
+        Gradients in the dtype of the points, None where not wanted. They are sums over
+        directions: the caller scales them.
 
-    Raises:
-        ValueError: shapes that do not match, empty sets, too few points or an unknown side.
-        TypeError: a dtype or a device that the kernels do not take.
+    Raises
+    ------
+    ValueError
+        Shapes that do not match, empty sets, too few points or an unknown side.
+    TypeError
+        A dtype or a device that the kernels do not take.
 
-    Notes:
-        O(P (N + M) (d + log(N + M))) along given directions; products of signs and transforms of
-        length D take log D in place of d, if all their rows are picked and fit at once. Extra
-        memory is at most twice a 512th of the device's, held within 64 and 256 MiB, or the rows
-        of one slice. Products are in full precision whatever PyTorch's settings for matrix
-        products. Results are the same bit for bit from run to run.
+    Notes
+    -----
+    O(P (N + M) (d + log(N + M))) along given directions; products of signs and transforms of
+    length D take log D in place of d, if all their rows are picked and fit at once. Extra
+    memory is at most twice a 512th of the device's, held within 64 and 256 MiB, or the rows
+    of one slice. Products are in full precision whatever PyTorch's settings for matrix
+    products. Results are the same bit for bit from run to run.
     """
     tensors = (slices.signs, *slices.picked) if isinstance(slices, HadamardSlices) else (slices,)
     check_sides(x, y, *tensors, a, b, points_axis=0, unbiased=unbiased, wrt=wrt)

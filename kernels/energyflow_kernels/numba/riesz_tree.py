@@ -10,11 +10,14 @@ that a cluster far narrower than its distance from zero loses no digits.
 Reference: Fong and Darve, "The black-box fast multipole method", J. Comput. Phys. 228 (2009).
 """
 
+# mypy: disable-error-code="no-untyped-def"
+
 import math
 
 import numpy as np
 
-from energyflow_kernels.numba.riesz_power import jit, power
+from .compiler import compiled
+from .powers import power
 
 # Two intervals meet through their proxies when the gap between them is at least this
 # multiple of their widths.
@@ -24,9 +27,9 @@ DECAY = 5.2
 MAX_PROXIES = 24
 
 
-@jit("reassoc", "contract", "nsz")
-def _add_row(kernel, q, charge, pull):  # type: ignore[no-untyped-def]
-    """Adds q * kernel to the pulls of a block; returns the field of the block's charges."""
+@compiled("reassoc", "contract", "nsz")
+def _add_row(kernel, q, charge, pull):
+    """Add q * kernel to the pulls of a block; return the field of the block's charges."""
     push = 0.0
     for i in range(kernel.shape[0]):
         push += charge[i] * kernel[i]
@@ -34,9 +37,9 @@ def _add_row(kernel, q, charge, pull):  # type: ignore[no-untyped-def]
     return push
 
 
-@jit()
-def _interact(u, charge_u, field_u, shift_u, v, charge_v, field_v, shift_v, exponent, work):  # type: ignore[no-untyped-def]
-    """Adds the mutual fields of two blocks, the places u - shift_u all below v - shift_v.
+@compiled()
+def _interact(u, charge_u, field_u, shift_u, v, charge_v, field_v, shift_v, exponent, work):
+    """Add the mutual fields of two blocks, the places u - shift_u all below v - shift_v.
 
     Returns the energy sum q_i q_j d_ij**exponent between them: each distance is the sum of those
     to the upper edge of the lower block, so that the energy follows from the two fields.
@@ -65,9 +68,9 @@ def _interact(u, charge_u, field_u, shift_u, v, charge_v, field_v, shift_v, expo
     return energy
 
 
-@jit("reassoc", "contract", "nsz")
-def _interact_within(u, charge, field, exponent, work):  # type: ignore[no-untyped-def]
-    """Adds the mutual fields of the points of one leaf; returns their energy."""
+@compiled("reassoc", "contract", "nsz")
+def _interact_within(u, charge, field, exponent, work):
+    """Add the mutual fields of the points of one leaf; return their energy."""
     n = u.shape[0]
     size = 0
     for j in range(1, n):
@@ -95,8 +98,8 @@ def _interact_within(u, charge, field, exponent, work):  # type: ignore[no-untyp
     return energy
 
 
-@jit("contract")
-def _add_moments(place, charge, start, count, origin, inverse, moments):  # type: ignore[no-untyped-def]
+@compiled("contract")
+def _add_moments(place, charge, start, count, origin, inverse, moments):
     """moments[k] += sum_i q_i T_k(t_i), t the place on the node's interval scaled to [-1, 1]."""
     p = moments.shape[0]
     for i in range(start, start + count):
@@ -111,8 +114,8 @@ def _add_moments(place, charge, start, count, origin, inverse, moments):  # type
             before, now = now, twice * now - before
 
 
-@jit("contract")
-def _add_series(place, field, start, count, origin, inverse, series):  # type: ignore[no-untyped-def]
+@compiled("contract")
+def _add_series(place, field, start, count, origin, inverse, series):
     """field[i] += sum_k series[k] T_k(t_i), by Clenshaw's recurrence."""
     p = series.shape[0]
     for i in range(start, start + count):
@@ -125,9 +128,9 @@ def _add_series(place, field, start, count, origin, inverse, series):  # type: i
         field[i] += series[0] + t * now - after
 
 
-@jit()
-def _meet(z, first, end, place, charge, field, p, exponent, work):  # type: ignore[no-untyped-def]
-    """Adds the mutual fields of all pairs of leaves, far ones through proxies; returns energy.
+@compiled()
+def _meet(z, first, end, place, charge, field, p, exponent, work):
+    """Add the mutual fields of all pairs of leaves, far ones through proxies; return the energy.
 
     Two sibling nodes split, the wider one first, until each side is far from the other for its
     own width, when its proxies stand for it, or is a leaf, when its points do.
@@ -178,22 +181,15 @@ def _meet(z, first, end, place, charge, field, p, exponent, work):  # type: igno
                 if a_proxies:
                     high_shift = a_origin - b_origin if b_proxies else a_origin
                 energy += _interact(
-                    place[low],
-                    charge[low],
-                    field[low],
-                    low_shift,
-                    place[high],
-                    charge[high],
-                    field[high],
-                    high_shift,
-                    exponent,
-                    work,
-                )
+                    place[low], charge[low], field[low], low_shift,
+                    place[high], charge[high], field[high], high_shift,
+                    exponent, work,
+                )  # fmt: skip
     return energy
 
 
-@jit()
-def signed_sums(z, q, exponent, p, leaf):  # type: ignore[no-untyped-def]
+@compiled()
+def signed_sums(z, q, exponent, p, leaf):
     """Field sum_j q_j sign(z_i - z_j) |z_i - z_j|**(r - 1) and energy sum_{i<j} q_i q_j |.|**r.
 
     z (n,) strictly increasing, q (n,) charges of any sign, 0 < exponent < 2, p >= 2 proxies
@@ -282,8 +278,8 @@ def signed_sums(z, q, exponent, p, leaf):  # type: ignore[no-untyped-def]
     return field[:n], energy, doubt
 
 
-@jit()
-def _merged_sums(z, w, total, exponent, p, tolerance):  # type: ignore[no-untyped-def]
+@compiled()
+def _merged_sums(z, w, total, exponent, p, tolerance):
     """Field at each of the sorted points z, ties merged, and the energy of charges w / total.
 
     Proxies are added until the estimated error of the gradient w * field is within half the
@@ -318,8 +314,8 @@ def _merged_sums(z, w, total, exponent, p, tolerance):  # type: ignore[no-untype
         p = min(MAX_PROXIES, p + 1 + int(min(missing, 99.0)))
 
 
-@jit()
-def riesz_row(pool, order, weight, total, n_x, exponent, p, tolerance, unbiased, gradient):  # type: ignore[no-untyped-def]
+@compiled()
+def riesz_row(pool, order, weight, total, n_x, exponent, p, tolerance, unbiased, gradient):
     """Value of one row and its gradient with respect to the pooled points, x first.
 
     pool (n,) points, order (n,) their ascending order, weight (n,) total * a, then total * -b;

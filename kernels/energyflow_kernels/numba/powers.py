@@ -4,12 +4,13 @@ Numba's cache watches only the file of the function that is called: after a chan
 the cached files of the module that imports this one.
 """
 
+# mypy: disable-error-code="no-untyped-def"
+
 import math
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numba import njit
+
+from .compiler import compiled
 
 _LOG2_E = 1.0 / math.log(2.0)
 _LN_2 = math.log(2.0)
@@ -22,21 +23,8 @@ _SHIFT = 2.0**52
 _ROUND = 1.5 * 2.0**52
 
 
-def jit(*fastmath: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Compile without the GIL; without a cache where no folder can be written."""
-
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": set(fastmath)}
-        try:
-            return njit(function, cache=True, **options)  # type: ignore[no-any-return]
-        except RuntimeError:
-            return njit(function, **options)  # type: ignore[no-any-return]
-
-    return decorate
-
-
-@jit("contract")
-def _log2(x):  # type: ignore[no-untyped-def]
+@compiled("contract")
+def _log2(x):
     """log2 of a normal positive number: exponent plus 2 atanh((m - 1) / (m + 1)) / log 2."""
     bits = np.float64(x).view(np.int64)
     # Shifts the cut between exponents from 1 to sqrt(1/2), so that m lies in [0.707, 1.414).
@@ -51,8 +39,8 @@ def _log2(x):  # type: ignore[no-untyped-def]
     return exponent + (2.0 * _LOG2_E) * (s + s * (even + u * odd))
 
 
-@jit("contract")
-def _exp2(y):  # type: ignore[no-untyped-def]
+@compiled("contract")
+def _exp2(y):
     """2**y for |y| < 1022: Taylor's series on [-1/2, 1/2], then the exponent by its bits."""
     rounded = y + _ROUND
     f = (y - (rounded - _ROUND)) * _LN_2
@@ -66,9 +54,9 @@ def _exp2(y):  # type: ignore[no-untyped-def]
     return np.int64(np.float64(series).view(np.int64) + scale).view(np.float64)
 
 
-@jit("contract")
-def power(base, exponent, out):  # type: ignore[no-untyped-def]
-    """Writes base ** exponent to out, for normal positive numbers, |exponent| < 1."""
+@compiled("contract")
+def power(base, exponent, out):
+    """Write base ** exponent to out, for normal positive numbers, |exponent| < 1."""
     if exponent == 0.5:
         for i in range(base.shape[0]):
             out[i] = math.sqrt(base[i])

@@ -8,6 +8,8 @@ Reference: F. G. Van Zee and R. A. van de Geijn, BLIS: a framework for rapidly i
 functionality, ACM Trans. Math. Softw. 41 (2015).
 """
 
+# mypy: disable-error-code="no-untyped-def"
+
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +19,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .row_kernels import compiled
+from .compiler import compiled
 
 # A tile of 6 rows of two vectors of 32 bytes leaves four of sixteen registers for operands.
 TILE_ROWS = 6
@@ -34,9 +36,7 @@ def _generated(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @_generated
-def _tile(  # type: ignore[no-untyped-def]
-    typing, a, a_at, a_row, a_step, b, b_at, depth, c, c_at, c_row, fresh
-):
+def _tile(typing, a, a_at, a_row, a_step, b, b_at, depth, c, c_at, c_row, fresh):
     """Add to a tile of c, or write to it if `fresh`, `depth` columns of a times rows of b.
 
     All arrays are flat. a holds TILE_ROWS rows `a_row` apart whose terms are `a_step` apart, b
@@ -108,7 +108,7 @@ def _tile(  # type: ignore[no-untyped-def]
 
 
 @_generated
-def _transpose(typing, a, a_at, a_row, c, c_at, c_row):  # type: ignore[no-untyped-def]
+def _transpose(typing, a, a_at, a_row, c, c_at, c_row):
     """Write the transpose of a square of a, one vector wide, to c; rows are a step apart."""
     item = a.dtype
     width = _VECTOR_BYTES // (item.bitwidth // 8)
@@ -147,8 +147,8 @@ def _transpose(typing, a, a_at, a_row, c, c_at, c_row):  # type: ignore[no-untyp
     return signature, generate
 
 
-@compiled
-def _pack_panel(points, left, stop, low, depth, d, panel, at):  # type: ignore[no-untyped-def]
+@compiled()
+def _pack_panel(points, left, stop, low, depth, d, panel, at):
     """Write the points' coordinates low to low + depth as a panel; zeros from `stop` on."""
     width = _VECTORS * _VECTOR_BYTES // points.itemsize
     square = width // _VECTORS
@@ -162,10 +162,8 @@ def _pack_panel(points, left, stop, low, depth, d, panel, at):  # type: ignore[n
             panel[at + k * width + j] = points[i * d + low + k] if i < stop else 0
 
 
-@compiled
-def _add_tile(  # type: ignore[no-untyped-def]
-    a, a_at, a_row, a_step, b, b_at, depth, c, c_at, c_row, fresh, rows, columns, spare
-):
+@compiled()
+def _add_tile(a, a_at, a_row, a_step, b, b_at, depth, c, c_at, c_row, fresh, rows, columns, spare):
     """`_tile`; of a corner of `rows` by `columns` a copy in `spare`, which is then put back."""
     width = spare.size // TILE_ROWS
     if rows == TILE_ROWS and columns == width:
@@ -180,8 +178,8 @@ def _add_tile(  # type: ignore[no-untyped-def]
             c[c_at + i * c_row + j] = spare[i * width + j]
 
 
-@compiled
-def project(points, directions, first_ray, n_rays, d, rows, row_step, start, stop):  # type: ignore[no-untyped-def]
+@compiled()
+def project(points, directions, first_ray, n_rays, d, rows, row_step, start, stop):
     """Write <point, ray> of the points start to stop into rows, `row_step` apart.
 
     All arrays are flat: points (N, d), rows (n_rays, row_step), and directions (P, d), of which
@@ -210,8 +208,8 @@ def project(points, directions, first_ray, n_rays, d, rows, row_step, start, sto
                     )  # fmt: skip
 
 
-@compiled
-def pack_directions(directions, first_ray, n_rays, d, scale):  # type: ignore[no-untyped-def]
+@compiled()
+def pack_directions(directions, first_ray, n_rays, d, scale):
     """Directions times scale for `project_back`: panels of a tile's width, filled up with zeros."""
     width = _VECTORS * _VECTOR_BYTES // directions.itemsize
     n_panels = (d + width - 1) // width
@@ -224,8 +222,8 @@ def pack_directions(directions, first_ray, n_rays, d, scale):  # type: ignore[no
     return packed
 
 
-@compiled
-def project_back(slopes, row_step, n_rays, packed, d, out, start, stop):  # type: ignore[no-untyped-def]
+@compiled()
+def project_back(slopes, row_step, n_rays, packed, d, out, start, stop):
     """Add sum over p of slopes[p, i] ray_p to the points i from start to stop of out (N, d).
 
     The slopes of a ray are `row_step` after those of the ray before; all arrays are flat.
@@ -259,8 +257,8 @@ def project_back(slopes, row_step, n_rays, packed, d, out, start, stop):  # type
                 )  # fmt: skip
 
 
-@compiled
-def extremes(points, d, start, stop, low, high):  # type: ignore[no-untyped-def]
+@compiled()
+def extremes(points, d, start, stop, low, high):
     """Lower `low` and raise `high` (L,), L a multiple of d, to what the points start to stop reach.
 
     Place k of both sees every (L / d)-th point only, so that the inner loop is long for small d.
