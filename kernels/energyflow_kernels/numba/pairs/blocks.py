@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..row_kernels import compiled, reassociated
+from ..compiler import compiled
 from .panels import DEPTH, SIDE, add_to, pack, pulls, squared_distances, turn
 from .profiles import evaluate
 from .tiles import LANES
@@ -10,7 +10,7 @@ from .tiles import LANES
 STRIP = 8  # rows of a tile whose distances become forces while they are in the first cache
 
 
-@reassociated
+@compiled("reassoc", "contract")
 def _weigh(value, pull, low, n, width, a, b, row_sums, to_rows, to_columns):  # type: ignore[no-untyped-def]
     """Weighted sums of a strip's values, and its pulls weighted for both sides; their sum."""
     total = 0.0
@@ -28,7 +28,7 @@ def _weigh(value, pull, low, n, width, a, b, row_sums, to_rows, to_columns):  # 
     return total
 
 
-@reassociated
+@compiled("reassoc", "contract")
 def _row_totals(forces, n_rows, n_columns, out):  # type: ignore[no-untyped-def]
     for i in range(n_rows):
         total = 0.0
@@ -37,7 +37,7 @@ def _row_totals(forces, n_rows, n_columns, out):  # type: ignore[no-untyped-def]
         out[i] = total
 
 
-@compiled
+@compiled()
 def _column_totals(forces, n_rows, n_columns, out):  # type: ignore[no-untyped-def]
     out[:] = 0.0
     for i in range(n_rows):
@@ -45,7 +45,7 @@ def _column_totals(forces, n_rows, n_columns, out):  # type: ignore[no-untyped-d
             out[j] += forces[i, j]
 
 
-@compiled
+@compiled()
 def block_sums(  # type: ignore[no-untyped-def]
     x, i_start, i_stop, a, y, j_start, j_stop, b, d, middle, scale, kind, first, second,
     rows, gx, gy, factor, same, exact,
@@ -120,7 +120,7 @@ def block_sums(  # type: ignore[no-untyped-def]
     return total
 
 
-@compiled
+@compiled()
 def set_energies(  # type: ignore[no-untyped-def]
     first_set, last_set, items, first_item, last_item,
     x, a, a_step, gx, y, b, b_step, gy, n, m, d, middle, scale, exponent, s_x, s_y, exact, values,
@@ -159,7 +159,7 @@ def set_energies(  # type: ignore[no-untyped-def]
             values[s, k] = factor * part
 
 
-@reassociated
+@compiled("reassoc", "contract")
 def sum_of_squares(numbers):  # type: ignore[no-untyped-def]
     """In some order: for its size alone."""
     total = 0.0

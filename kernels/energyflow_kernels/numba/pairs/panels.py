@@ -6,7 +6,7 @@ instantiating BLAS functionality, ACM Trans. Math. Softw. 41 (2015).
 
 import numpy as np
 
-from ..row_kernels import compiled
+from ..compiler import compiled
 from .tiles import (
     LANES,
     TILE_ROWS,
@@ -22,7 +22,7 @@ SIDE = 64  # points of a tile
 DEPTH = 896  # coordinates at once
 
 
-@compiled
+@compiled()
 def pack(points, first, count, d, low, depth, width, middle, scale, rows):  # type: ignore[no-untyped-def]
     """Write the coordinates low to low + depth of `count` points as rows of `width` numbers."""
     for i in range(count):
@@ -35,7 +35,7 @@ def pack(points, first, count, d, low, depth, width, middle, scale, rows):  # ty
     rows[count * width : SIDE * width] = 0.0
 
 
-@compiled
+@compiled()
 def turn(rows, width, columns):  # type: ignore[no-untyped-def]
     """Columns of SIDE numbers from rows of `width`."""
     for j in range(0, SIDE, LANES):
@@ -43,7 +43,7 @@ def turn(rows, width, columns):  # type: ignore[no-untyped-def]
             transpose_square(rows, j * width + k, width, columns, k * SIDE + j, SIDE)
 
 
-@compiled
+@compiled()
 def squared_distances(xs, turned, width, depth, n_i, columns, squares):  # type: ignore[no-untyped-def]
     """Add the squared differences of `depth` coordinates, SIDE to a row."""
     for i in range(0, n_i, TILE_ROWS):
@@ -54,7 +54,7 @@ def squared_distances(xs, turned, width, depth, n_i, columns, squares):  # type:
             )  # fmt: skip
 
 
-@compiled
+@compiled()
 def pulls(forces, row, step, others, count, width, own, sums, n_rows, exact):  # type: ignore[no-untyped-def]
     """Write sum_j force_ij (own_i - other_j) to the rows i of sums, or sum_j force_ij other_j.
 
@@ -89,7 +89,7 @@ def pulls(forces, row, step, others, count, width, own, sums, n_rows, exact):  #
                 )  # fmt: skip
 
 
-@compiled
+@compiled()
 def add_to(out, first, count, d, low, depth, width, sums, own, force, charges, factor, exact):  # type: ignore[no-untyped-def]
     """Add factor times charge times pull to `count` points of out."""
     for i in range(count):

@@ -9,8 +9,8 @@ import math
 
 import numpy as np
 
-from ..riesz_power import _exp2, _log2
-from ..row_kernels import compiled
+from ..compiler import compiled
+from ..powers import _exp2, _log2
 
 POWER, GAUSS, MATERN = 0, 1, 2
 _COINCIDENT = 2.0**-1000  # squares below it have lost digits, and count as zero
@@ -21,7 +21,7 @@ _LN2_LOW = 1.4286068203094173e-06  # the rest
 _ROUND = 1.5 * 2.0**52
 
 
-@compiled
+@compiled()
 def _exp(x):  # type: ignore[no-untyped-def]
     """exp(x) for x <= 0, 0 from -708 on."""
     x = max(x, -708.0)
@@ -38,7 +38,7 @@ def _exp(x):  # type: ignore[no-untyped-def]
     return np.int64(np.float64(series).view(np.int64) + scale).view(np.float64)
 
 
-@compiled
+@compiled()
 def _powers(exponent, square, n, value, pull):  # type: ignore[no-untyped-def]
     """s^r and r s^(r - 2), which is nothing at s = 0."""
     half = 0.5 * exponent - 1.0
@@ -50,7 +50,7 @@ def _powers(exponent, square, n, value, pull):  # type: ignore[no-untyped-def]
             value[i, j] = power * square[i, j]
 
 
-@compiled
+@compiled()
 def _roots(square, n, value, pull):  # type: ignore[no-untyped-def]
     """s, and 1 / s, which is nothing at s = 0."""
     for i in range(value.shape[0]):
@@ -61,7 +61,7 @@ def _roots(square, n, value, pull):  # type: ignore[no-untyped-def]
             value[i, j] = far
 
 
-@compiled
+@compiled()
 def _gauss(sigma, square, n, value, pull):  # type: ignore[no-untyped-def]
     """exp(-s^2 / (2 sigma^2)), and that over -sigma^2."""
     for i in range(value.shape[0]):
@@ -71,7 +71,7 @@ def _gauss(sigma, square, n, value, pull):  # type: ignore[no-untyped-def]
             pull[i, j] = -near / sigma / sigma
 
 
-@compiled
+@compiled()
 def _matern(rate, order, square, n, value, pull):  # type: ignore[no-untyped-def]
     """exp(-t) p_n(t) and -rate^2 exp(-t) p_{n-1}(t) / (2 n - 1); -rate exp(-t) / s for n = 0.
 
@@ -103,7 +103,7 @@ def _matern(rate, order, square, n, value, pull):  # type: ignore[no-untyped-def
             pull[i, j] *= factor
 
 
-@compiled
+@compiled()
 def evaluate(kind, first, second, square, n, value, pull):  # type: ignore[no-untyped-def]
     """Write F(s), and F'(s) / s where s > 0, of the first n columns of squared distances."""
     if kind == POWER and first == 1.0:
