@@ -16,7 +16,6 @@ from hypothesis.extra import numpy as hnp
 
 pytest.importorskip("numba", reason="numba is not installed")
 
-from energyflow_kernels.numba import compiler as numba_compiler
 from energyflow_kernels.numba import row_kernels as numba_kernels
 from energyflow_kernels.numba import rows as numba_rows
 from energyflow_kernels.numba import threads as numba_threads
@@ -361,15 +360,3 @@ def test_number_of_threads_from_the_environment(monkeypatch):
     monkeypatch.setenv("ENERGYFLOW_NUM_THREADS", "many")
     with pytest.raises(ValueError, match="many"):
         numba_threads.usable_threads()
-
-
-def test_without_a_folder_for_the_cache(monkeypatch):
-    njit = numba_compiler.njit
-
-    def refusing(function, *, cache=False, **options):
-        if cache:
-            raise RuntimeError("cannot cache function: no locator available")
-        return njit(function, **options)
-
-    monkeypatch.setattr(numba_compiler, "njit", refusing)
-    assert numba_compiler.compiled()(lambda x: x + 1)(2) == 3

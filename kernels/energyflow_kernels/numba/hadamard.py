@@ -273,7 +273,8 @@ def _checked(
             f"signs: expected a power of two of columns, at least 4 and {points.shape[1]}, "
             f"got {length}"
         )
-    wanted = np.arange(length) if picked is None else np.ascontiguousarray(picked, np.int64)
+    # a copy: nobody may change after the check what will be an index
+    wanted = np.arange(length) if picked is None else np.array(picked, np.int64)
     if wanted.ndim != 1 or (wanted.size and not 0 <= wanted.min() <= wanted.max() < length):
         raise ValueError(f"picked: expected rows (K,) from 0 to {length - 1}")
     if rows.shape != (wanted.size, len(points)):

@@ -208,15 +208,17 @@ def _slopes_counting(z, x_counts, n_x, n_y, slope):
 
 @compiled()
 def _tied(z, places):
-    """Write down the places k with z[k] = z[k + 1], as many as `places` holds.
+    """Write down the places k with z[k] = z[k + 1], as many as `places` holds; return how many.
 
-    These are all but for infinities, which are equal but have no gap of zero between them.
+    They may be fewer than the gaps of zero (where subnormal numbers are taken for zero, a gap is
+    zero but its ends differ) or more (infinities are equal, but have no gap of zero).
     """
     count = 0
     for k in range(z.size - 1):
         if z[k] == z[k + 1] and count < places.size:
             places[count] = k
             count += 1
+    return count
 
 
 @compiled()
@@ -244,7 +246,7 @@ def _walk_counting(order, z, x_counts, counts, n_x, n_y):
     squares, ties = _squares_counting(z, x_counts, n_x, n_y, inverse)
     if ties <= counts.size:
         if ties:
-            _tied(z, counts[:ties])
+            ties = _tied(z, counts[:ties])
         _slopes_counting(z, x_counts, n_x, n_y, slope)
         i = 0
         while i < ties:

@@ -32,14 +32,23 @@ def usable_threads() -> int:
 
 
 def _start(run: Callable[[int], None], n: int) -> list["Future[None]"]:
-    """Let n threads of the process's pool call run(1) to run(n); the pool grows as needed."""
+    """Let n threads of the process's pool call run(1) to run(n); the pool grows as needed.
+
+    They are fewer, or none, where no thread can be started any more: after the main thread ended.
+    """
     global _pool
     with _lock:
         if _pool is None or _pool[0] < n:
             if _pool is not None:
                 _pool[1].shutdown(wait=False)
             _pool = n, ThreadPoolExecutor(n, thread_name_prefix="energyflow")
-        return [_pool[1].submit(run, thread) for thread in range(1, n + 1)]
+        futures: list[Future[None]] = []
+        try:
+            for thread in range(1, n + 1):
+                futures.append(_pool[1].submit(run, thread))
+        except RuntimeError:  # the interpreter shuts down: the calling thread does all
+            pass
+        return futures
 
 
 def _forget_pool() -> None:
