@@ -1,11 +1,11 @@
 """Compiled functions without a usable cache: no folder, a full disk, damaged files."""
 
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from energyflow_kernels.numba import compiler
 
@@ -49,15 +49,13 @@ def test_on_a_full_disk(monkeypatch, caplog):
 @pytest.mark.parametrize("damage", ["empty", "cut", "foreign"])
 def test_with_damaged_files(tmp_path: Path, damage: str) -> None:
     def run() -> subprocess.CompletedProcess[str]:
-        import os
-
         return subprocess.run(
             [sys.executable, "-W", "error", "-c", SCRIPT],
             env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
             capture_output=True, text=True, check=True,
         )  # fmt: skip
 
-    assert run().stdout == "3.0\n"
+    assert run().stdout == "2.5\n"
     files = sorted(tmp_path.rglob("*.nb?"))
     assert files
     for file in files:
@@ -65,5 +63,6 @@ def test_with_damaged_files(tmp_path: Path, damage: str) -> None:
         broken = {"empty": b"", "cut": content[: len(content) // 2], "foreign": b"\x80\x04N."}
         file.write_bytes(broken[damage])
     again = run()
-    assert again.stdout == "3.0\n"
-    assert np.count_nonzero(["cannot be used" in line for line in again.stderr.splitlines()]) <= 1
+    assert again.stdout == "2.5\n"
+    # once a process; what another version has written Numba passes over by itself
+    assert again.stderr.count("cannot be used") == (0 if damage == "foreign" else 1)
