@@ -17,6 +17,20 @@ from . import distributed as distributed
 from . import kernels as kernels
 from . import reference as reference
 from ._core.flow_result import FlowResult as FlowResult
+from ._dependence.correlation import distance_correlation as distance_correlation
+from ._dependence.correlation import distance_correlation_squared as distance_correlation_squared
+from ._dependence.correlation import (
+    sliced_distance_correlation_squared as sliced_distance_correlation_squared,
+)
+from ._dependence.covariance import distance_covariance as distance_covariance
+from ._dependence.covariance import distance_covariance_squared as distance_covariance_squared
+from ._dependence.covariance import (
+    sliced_distance_covariance_squared as sliced_distance_covariance_squared,
+)
+from ._dependence.independence_test import independence_test as independence_test
+from ._dependence.partial import partial_distance_correlation as partial_distance_correlation
+from ._dependence.partial import partial_distance_covariance as partial_distance_covariance
+from ._dependence.result import IndependenceTestResult as IndependenceTestResult
 from ._flows.conditional_flow import ConditionalFlow as ConditionalFlow
 from ._flows.flow_state import FlowDiverged as FlowDiverged
 from ._flows.kale import kale as kale
@@ -60,6 +74,7 @@ __all__ = [
     "FlowDiverged",
     "FlowResult",
     "HadamardSlicing",
+    "IndependenceTestResult",
     "KALEFlow",
     "MMDFlow",
     "ParticleFlow",
@@ -69,19 +84,28 @@ __all__ = [
     "conditional_geodesic",
     "conditional_wasserstein_distance",
     "crps",
+    "distance_correlation",
+    "distance_correlation_squared",
+    "distance_covariance",
+    "distance_covariance_squared",
     "distributed",
     "energy_distance",
     "energy_gradient",
     "energy_score",
     "energy_test",
+    "independence_test",
     "kale",
     "kernel_sum",
     "kernel_sum_gradient",
     "kernels",
     "mmd_squared",
+    "partial_distance_correlation",
+    "partial_distance_covariance",
     "reference",
     "sample_projections",
     "show_backends",
+    "sliced_distance_correlation_squared",
+    "sliced_distance_covariance_squared",
     "sliced_energy_distance",
     "sliced_energy_gradient",
     "sliced_energy_value_and_gradient",

@@ -67,6 +67,8 @@ PAIRED = {
     "x": X, "y_x": CONDITION, "z": Y, "y_z": CONDITION[:5], "a": A, "b": B, "p": 2.0, "beta": 3.0,
     "groups": None, "method": "exact", "regularization": None,
 }  # fmt: skip
+PAIR = {"x": X, "y": X**2, "exponent": 1.0}
+PAIR_SLICES = {"n_projections": 4, "estimator": "V", "slicing": "iid", "rng": 0, "chunk_size": 2}
 SCORED = {"samples": X, "truth": X[0], "weights": A, "estimator": "V"}
 FLOW = {
     "target": Y, "target_weights": B, "n_projections": 4, "slicing": "auto", "step_size": 0.5,
@@ -143,6 +145,29 @@ CASES: dict[str, Case] = {
         {
             "first": X, "n_resamples": 9, "exponent": 1.0, "method": "auto", "n_projections": 4,
             "slicing": "auto", "strata": None, "rng": 0,
+        },
+    ),
+    "distance_covariance_squared": (
+        ef.distance_covariance_squared, {**PAIR, "estimator": "U", "chunk_size": 2},
+    ),
+    "distance_covariance": (ef.distance_covariance, {**PAIR, "chunk_size": 2}),
+    "distance_correlation_squared": (
+        ef.distance_correlation_squared, {**PAIR, "estimator": "U", "chunk_size": 2},
+    ),
+    "distance_correlation": (ef.distance_correlation, {**PAIR, "chunk_size": 2}),
+    "sliced_distance_covariance_squared": (
+        ef.sliced_distance_covariance_squared, {**PAIR, **PAIR_SLICES},
+    ),
+    "sliced_distance_correlation_squared": (
+        ef.sliced_distance_correlation_squared, {**PAIR, **PAIR_SLICES},
+    ),
+    "partial_distance_covariance": (ef.partial_distance_covariance, {**PAIR, "z": X}),
+    "partial_distance_correlation": (ef.partial_distance_correlation, {**PAIR, "z": X}),
+    "independence_test": (
+        ef.independence_test,
+        {
+            **PAIR, "given": None, "n_resamples": 9, "estimator": "V", "method": "auto",
+            "n_projections": 4, "slicing": "auto", "strata": None, "rng": 0,
         },
     ),
     "use_backend": (used, {"name": "numpy"}),

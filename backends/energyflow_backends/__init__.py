@@ -30,6 +30,12 @@ from .autodiff.compile import eager as eager
 from .autodiff.functions import differentiable_sums as differentiable_sums
 from .autodiff.functions import differentiable_value as differentiable_value
 from .autodiff.functions import without_graph as without_graph
+from .dependence.covariance import ProjectorPair as ProjectorPair
+from .dependence.covariance import exact_distance_covariance as exact_distance_covariance
+from .dependence.covariance import sliced_distance_covariance as sliced_distance_covariance
+from .dependence.permutations import exact_permuted_covariances as exact_permuted_covariances
+from .dependence.permutations import sliced_permuted_covariances as sliced_permuted_covariances
+from .dependence.weights import covariance_weights as covariance_weights
 from .sharded.processes import Sharding as Sharding
 from .sharded.processes import agree as agree
 from .sharded.processes import any_process as any_process

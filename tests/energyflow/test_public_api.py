@@ -16,6 +16,10 @@ NAMES = {
     "reference", "sample_projections", "show_backends", "sliced_energy_distance",
     "sliced_energy_gradient", "sliced_energy_value_and_gradient", "slicing_constant",
     "use_backend", "witness", "witness_gradient",
+    "IndependenceTestResult", "distance_correlation", "distance_correlation_squared",
+    "distance_covariance", "distance_covariance_squared", "independence_test",
+    "partial_distance_correlation", "partial_distance_covariance",
+    "sliced_distance_correlation_squared", "sliced_distance_covariance_squared",
 }  # fmt: skip
 
 
@@ -50,6 +54,20 @@ def test_signatures() -> None:
             ef.energy_test,
             "*samples, n_resamples=999, exponent=1.0, method='auto', n_projections=128, "
             "slicing='auto', strata=None, rng=None, progress=False",
+        ),
+        (
+            ef.distance_covariance_squared,
+            "x, y, *, exponent=1.0, estimator='V', chunk_size=None",
+        ),
+        (
+            ef.sliced_distance_covariance_squared,
+            "x, y, n_projections=128, *, exponent=1.0, estimator='V', slicing='auto', rng=None, "
+            "chunk_size=None",
+        ),
+        (
+            ef.independence_test,
+            "x, y, given=None, *, n_resamples=999, exponent=1.0, estimator='V', method='auto', "
+            "n_projections=128, slicing='auto', strata=None, rng=None, progress=False",
         ),
         (ef.energy_score, "samples, truth, weights=None, *, exponent=1.0, estimator='V'"),
         (ef.crps, "samples, truth, weights=None, *, estimator='V'"),

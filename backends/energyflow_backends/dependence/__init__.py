@@ -1,0 +1,1 @@
+"""Distance covariances of paired points, and of many permutations of one side."""

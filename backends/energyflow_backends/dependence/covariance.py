@@ -1,0 +1,177 @@
+"""Squared distance covariances of batches of paired points, by the backend in charge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .._arrays import Array, detached, known_values, namespace, widest_dtypes
+from .._base import MEMORY_BUDGET, Backend, Result, added
+from .._dispatch import NonFiniteValue
+from .._projector import Projector
+from .._registry import select_for_pairs
+from ..sharded.sums import need_whole_sets
+from .lines import line_covariance
+from .pairs import pair_covariance
+from .weights import Weights, covariance_weights
+
+_SCRATCH = 40  # working numbers per projected number, at most
+
+
+@dataclass(frozen=True, eq=False)
+class ProjectorPair:
+    """As many directions for x as for y, drawn independently of each other."""
+
+    first: Projector
+    second: Projector
+
+    @property
+    def arrays(self) -> tuple[Array, ...]:
+        """What they hold, which may be traced."""
+        return tuple(v for p in (self.first, self.second) for v in getattr(p, "arrays", ()))
+
+
+def exact_distance_covariance(
+    x: Array,
+    y: Array,
+    *,
+    exponent: float,
+    estimator: str,
+    wrt: tuple[str, ...] = (),
+    chunk_size: int | None = None,
+) -> Result:
+    """Squared distance covariances (B,) of x (B, N, d) and y (B, N, e), and gradients.
+
+    By sorting where both lie on a line and the exponent is 1, by sums over all pairs otherwise.
+    """
+    weights = covariance_weights(x.shape[1], estimator)
+
+    def run(backend: Backend, x: Array, y: Array) -> Result:
+        if exponent == 1 and x.shape[2] == y.shape[2] == 1:
+            value, gx, gy = line_rows(backend, x[:, :, 0], y[:, :, 0], weights, wrt)
+            return value, *(None if g is None else g[:, :, None] for g in (gx, gy))
+        size = chunk_size * x.shape[0] * x.shape[1] if chunk_size else backend.tile_numbers()
+        return pair_covariance(
+            x, y, weights,
+            exponent=exponent, wrt=wrt, distances=backend.distances, tile_numbers=size,
+        )  # fmt: skip
+
+    return _by_backend(run, x, y, exponent, estimator)
+
+
+def sliced_distance_covariance(
+    x: Array,
+    y: Array,
+    projectors: ProjectorPair,
+    *,
+    exponent: float,
+    estimator: str,
+    wrt: tuple[str, ...] = (),
+    chunk_size: int | None = None,
+) -> Result:
+    """The same by slices: means over pairs of directions of covariances on the line."""
+    weights = covariance_weights(x.shape[1], estimator)
+
+    def run(backend: Backend, x: Array, y: Array) -> Result:
+        first, second = projectors.first, projectors.second
+        slices = chunk_size or max(1, MEMORY_BUDGET // (8 * _SCRATCH * x.shape[0] * x.shape[1]))
+        scale = first.constant(exponent) * second.constant(exponent) / first.n_projections
+        total: Result | None = None
+        for p, q in zip(first.blocks(slices), second.blocks(slices), strict=True):
+            new = _block(backend, x, y, p, q, weights, exponent, wrt, scale)
+            total = new if total is None else added(total, new)
+        assert total is not None
+        return total
+
+    return _by_backend(run, x, y, exponent, estimator, held=projectors.arrays)
+
+
+def _block(
+    backend: Backend,
+    x: Array,
+    y: Array,
+    p: Projector,
+    q: Projector,
+    weights: Weights,
+    exponent: float,
+    wrt: tuple[str, ...],
+    scale: float,
+) -> Result:
+    xp = namespace(x)
+    xs, ys = backend.project(p, x), backend.project(q, y)  # (B, P, N) both
+    shape = xs.shape
+    flat = [xp.reshape(v, (shape[0] * shape[1], shape[2])) for v in (xs, ys)]
+    if exponent == 1:
+        value, gx, gy = line_rows(backend, flat[0], flat[1], weights, wrt)
+    else:
+        value, gx, gy = pair_covariance(
+            flat[0][:, :, None], flat[1][:, :, None], weights,
+            exponent=exponent, wrt=wrt,
+            distances=backend.distances, tile_numbers=backend.tile_numbers(),
+        )  # fmt: skip
+    back = (
+        None if g is None else backend.project_back(projector, xp.reshape(g, shape), scale)
+        for g, projector in ((gx, p), (gy, q))
+    )
+    return xp.sum(xp.reshape(value, shape[:2]), axis=1) * scale, *back
+
+
+def line_rows(
+    backend: Backend, xs: Array, ys: Array, weights: Weights, wrt: tuple[str, ...]
+) -> Result:
+    """Values (R,) and gradients (R, N) of pairs of rows, for the exponent 1."""
+    if backend.name != "numba":
+        return line_covariance(xs, ys, weights, wrt=wrt)
+    from energyflow_kernels.numba.dependence.rows import covariance_rows
+
+    if not (np.isfinite(xs).all() and np.isfinite(ys).all()):
+        raise NonFiniteValue
+    return covariance_rows(xs, ys, weights, wrt=wrt)
+
+
+def _by_backend(
+    run: Callable[..., Result],
+    x: Array,
+    y: Array,
+    exponent: float,
+    estimator: str,
+    held: tuple[Array, ...] = (),
+) -> Result:
+    """Run in the backend's arrays and the widest precision, each set in the unit of its extent."""
+    need_whole_sets("distance covariances")
+    backend = select_for_pairs(x, y, *held)
+    adopted = (backend.adopt(detached(v)) for v in (x, y))
+    with np.errstate(all="ignore"):  # what is not finite is reported below, by name
+        wide = [namespace(v).astype(v, widest_dtypes(v)[0], copy=False) for v in adopted]
+        (u, x_size), (v, y_size) = (_in_unit(points) for points in wide)
+        value, gx, gy = run(backend, u, v)
+        xp = namespace(value)
+        if estimator == "V":  # rounding alone could take it below zero
+            value = xp.where(value < 0, xp.zeros_like(value), value)
+        value = value * (x_size * y_size)[:, 0, 0] ** exponent
+        if known_values(value) and not bool(xp.all(xp.isfinite(value))):
+            raise NonFiniteValue
+        pulled: list[Any] = []
+        for g, own, other in ((gx, x_size, y_size), (gy, y_size, x_size)):
+            scaled = None if g is None else g * (own ** (exponent - 1) * other**exponent)
+            pulled.append(None if scaled is None else backend.restore(scaled, x))
+    return backend.restore(value, x), *pulled
+
+
+def _in_unit(points: Array) -> tuple[Array, Array]:
+    """Points (B, N, d) around their midrange, divided by their largest coordinate (B, 1, 1).
+
+    Traced points are not divided: a compiler may fuse the product with a difference that follows,
+    and equal points would then lie apart.
+    """
+    xp = namespace(points)
+    low, high = (f(points, axis=1, keepdims=True) for f in (xp.min, xp.max))
+    centred = points - (low / 2 + high / 2)
+    if not known_values(points):
+        return centred, xp.ones_like(centred[:, :1, :1])
+    size = xp.max(xp.abs(centred), axis=(1, 2), keepdims=True)
+    size = xp.where(size > 0, size, xp.ones_like(size))
+    return centred / size, size
