@@ -45,7 +45,9 @@ def evaluate(
     table_writer(target)
     if not target.parent.is_dir():
         raise ValueError(f"--out {target}: there is no folder {target.parent}")
-    settings = _read_settings(run)
+    if not (run / SETTINGS).is_file():
+        raise FileNotFoundError(f"{run}: expected the folder of a trained model, with {SETTINGS}")
+    settings = read_json(run / SETTINGS)
     dataset = _load_data(data, settings, run / SETTINGS)
     generator = models.load(run)
     conditions = _conditions(settings, run / SETTINGS)
@@ -58,14 +60,6 @@ def evaluate(
         picture = target.with_name(f"{target.stem}-neighbours.png")
         files.append(save_neighbours(picture, report, dataset))
     print(listed(files))
-
-
-def _read_settings(run: Path) -> dict[str, Any]:
-    """The settings in a run's folder."""
-    path = run / SETTINGS
-    if not path.is_file():
-        raise FileNotFoundError(f"{run}: expected the folder of a trained model, with {SETTINGS}")
-    return read_json(path)
 
 
 def _load_data(given: str | None, settings: dict[str, Any], path: Path) -> "Dataset":

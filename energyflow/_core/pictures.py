@@ -29,8 +29,7 @@ def save_history(path: Path, result: "FlowResult", level: tuple[float, str] | No
         axes.legend(frameon=False)
     if np.all(np.asarray(result.history_distance) > 0):
         axes.set_yscale("log")
-    axes.set_xlabel("step")
-    axes.set_ylabel("energy distance E to the target")
+    axes.set(xlabel="step", ylabel="energy distance E to the target")
     return _save(figure, path)
 
 
@@ -43,11 +42,9 @@ def save_scatter(path: Path, particles: Floats, target: Floats | None = None) ->
         clouds.insert(0, (target, ASIDE, "target"))
     most = max(len(points) for points, _, _ in clouds)
     size = 2000 / np.sqrt(min(most, _MOST_DRAWN) * 100)
+    how = {"s": size, "alpha": 0.6, "linewidths": 0}
     for points, colour, name in clouds:
-        points = points[:: -(-len(points) // _MOST_DRAWN)]
-        axes.scatter(
-            points[:, 0], points[:, 1], s=size, color=colour, alpha=0.6, linewidths=0, label=name
-        )
+        axes.scatter(*points[:: -(-len(points) // _MOST_DRAWN)].T, color=colour, label=name, **how)
     axes.set_aspect("equal", adjustable="datalim")
     axes.legend(frameon=False)
     return _save(figure, path)
@@ -59,8 +56,7 @@ def save_null(path: Path, null: Floats, statistic: float, pvalue: float) -> Path
     axes = figure.add_subplot()
     axes.hist(null, bins="auto", color=REACHED, label=f"{len(null)} relabellings")
     axes.axvline(statistic, color=ASIDE, label=f"the samples, p = {pvalue:.3g}")
-    axes.set_xlabel("energy distance E")
-    axes.set_ylabel("count")
+    axes.set(xlabel="energy distance E", ylabel="count")
     axes.legend(frameon=False)
     return _save(figure, path)
 
@@ -70,10 +66,9 @@ def save_scores(path: Path, clouds: Sequence[Floats], scores: Sequence[Floats]) 
     figure = _figure(1.0 + 4.0 * len(clouds), 4.4)
     panels = figure.subplots(1, len(clouds), sharex=True, sharey=True, squeeze=False)[0]
     top = max(float(np.abs(part).max()) for part in scores) or 1.0
+    how = {"s": 6, "cmap": "RdBu_r", "vmin": -top, "vmax": top, "linewidths": 0}
     for number, (axes, cloud, part) in enumerate(zip(panels, clouds, scores, strict=True)):
-        drawn = axes.scatter(
-            cloud[:, 0], cloud[:, 1], c=part, s=6, cmap="RdBu_r", vmin=-top, vmax=top, linewidths=0
-        )
+        drawn = axes.scatter(*cloud.T, c=part, **how)
         axes.set_title(f"sample {number}", fontsize="medium")
         axes.set_aspect("equal", adjustable="box")
     figure.colorbar(drawn, ax=panels, label="score: nearer to its own sample, or (-) to others")
@@ -81,11 +76,7 @@ def save_scores(path: Path, clouds: Sequence[Floats], scores: Sequence[Floats]) 
 
 
 def save_images(
-    path: Path,
-    along_the_way: Sequence[tuple[int, Floats]],
-    final: Floats,
-    *,
-    columns: int = 16,
+    path: Path, along_the_way: Sequence[tuple[int, Floats]], final: Floats, columns: int = 16
 ) -> Path:
     """Draw gray images, values 0 to 1: the same ones at several steps, then `final` ones.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +46,13 @@ def _from_archive(
         return from_arrays(values, name=name, split=split, seed=seed)
     train, test = read(TRAIN), read(TEST)
     if train is not None and test is not None:
-        data = from_parts((train, read(TRAIN_LABELS)), (test, read(TEST_LABELS)), name=name)
         conditions: dict[str, Any] = {
             key: as_condition(f"{path}: {key}", given, len(part))
             for key, part in (("train_condition", train), ("test_condition", test))
             if (given := read((key,))) is not None
         }
-        return replace(data, **conditions)
+        parts = (train, read(TRAIN_LABELS)), (test, read(TEST_LABELS))
+        return from_parts(*parts, name=name, **conditions)
     values = read(VALUES) if train is None else train
     if values is None:
         raise ValueError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from energyflow_backends import HostArray, Integers
@@ -72,15 +72,15 @@ def from_arrays(
         raise ValueError(f"{name}: expected at least 2 elements to split, got {len(values)}")
     n_test = min(math.ceil(split * len(values)), len(values) - 1)
     test, train = held_out_rows(len(values), labels, n_test, seed)
-    parts: list[Part] = [
-        (values[rows], None if labels is None else labels[rows]) for rows in (train, test)
-    ]
-    data = from_parts(*parts, name=name, class_names=class_names, low_high=low_high)
-    data = replace(data, stratified=labels is not None)
-    if condition is None:
-        return data
-    given = as_condition(f"{name}: condition", condition, len(values))
-    return replace(data, train_condition=given[train], test_condition=given[test])
+    conditions: dict[str, Any] = {}
+    if condition is not None:
+        given = as_condition(f"{name}: condition", condition, len(values))
+        conditions = {"train_condition": given[train], "test_condition": given[test]}
+    parts = ((values[rows], None if labels is None else labels[rows]) for rows in (train, test))
+    return from_parts(
+        *parts, name=name, class_names=class_names, low_high=low_high,
+        stratified=labels is not None, **conditions,
+    )  # fmt: skip
 
 
 def from_parts(
@@ -90,13 +90,15 @@ def from_parts(
     name: str,
     class_names: tuple[str, ...] = (),
     low_high: tuple[float, float] | None = None,
+    **more: Any,
 ) -> Dataset:
-    """Make a data set of the two parts of a source, on one scale."""
+    """Make a data set of the two parts of a source, on one scale; more: of `Dataset`."""
     values = [_with_channels(name, part[0]) for part in (train, test)]
     labels = [_as_labels(f"{name}: labels", part[1], len(part[0])) for part in (train, test)]
     low, high = _range(name, values) if low_high is None else _given_range(low_high)
     scaled = [_to_unit(part, low, high) for part in values]
-    return Dataset(scaled[0], scaled[1], labels[0], labels[1], name, low, high, class_names)
+    parts = scaled[0], scaled[1], labels[0], labels[1]
+    return Dataset(*parts, name, low, high, class_names, **more)
 
 
 def held_out_rows(

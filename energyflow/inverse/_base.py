@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -13,14 +13,14 @@ from energyflow_backends import Array, Doubles, Floats, library_of, namespace
 from .._core.checks import check_array, check_finite, shape
 from .._core.files import follow_link, load_array, read_json, read_toml, write_json
 from .._core.random import as_generator
-from ._kinds import build
+from ._kinds import Configured, build
 from ._noise import Noise
 
 Shape = tuple[int, ...]
 A = TypeVar("A", bound=Array)
 
 
-class Operator(ABC):
+class Operator(Configured):
     """A forward operator, from images to clean observations; `operator + noise` is a `Problem`.
 
     Images are arrays (n, *image): NumPy arrays, or torch tensors if the operator is a product
@@ -28,13 +28,12 @@ class Operator(ABC):
 
     Notes
     -----
-    A subclass gives its `name`, `settings`, and two hooks, which are called with checked arrays:
+    A subclass gives its `name` and two hooks, which are called with checked arrays:
     ``_apply(images)`` returns the observations (n, *observation) of a call, and
-    ``_lift(observations)`` returns the first guess (n, *image) of `lift`. `check_image`,
-    `check_observation` and `restricted` can be overridden.
+    ``_lift(observations)`` returns the first guess (n, *image) of `lift`. `settings` returns the
+    attributes with the names of the parameters; it, `check_image`, `check_observation` and
+    `restricted` can be overridden.
     """
-
-    name: str
 
     def __call__(self, images: A) -> A:
         """Clean observations (n, *observation) of images (n, *image)."""
@@ -65,10 +64,6 @@ class Operator(ABC):
     def check_observation(self, observation: Shape) -> str | None:
         """The same for the shape of an observation."""
         return None
-
-    @abstractmethod
-    def settings(self) -> dict[str, Any]:
-        """The arguments that make an equal operator, as JSON and TOML can hold them."""
 
     @abstractmethod
     def _apply(self, images: Array) -> Array:

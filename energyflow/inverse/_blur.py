@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from energyflow_backends import Array, Doubles, namespace
@@ -104,13 +104,6 @@ class BlurDownsample(Operator):
     def check_observation(self, observation: Shape) -> str | None:
         """Images of any size."""
         return None if len(observation) >= 2 else "shape (n, ..., h, w)"
-
-    def settings(self) -> dict[str, Any]:
-        """All arguments."""
-        return {
-            "std": self.std, "size": self.size, "stride": self.stride,
-            "padding": list(self.padding), "edges": self.edges,
-        }  # fmt: skip
 
     def adjoint(self, observations: Array) -> Array:
         """A^T y, images (n, ..., H, W) of observations (n, ..., h, w)."""

@@ -1,13 +1,32 @@
-"""The kinds of operators and noise that a problem file can name; each class registers itself."""
+"""The kinds of operators and noise that a problem file can name, and their settings."""
 
 from __future__ import annotations
 
+import inspect
+from abc import ABC
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar
 
+import numpy as np
+
 from .._core.reading import naming
 
-Kind = TypeVar("Kind", bound=type)
+
+class Configured(ABC):
+    """What a problem file can describe: a kind, by its `name`, and arguments."""
+
+    name: str
+
+    def settings(self) -> dict[str, Any]:
+        """The arguments that make an equal object, as JSON and TOML can hold them.
+
+        They are the attributes with the names of the parameters, unless a subclass overrides this.
+        """
+        names = inspect.signature(type(self)).parameters
+        return {name: _plain(getattr(self, name)) for name in names}
+
+
+Kind = TypeVar("Kind", bound=type[Configured])
 _KINDS: dict[str, dict[str, Callable[..., Any]]] = {"operator": {}, "noise": {}}
 
 
@@ -15,7 +34,7 @@ def register(table: Literal["operator", "noise"]) -> Callable[[Kind], Kind]:
     """A class decorator: `kind = "<name of the class>"` in that table stands for the class."""
 
     def add(cls: Kind) -> Kind:
-        _KINDS[table][cls.name] = cls  # type: ignore[attr-defined]
+        _KINDS[table][cls.name] = cls
         return cls
 
     return add
@@ -41,3 +60,10 @@ def build(table: Literal["operator", "noise"], settings: Mapping[str, Any], orig
         )
     with naming(f"{origin}: [{table}]"):
         return kinds[kind](**arguments)
+
+
+def _plain(value: Any) -> Any:
+    """Arrays and tuples as lists, flags in arrays as 0 and 1."""
+    if isinstance(value, np.ndarray):
+        return (value.astype(int) if value.dtype == bool else value).tolist()
+    return list(value) if isinstance(value, tuple) else value

@@ -55,10 +55,6 @@ class Linear(Operator):
         """Vectors of the number of rows."""
         return _check_vector(observation, self.matrix.shape[0])
 
-    def settings(self) -> dict[str, Any]:
-        """The matrix."""
-        return {"matrix": self.matrix.tolist()}
-
     def adjoint(self, observations: Array) -> Array:
         """A^T y for each of the observations (n, m): vectors (n, d)."""
         self._check("observations", observations, self.check_observation)
@@ -111,10 +107,6 @@ class Mask(Operator):
     def check_observation(self, observation: Shape) -> str | None:
         """The same as images."""
         return self.check_image(observation)
-
-    def settings(self) -> dict[str, Any]:
-        """The mask, as zeros and ones."""
-        return {"seen": self.seen.astype(int).tolist()}
 
     def adjoint(self, observations: Array) -> Array:
         """The operator itself, on observations (n, *image)."""

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
 from energyflow_backends import Floats
 
 from .._core.checks import check_positive
-from ._kinds import register
+from ._kinds import Configured, register
 
 _MOST_COUNTS = 1e18  # that NumPy draws
 
 
-class Noise(ABC):
-    """A random map of clean observations."""
-
-    name: str
+class Noise(Configured):
+    """A random map of clean observations; `settings` as for an `Operator`."""
 
     @abstractmethod
     def add(self, clean: Floats, rng: np.random.Generator) -> Floats:
@@ -26,10 +24,6 @@ class Noise(ABC):
     @abstractmethod
     def std(self, clean: Floats) -> Floats:
         """The standard deviation of the noise at clean observations, (n, *observation)."""
-
-    @abstractmethod
-    def settings(self) -> dict[str, Any]:
-        """The arguments that make equal noise."""
 
 
 @register("noise")
@@ -115,10 +109,6 @@ class Poisson(Noise):
         """By the counts that are expected."""
         counts = np.clip(self._rate(clean), 0.5, _MOST_COUNTS)
         return np.asarray(1 / (self.attenuation * np.sqrt(counts)))
-
-    def settings(self) -> dict[str, Any]:
-        """Photons and attenuation."""
-        return {"photons": self.photons, "attenuation": self.attenuation}
 
     def _rate(self, clean: Floats) -> Floats:
         """Expected counts; infinite where they are beyond all numbers."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from energyflow_backends import Array, Floats
@@ -75,10 +74,6 @@ class Radon(Operator):
         """A column for each angle."""
         fits = len(observation) == 3 and observation[1:] == self.shape
         return None if fits else f"shape (n, C, *{self.shape})"
-
-    def settings(self) -> dict[str, Any]:
-        """Size, angles in degrees, and missing degrees."""
-        return {"size": self.size, "angles": self.angles.tolist(), "missing": self.missing}
 
     def _apply(self, images: Array) -> Array:
         from skimage.transform import radon

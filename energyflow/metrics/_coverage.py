@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from energyflow_backends import Array, Doubles, Floats, Integers, to_host
+from energyflow_backends import Array, Doubles, Floats, Integers
 
-from .._core.checks import as_numbers, check_array, check_count, check_finite
+from .._core.checks import as_numbers, check_count, check_finite
 from .._core.random import as_generator
+from ._points import host
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,16 +89,11 @@ def calibration(
     nominal = as_numbers("levels", levels)
     if nominal.ndim != 1 or not nominal.size or not np.all((nominal > 0) & (nominal < 1)):
         raise ValueError(f"levels must lie between 0 and 1, got {levels}")
-    u = _ranks(_host("samples", samples), _host("truths", truths), as_generator(rng))
+    u = _ranks(host("samples", samples), host("truths", truths), as_generator(rng))
     bin_of = np.minimum((u * bins).astype(np.int64), bins - 1)  # u may have been rounded to 1
     counts = np.bincount(bin_of.ravel(), minlength=bins)
     inside = np.abs(u.ravel() - 0.5)[:, None] <= nominal / 2  # (numbers, levels)
     return Calibration(counts, nominal, inside.mean(axis=0))
-
-
-def _host(name: str, values: Array) -> Floats:
-    check_array(name, values)
-    return to_host(values)
 
 
 def _ranks(samples: Floats, truths: Floats, rng: np.random.Generator) -> Doubles:

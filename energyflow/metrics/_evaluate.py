@@ -144,12 +144,7 @@ def _given(
 
 
 def _generate(
-    generator: Any,
-    dataset: Dataset,
-    labels: Labels,
-    condition: str | None,
-    n: int | None,
-    rng: int,
+    generator: Any, dataset: Dataset, labels: Labels, condition: str | None, n: int | None, rng: int
 ) -> tuple[Floats, Integers | None]:
     """Samples of a model, and the labels that it was given."""
     classes = None if labels is None or isinstance(labels, str) else to_host(labels)
@@ -178,7 +173,8 @@ def _conditions_of_the_data(
     dataset: Dataset, labels: Labels, condition: str, n: int, rng: int
 ) -> tuple[HostArray | dict[str, HostArray], Integers | None]:
     """Conditions of n training points, each as often up to one, with labels where "data" is."""
-    if condition != "data" or labels not in (None, "data"):
+    fits = labels is None or (isinstance(labels, str) and labels == "data")
+    if condition != "data" or not fits:
         raise ValueError('condition must be "data", and labels "data" or left out beside it')
     known = _required(dataset, dataset.train_condition, "conditions")
     rows = as_generator(rng).permutation(_evenly_spaced(len(dataset.train), n))

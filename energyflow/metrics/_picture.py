@@ -54,12 +54,8 @@ def _save_distances(path: Path, report: Report) -> Path:
     figure = _figure(6.4, 4.0)
     axes = figure.add_subplot()
     near = report.neighbours
-    for distances, name, colour in (
-        (near.distances, "samples", REACHED),
-        (near.held_out_distances, "held-out data", ASIDE),
-    ):
-        axes.ecdf(distances, label=name, color=colour)
-    axes.set_xlabel("distance to the nearest training point")
-    axes.set_ylabel("fraction of points")
+    axes.ecdf(near.distances, label="samples", color=REACHED)
+    axes.ecdf(near.held_out_distances, label="held-out data", color=ASIDE)
+    axes.set(xlabel="distance to the nearest training point", ylabel="fraction of points")
     axes.legend(frameon=False)
     return _save(figure, path)

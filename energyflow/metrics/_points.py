@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from energyflow_backends import Array, library_of, namespace, widest_dtypes
+from energyflow_backends import Array, Floats, library_of, namespace, to_host, widest_dtypes
 
 from .._core.checks import check_array, check_finite, check_together, shape
 
@@ -70,3 +70,9 @@ def distance_blocks(x: Array, y: Array) -> Iterator[tuple[slice, Array]]:
 def count(array: Array) -> int:
     """Length of the first axis; the array API knows no len()."""
     return int(array.shape[0])
+
+
+def host(name: str, values: Array) -> Floats:
+    """An array of floating numbers, checked, in NumPy."""
+    check_array(name, values)
+    return to_host(values)

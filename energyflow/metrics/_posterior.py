@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from energyflow_backends import Array, Doubles, to_host
 
-from .._core.checks import check_array, check_finite, check_positive
+from .._core.checks import check_finite, check_positive
 from .._core.extras import has
 from .._sums.scores import crps, energy_score
 from ._coverage import calibration
+from ._points import host
 
 
 def psnr(images: Array, truths: Array, data_range: float = 1.0) -> Doubles:
@@ -149,9 +150,7 @@ def posterior_table(
 
 
 def _pair(images: Array, truths: Array) -> tuple[Doubles, Doubles]:
-    check_array("images", images)
-    check_array("truths", truths)
-    x, z = (to_host(v).astype(np.float64) for v in (images, truths))
+    x, z = host("images", images).astype(np.float64), host("truths", truths).astype(np.float64)
     if x.shape != z.shape or x.ndim < 2 or 0 in x.shape:
         raise ValueError(
             "images and truths must have one shape (n, ...) and not be empty, "

@@ -168,6 +168,20 @@ def test_pairs_of_images_stand_one_above_the_other():
     assert colour.shape == (16, 12, 3)
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"condition": "data"}, "has no conditions to ask for"),
+        ({"condition": "data", "labels": np.zeros(3, int)}, 'labels "data" or left out'),
+        ({"condition": "all"}, 'condition must be "data"'),
+        ({"labels": "all"}, 'labels must be an array or "data"'),
+    ],
+)
+def test_bad_conditions_of_a_generator_are_named(eight, options, told):
+    with pytest.raises(ValueError, match=told):
+        metrics.evaluate(Noisy(eight, 0.01), eight, **options)
+
+
 # -- the command
 
 
