@@ -54,6 +54,8 @@ from ._sums.kernel_sums import kernel_sum_gradient as kernel_sum_gradient
 from ._sums.mmd import mmd_squared as mmd_squared
 from ._sums.scores import crps as crps
 from ._sums.scores import energy_score as energy_score
+from ._sums.wasserstein import max_sliced_wasserstein_distance as max_sliced_wasserstein_distance
+from ._sums.wasserstein import sliced_wasserstein_distance as sliced_wasserstein_distance
 from ._sums.witness import witness as witness
 from ._sums.witness import witness_gradient as witness_gradient
 from ._transport.coupling import Coupling as Coupling
@@ -98,6 +100,7 @@ __all__ = [
     "kernel_sum",
     "kernel_sum_gradient",
     "kernels",
+    "max_sliced_wasserstein_distance",
     "mmd_squared",
     "partial_distance_correlation",
     "partial_distance_covariance",
@@ -109,6 +112,7 @@ __all__ = [
     "sliced_energy_distance",
     "sliced_energy_gradient",
     "sliced_energy_value_and_gradient",
+    "sliced_wasserstein_distance",
     "slicing_constant",
     "use_backend",
     "witness",

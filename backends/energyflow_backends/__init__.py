@@ -55,3 +55,5 @@ from .sums.kernel_sums import sliced_kernel_sums as sliced_kernel_sums
 from .sums.line_kernel import LineKernel as LineKernel
 from .sums.permutations import exact_permutation_energies as exact_permutation_energies
 from .sums.permutations import sliced_permutation_energies as sliced_permutation_energies
+from .sums.wasserstein import max_sliced_wasserstein as max_sliced_wasserstein
+from .sums.wasserstein import sliced_wasserstein as sliced_wasserstein

@@ -12,9 +12,10 @@ NAMES = {
     "PatchSlicing", "Slicing", "conditional_coupling", "conditional_geodesic",
     "conditional_wasserstein_distance", "crps", "distributed", "energy_distance", "energy_gradient",
     "energy_score", "energy_test", "kale", "kernel_sum", "kernel_sum_gradient", "kernels",
-    "mmd_squared",
+    "max_sliced_wasserstein_distance", "mmd_squared",
     "reference", "sample_projections", "show_backends", "sliced_energy_distance",
-    "sliced_energy_gradient", "sliced_energy_value_and_gradient", "slicing_constant",
+    "sliced_energy_gradient", "sliced_energy_value_and_gradient",
+    "sliced_wasserstein_distance", "slicing_constant",
     "use_backend", "witness", "witness_gradient",
     "IndependenceTestResult", "distance_correlation", "distance_correlation_squared",
     "distance_covariance", "distance_covariance_squared", "independence_test",
@@ -48,6 +49,16 @@ def test_signatures() -> None:
         (ef.sliced_energy_distance, sliced),
         (ef.sliced_energy_gradient, sliced),
         (ef.sliced_energy_value_and_gradient, sliced),
+        (
+            ef.sliced_wasserstein_distance,
+            "x, y, a=None, b=None, n_projections=128, p=2.0, *, projections=None, "
+            "slicing='auto', rng=None, chunk_size=None",
+        ),
+        (
+            ef.max_sliced_wasserstein_distance,
+            "x, y, a=None, b=None, n_projections=128, p=2.0, *, projections=None, "
+            "slicing='auto', n_starts=4, n_steps=50, rng=None",
+        ),
         (ef.kernel_sum, sums),
         (ef.kernel_sum_gradient, sums),
         (

@@ -11,11 +11,14 @@ import threading
 
 import numpy as np
 from energyflow_kernels.numba.hadamard import hadamard_back, hadamard_rows
+from energyflow_kernels.numba.pairs.energies import pair_energies
+from energyflow_kernels.numba.pairs.kernel_sums import pair_sums
 from energyflow_kernels.numba.permutations import permutation_energies
 from energyflow_kernels.numba.riesz_rows import riesz_rows
 from energyflow_kernels.numba.riesz_sums import riesz_sums
 from energyflow_kernels.numba.rows import energy_rows
 from energyflow_kernels.numba.sliced import extent, sliced_energy
+from energyflow_kernels.numba.transport.rows import wasserstein_rows
 
 GUARD = 123.5
 SIZES = ((1, 1), (2, 3), (65, 64), (700, 800), (1500, 1600))
@@ -68,9 +71,15 @@ def calls(x, y, row_x, row_y, rng):
         if unbiased and min(n, m) < 2:
             continue
         energy_rows(row_x, row_y, *weights, unbiased=unbiased, wrt=("x", "y"))
+        batch = (None if w is None else w[None] for w in weights)
+        pair_energies(x[None], y[None], *batch, exponent=1.0 + unbiased / 2, wrt=("x", "y"))
+        for p in (1.0, 1.5, 2.0):
+            wasserstein_rows(row_x, row_y, *weights, p=p, wrt=("x", "y"))
     directions = rng.standard_normal((9, d)).astype(dtype)
     sliced_energy(x, y, directions, wrt=("x", "y"))
     extent(x)
+    for kind in range(3):
+        pair_sums(x[None], y[None], b[None], (kind, 1.5, 2.0), gradient=kind == 1)
     for exponent in (0.5, 1.5, 1e-9, 2 - 1e-9):
         riesz_rows(
             row_x, row_y, None, None, exponent=exponent, unbiased=False, wrt=("x", "y"),

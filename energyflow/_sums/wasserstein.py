@@ -1,0 +1,210 @@
+"""Sliced Wasserstein distances: the mean over slices, and the largest of all slices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import energyflow_backends as backends
+from energyflow_backends import Array, HadamardProjector, Projector, eager, namespace
+
+from .._core.checks import check_count, check_positive
+from .._core.random import Rng
+from .._slices.families import SampledProjector
+from .._slices.projectors import DenseProjector
+from .._slices.slicing import Slicing
+from .distances import _N_PROJECTIONS, _projector
+from .problem import Result, problem
+
+
+@eager
+def sliced_wasserstein_distance(
+    x: Array,
+    y: Array,
+    a: Array | None = None,
+    b: Array | None = None,
+    n_projections: int = _N_PROJECTIONS,
+    p: float = 2.0,
+    *,
+    projections: Array | Projector | None = None,
+    slicing: str | Slicing = "auto",
+    rng: Rng = None,
+    chunk_size: int | None = None,
+) -> Array:
+    r"""Sliced p-Wasserstein distance between two weighted point sets.
+
+    .. math:: SW_p(x, y) = \Big( \frac{1}{P} \sum_{k=1}^P
+              W_p^p(\langle \theta_k, x \rangle, \langle \theta_k, y \rangle) \Big)^{1/p},
+              \qquad W_p^p = \int_0^1 |A^{-1}(t) - B^{-1}(t)|^p \, dt
+
+    with the quantile functions of the projected sets.
+
+    Parameters
+    ----------
+    x, y : arrays (..., N, d) and (..., M, d)
+        Points, in any unit of length; leading batch dimensions broadcast and share directions.
+    a, b : arrays (N,) or (..., N), and (M,) or (..., M), optional
+        Weights, non-negative and with sum one; uniform when not given.
+    n_projections : int
+        Number of directions P; one is used in one dimension, where all give the same.
+    p : float
+        The power, at least 1.
+    projections : array (P, d) or projector, optional
+        Your own unit directions, one a row (POT has one a column), or an object with the methods
+        of a projector.
+    slicing : str or Slicing
+        How directions are drawn, as in `sliced_energy_distance`. Patches give the mean over the
+        patches.
+    rng : int, generator or None
+        Where directions come from, see `sample_projections`. None draws fresh entropy.
+    chunk_size : int, optional
+        Slices computed at once; chosen to stay within 64 MiB when not given.
+
+    Returns
+    -------
+    array (...)
+        In the library, device and dtype of x and y; 0-d without batch dimensions. Unit: length.
+        Differentiable with respect to x and y through torch and JAX.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `sliced_energy_distance`; also p < 1.
+
+    Notes
+    -----
+    Cost O(P (N + M) (d + log(N + M))). Equal points of a slice share the slopes that they have
+    together, so that nothing depends on the order of the points; where both sets are equal, the
+    gradient is zero. It is what ``ot.sliced_wasserstein_distance`` of POT computes.
+
+    References
+    ----------
+    Bonneel, Rabin, Peyré, Pfister, "Sliced and Radon Wasserstein Barycenters of Measures", Journal
+    of Mathematical Imaging and Vision, 2015.
+    """
+    power = _check_power(p)
+    task = problem(x, y, a, b, exponent=1.0, estimator="V", chunk_size=chunk_size)
+    projector = _projector(task.x, n_projections, projections, slicing, rng)
+
+    def operation(
+        x: Array, y: Array, a: Any, b: Any, held: Projector, *, wrt: tuple[str, ...],
+        chunk_size: int | None, **_: Any,
+    ) -> Result:  # fmt: skip
+        found = backends.sliced_wasserstein(
+            x, y, a, b, held, p=power, wrt=wrt, chunk_size=chunk_size
+        )
+        return _root(found, power, _padding(held, x, power))
+
+    return task.value(operation, projector)
+
+
+@eager
+def max_sliced_wasserstein_distance(
+    x: Array,
+    y: Array,
+    a: Array | None = None,
+    b: Array | None = None,
+    n_projections: int = _N_PROJECTIONS,
+    p: float = 2.0,
+    *,
+    projections: Array | None = None,
+    slicing: str | Slicing = "auto",
+    n_starts: int = 4,
+    n_steps: int = 50,
+    rng: Rng = None,
+) -> Array:
+    r"""Max-sliced p-Wasserstein distance: that of the direction along which the sets differ most.
+
+    .. math:: \max_{|\theta| = 1} W_p(\langle \theta, x \rangle, \langle \theta, y \rangle)
+
+    The best of P directions are turned uphill, step by step, and the best that comes out is taken:
+    a local maximum, and a lower bound of the greatest.
+
+    Parameters
+    ----------
+    x, y, a, b, p
+        As in `sliced_wasserstein_distance`.
+    n_projections : int
+        Number of directions P among which those to start from are picked.
+    projections : array (P, d), optional
+        Your own unit directions to pick from, one a row.
+    slicing : str or Slicing
+        How directions are drawn, as in `sample_projections`.
+    n_starts : int
+        Number of directions to start from.
+    n_steps : int
+        Number of steps at most; 0 takes the greatest of the P directions as they are, as POT does.
+    rng : int, generator or None
+        Where directions come from, see `sample_projections`. None draws fresh entropy.
+
+    Returns
+    -------
+    array (...)
+        In the library, device and dtype of x and y; 0-d without batch dimensions. Unit: length.
+        Differentiable with respect to x and y through torch and JAX, at the direction that was
+        found.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `sliced_wasserstein_distance`; also a slicing without a matrix of directions.
+
+    Notes
+    -----
+    Cost O((P + n_starts n_steps) (N + M) (d + log(N + M))).
+
+    References
+    ----------
+    Deshpande et al., "Max-Sliced Wasserstein Distance and its Use for GANs", CVPR 2019.
+    """
+    power = _check_power(p)
+    starts, steps = check_count("n_starts", n_starts), check_count("n_steps", n_steps, minimum=0)
+    task = problem(x, y, a, b, exponent=1.0, estimator="V", chunk_size=None)
+    projector = _projector(task.x, n_projections, projections, slicing, rng)
+    if isinstance(projector, SampledProjector):
+        projector = DenseProjector(projector.directions())
+    if not isinstance(projector, DenseProjector):
+        raise ValueError("slicing must give a matrix of directions for the max-sliced distance")
+
+    def operation(
+        x: Array, y: Array, a: Any, b: Any, held: Any, *, wrt: tuple[str, ...], **_: Any
+    ) -> Result:
+        found = backends.max_sliced_wasserstein(
+            x, y, a, b, held.matrix(x), p=power, n_starts=starts, n_steps=steps, wrt=wrt
+        )
+        return _root(found, power, 1.0)
+
+    return task.value(operation, projector)
+
+
+def _check_power(p: Any) -> float:
+    power = check_positive("p", p)
+    if power < 1:
+        raise ValueError(f"p must be at least 1, got {power:g}")
+    return power
+
+
+def _root(found: Result, p: float, scale: float) -> Result:
+    """From scale W_p^p and its gradients to the p-th root; nothing where the sets are equal."""
+    value, gx, gy = found
+    xp = namespace(value)
+    powers = value * scale
+    apart = powers > 0
+    safe = xp.where(apart, powers, xp.ones_like(powers))
+    root = safe ** (1 / p)
+    factor = xp.where(apart, root / safe * (scale / p), xp.zeros_like(safe))[:, None, None]
+    value = xp.where(apart, root, powers)
+    return value, *(None if g is None else g * xp.astype(factor, g.dtype) for g in (gx, gy))
+
+
+def _padding(projector: Projector, x: Array, p: float) -> float:
+    """What directions lack that have unit length in a padded space, as those of Hadamard products.
+
+    With D coordinates of which d are seen, E |<theta, z>|^p is |z|^p / c(D, p) in place of
+    |z|^p / c(d, p), with c as in `slicing_constant`.
+    """
+    if not isinstance(projector, HadamardProjector):
+        return 1.0
+    from scipy.special import poch
+
+    padded = projector.signs(x).shape[-1]
+    return float(poch(padded / 2, p / 2) / poch(projector.d / 2, p / 2))

@@ -1,0 +1,1 @@
+"""Optimal transport on the line, for many rows at once."""
