@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 import triton
 import triton.language as tl
+from torch import Tensor
 
 from .launch import check_device, launch
 
@@ -33,8 +34,8 @@ _WARP_BYTES = 512
 class HadamardSlices(NamedTuple):
     """Picked rows of several products of signs and transforms, see `hadamard_rows`."""
 
-    signs: torch.Tensor  # (products, k, D)
-    picked: tuple[torch.Tensor, ...]  # (K,) for each product
+    signs: Tensor  # (products, k, D)
+    picked: tuple[Tensor, ...]  # (K,) for each product
 
 
 def takes(length: int) -> bool:
@@ -96,18 +97,9 @@ def _signs(signs_ptr, c, z):
 
 @triton.jit(do_not_specialize=["n", "dim", "rounds"])
 def hadamard_rows_kernel(
-    points_ptr,
-    signs_ptr,
-    place_ptr,
-    rows_ptr,
-    n,
-    dim,
-    rounds,
-    scale: tl.float64,
-    POINTS: tl.constexpr,
-    LOG_HIGH: tl.constexpr,
-    LOG_LOW: tl.constexpr,
-):
+    points_ptr, signs_ptr, place_ptr, rows_ptr, n, dim, rounds, scale: tl.float64,
+    POINTS: tl.constexpr, LOG_HIGH: tl.constexpr, LOG_LOW: tl.constexpr,
+):  # fmt: skip
     """rows[place[c], i] = coordinate c of the transformed point i, where there is a place."""
     HIGH: tl.constexpr = 1 << LOG_HIGH
     LOW: tl.constexpr = 1 << LOG_LOW
@@ -125,18 +117,9 @@ def hadamard_rows_kernel(
 
 @triton.jit(do_not_specialize=["n", "dim", "rounds"])
 def hadamard_back_kernel(
-    gradients_ptr,
-    signs_ptr,
-    place_ptr,
-    sums_ptr,
-    n,
-    dim,
-    rounds,
-    scale: tl.float64,
-    POINTS: tl.constexpr,
-    LOG_HIGH: tl.constexpr,
-    LOG_LOW: tl.constexpr,
-):
+    gradients_ptr, signs_ptr, place_ptr, sums_ptr, n, dim, rounds, scale: tl.float64,
+    POINTS: tl.constexpr, LOG_HIGH: tl.constexpr, LOG_LOW: tl.constexpr,
+):  # fmt: skip
     """sums[i] = the transposed map of column i of the gradients."""
     HIGH: tl.constexpr = 1 << LOG_HIGH
     LOW: tl.constexpr = 1 << LOG_LOW
@@ -154,7 +137,7 @@ def hadamard_back_kernel(
     tl.store(sums_ptr + first * dim + (slot * dim + c), z, mask=there & (c < dim))
 
 
-def _places(picked: torch.Tensor | None, length: int, device: torch.device) -> torch.Tensor:
+def _places(picked: Tensor | None, length: int, device: torch.device) -> Tensor:
     """Which row each coordinate goes to (D,), or -1: the inverse of `picked`."""
     if picked is None:
         return torch.arange(length, dtype=torch.int32, device=device)
@@ -163,9 +146,7 @@ def _places(picked: torch.Tensor | None, length: int, device: torch.device) -> t
     return places.scatter_(0, picked.long(), numbers)
 
 
-def _check(
-    name: str, array: torch.Tensor, signs: torch.Tensor, picked: torch.Tensor | None, dim: int
-) -> None:
+def _check(name: str, array: Tensor, signs: Tensor, picked: Tensor | None, dim: int) -> None:
     """Raise unless the arrays fit, by their shapes, dtypes and devices alone."""
     check_device(array, signs, picked)
     if array.dtype != signs.dtype or array.dtype not in (torch.float32, torch.float64):
@@ -187,40 +168,25 @@ def _check(
 
 
 def _run(
-    kernel: triton.JITFunction,
-    source: torch.Tensor,
-    signs: torch.Tensor,
-    picked: torch.Tensor | None,
-    target: torch.Tensor,
-    n: int,
-    dim: int,
-) -> torch.Tensor:
+    kernel: triton.JITFunction, source: Tensor, signs: Tensor, picked: Tensor | None,
+    target: Tensor, n: int, dim: int,
+) -> Tensor:  # fmt: skip
     """Fill the target from the source, both contiguous, tile by tile."""
     if target.numel() == 0:
         return target
     rounds, length = signs.shape
     tile = tile_for(length, source.element_size())
+    places = _places(picked, length, source.device)
     launch(
-        kernel,
-        (triton.cdiv(n, tile.points),),
-        tile.warps,
-        source.contiguous(),
-        signs.contiguous(),
-        _places(picked, length, source.device),
-        target,
-        n,
-        dim,
-        rounds,
-        float(length) ** (-rounds / 2),
-        registers=tile.registers,
-        **tile_constants(length, tile),
-    )
+        kernel, (triton.cdiv(n, tile.points),), tile.warps,
+        source.contiguous(), signs.contiguous(), places, target,
+        n, dim, rounds, float(length) ** (-rounds / 2),
+        registers=tile.registers, **tile_constants(length, tile),
+    )  # fmt: skip
     return target
 
 
-def hadamard_rows(
-    x: torch.Tensor, signs: torch.Tensor, picked: torch.Tensor | None = None
-) -> torch.Tensor:
+def hadamard_rows(x: Tensor, signs: Tensor, picked: Tensor | None = None) -> Tensor:
     """Project points on rows of a product of signs and Walsh-Hadamard transforms.
 
     rows = (H S_k ... H S_1 [x, 0])[picked], with H orthonormal of length D.
@@ -262,9 +228,7 @@ def hadamard_rows(
     return _run(hadamard_rows_kernel, x, signs, picked, rows, n, dim)
 
 
-def hadamard_back(
-    g: torch.Tensor, signs: torch.Tensor, picked: torch.Tensor | None, d: int
-) -> torch.Tensor:
+def hadamard_back(g: Tensor, signs: Tensor, picked: Tensor | None, d: int) -> Tensor:
     """The transposed map of `hadamard_rows`.
 
     sums^T = ([I 0] S_1 H ... S_k H)[:, picked] g

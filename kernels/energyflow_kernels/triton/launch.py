@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 import triton  # type: ignore[import-untyped]
+from torch import Tensor
 
 # Longest row of x or of y that one program sorts: above it the sorting network spills registers.
 SHORT_LIMIT = 4096
@@ -50,7 +51,7 @@ def rows_within(budget: int, bytes_per_row: int, n_rows: int) -> int:
     return max(1, min(n_rows, budget // bytes_per_row))
 
 
-def check_device(*tensors: torch.Tensor | None) -> None:
+def check_device(*tensors: Tensor | None) -> None:
     """Raise unless all tensors are where kernels can run: one GPU, or the CPU if interpreted."""
     devices = {t.device for t in tensors if t is not None}
     if len(devices) > 1:
@@ -72,7 +73,7 @@ def launch(
 
     `registers` bounds the registers of a thread on CUDA devices; ROCm has no such bound.
     """
-    first: torch.Tensor = next(a for a in args if isinstance(a, torch.Tensor))
+    first: Tensor = next(a for a in args if isinstance(a, Tensor))
     on_rocm = torch.version.hip is not None
     lanes = 64 if on_rocm else 32
     limits = {} if on_rocm or registers is None else {"maxnreg": registers}

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 import triton
 import triton.language as tl
+from torch import Tensor
 
 from .launch import LONG_BLOCK, LONG_REGISTERS, LONG_WARPS, PREFIX_BLOCK, launch
 
@@ -20,9 +21,9 @@ from .launch import LONG_BLOCK, LONG_REGISTERS, LONG_WARPS, PREFIX_BLOCK, launch
 class SortedRows(NamedTuple):
     """One side, sorted: `at` says where each sorted point came from, `weights` are unsorted."""
 
-    points: torch.Tensor  # (R, N)
-    at: torch.Tensor  # (R, N), int64
-    weights: torch.Tensor | None = None  # (N,) or (R, N)
+    points: Tensor  # (R, N)
+    at: Tensor  # (R, N), int64
+    weights: Tensor | None = None  # (N,) or (R, N)
 
 
 @triton.jit
@@ -68,32 +69,13 @@ def _mass_before(mass_ptr, count, there):
     do_not_specialize=["n", "m", "blocks", "part", "parts", "steps", "own_steps", "per_row"]
 )
 def sorted_side_kernel(
-    own_ptr,
-    other_ptr,
-    at_ptr,
-    weights_ptr,
-    own_mass_ptr,
-    other_mass_ptr,
-    excess_ptr,
-    parts_ptr,
-    gradient_ptr,
-    n,
-    m,
-    blocks,
-    part,
-    parts,
-    steps,
-    own_steps,
-    per_row,
-    inverse_n: tl.float64,
-    inverse_m: tl.float64,
-    excess: tl.float64,
-    IS_X: tl.constexpr,
-    WANTED: tl.constexpr,
-    WEIGHTED: tl.constexpr,
-    UNBIASED: tl.constexpr,
+    own_ptr, other_ptr, at_ptr, weights_ptr, own_mass_ptr, other_mass_ptr,
+    excess_ptr, parts_ptr, gradient_ptr,
+    n, m, blocks, part, parts, steps, own_steps, per_row,
+    inverse_n: tl.float64, inverse_m: tl.float64, excess: tl.float64,
+    IS_X: tl.constexpr, WANTED: tl.constexpr, WEIGHTED: tl.constexpr, UNBIASED: tl.constexpr,
     BLOCK: tl.constexpr,
-):
+):  # fmt: skip
     """Share of the value and gradient of one block of one side; a tie puts x before y."""
     program = tl.program_id(0)
     row = (program // blocks).to(tl.int64)
@@ -174,26 +156,25 @@ def _with_weights(side: SortedRows) -> SortedRows:
     return side._replace(weights=side.points.new_full((n,), 1.0 / n, dtype=torch.float64))
 
 
-def _prefix_sums(side: SortedRows) -> torch.Tensor:
+def _prefix_sums(side: SortedRows) -> Tensor:
     """Weights summed in sorted order, (R, N) in float64."""
     assert side.weights is not None
     n_rows, n = side.points.shape
     mass = torch.empty(n_rows, n, dtype=torch.float64, device=side.points.device)
-    per_row = int(side.weights.ndim == 2)
-    sources = (side.weights, side.at, mass)
-    launch(prefix_sum_kernel, (n_rows,), LONG_WARPS, *sources, n, per_row, BLOCK=PREFIX_BLOCK)
+    launch(
+        prefix_sum_kernel, (n_rows,), LONG_WARPS,
+        side.weights, side.at, mass, n, int(side.weights.ndim == 2), BLOCK=PREFIX_BLOCK,
+    )  # fmt: skip
     return mass
 
 
-def _excess(weights: torch.Tensor) -> torch.Tensor:
+def _excess(weights: Tensor) -> Tensor:
     """1 / (1 - sum a_i^2) - 1 in float64, (R,) or (1,)."""
     square = weights.double().square().sum(-1).reshape(-1)
     return square / (1.0 - square)
 
 
-def sorted_rows(
-    x: SortedRows, y: SortedRows, gx: torch.Tensor, gy: torch.Tensor, *, unbiased: bool
-) -> torch.Tensor:
+def sorted_rows(x: SortedRows, y: SortedRows, gx: Tensor, gy: Tensor, *, unbiased: bool) -> Tensor:
     """Values (R,) in float64 of sorted rows; fills `gx` (R, N) and `gy` (R, M) unless empty."""
     n_rows = x.points.shape[0]
     counts = (x.points.shape[1], y.points.shape[1])
@@ -207,34 +188,13 @@ def sorted_rows(
         n, m = counts[i], counts[1 - i]
         weights = parts if own.weights is None else own.weights
         launch(
-            sorted_side_kernel,
-            (n_rows * blocks[i],),
-            LONG_WARPS,
-            own.points,
-            other.points,
-            own.at,
-            weights,
-            masses[i],
-            masses[1 - i],
-            _excess(weights) if weighted and unbiased else parts,
-            parts,
-            gradient,
-            n,
-            m,
-            blocks[i],
-            i * blocks[0],
-            sum(blocks),
-            m.bit_length(),
-            n.bit_length(),
+            sorted_side_kernel, (n_rows * blocks[i],), LONG_WARPS,
+            own.points, other.points, own.at, weights, masses[i], masses[1 - i],
+            _excess(weights) if weighted and unbiased else parts, parts, gradient,
+            n, m, blocks[i], i * blocks[0], sum(blocks), m.bit_length(), n.bit_length(),
             int(weights.ndim == 2),
-            1.0 / n,
-            1.0 / m,
-            1.0 / (n - 1) if unbiased and not weighted else 0.0,
-            registers=LONG_REGISTERS,
-            IS_X=i == 0,
-            WANTED=gradient.numel() > 0,
-            WEIGHTED=weighted,
-            UNBIASED=unbiased,
-            BLOCK=LONG_BLOCK,
-        )
+            1.0 / n, 1.0 / m, 1.0 / (n - 1) if unbiased and not weighted else 0.0,
+            registers=LONG_REGISTERS, IS_X=i == 0, WANTED=gradient.numel() > 0,
+            WEIGHTED=weighted, UNBIASED=unbiased, BLOCK=LONG_BLOCK,
+        )  # fmt: skip
     return parts.sum(1)

@@ -9,6 +9,7 @@ dimension, the kernels below multiply and add one number after the other, in a f
 import torch
 import triton
 import triton.language as tl
+from torch import Tensor
 
 from .launch import LONG_WARPS, SMALL_DIM, launch
 
@@ -37,16 +38,9 @@ def project_kernel(
 
 @triton.jit(do_not_specialize=["n", "n_slices", "dim", "segment"])
 def project_back_kernel(
-    gradients_ptr,
-    directions_ptr,
-    parts_ptr,
-    n,
-    n_slices,
-    dim,
-    segment,
-    POINTS: tl.constexpr,
-    TILE: tl.constexpr,
-):
+    gradients_ptr, directions_ptr, parts_ptr, n, n_slices, dim, segment,
+    POINTS: tl.constexpr, TILE: tl.constexpr,
+):  # fmt: skip
     """parts[s, i, c] = sum over the slices p of segment s of gradients[p, i] directions[p, c]."""
     i = tl.program_id(0).to(tl.int64) * POINTS + tl.arange(0, POINTS)
     c = tl.program_id(1).to(tl.int64) * TILE + tl.arange(0, TILE)
@@ -72,24 +66,25 @@ def _library_is_exact(dtype: torch.dtype) -> bool:
     return not settings.allow_tf32
 
 
-def _multiply(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+def _multiply(left: Tensor, right: Tensor) -> Tensor:
     with torch.autocast(left.device.type, enabled=False):
         return left @ right
 
 
-def project(points: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
+def project(points: Tensor, directions: Tensor) -> Tensor:
     """Rows (P, N) of the points (N, d) projected on the directions (P, d)."""
     (n, dim), n_slices = points.shape, directions.shape[0]
     if dim > SMALL_DIM and _library_is_exact(points.dtype):
         return _multiply(directions, points.T)
     rows = points.new_empty((n_slices, n))
-    tiles = (triton.cdiv(n, POINTS), triton.cdiv(n_slices, TILE))
-    operands = (points, directions, rows)
-    launch(project_kernel, tiles, LONG_WARPS, *operands, n, n_slices, dim, POINTS=POINTS, TILE=TILE)
+    launch(
+        project_kernel, (triton.cdiv(n, POINTS), triton.cdiv(n_slices, TILE)), LONG_WARPS,
+        points, directions, rows, n, n_slices, dim, POINTS=POINTS, TILE=TILE,
+    )  # fmt: skip
     return rows
 
 
-def project_back(gradients: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
+def project_back(gradients: Tensor, directions: Tensor) -> Tensor:
     """Sum (N, d) over slices of the gradients (P, N) times their directions (P, d)."""
     (n_slices, n), dim = gradients.shape, directions.shape[1]
     small = dim <= SMALL_DIM
@@ -100,17 +95,7 @@ def project_back(gradients: torch.Tensor, directions: torch.Tensor) -> torch.Ten
     n_parts = triton.cdiv(n_slices, segment)
     parts = gradients.new_empty((n_parts, n, dim))
     launch(
-        project_back_kernel,
-        (triton.cdiv(n, POINTS), triton.cdiv(dim, tile), n_parts),
-        LONG_WARPS,
-        gradients,
-        directions,
-        parts,
-        n,
-        n_slices,
-        dim,
-        segment,
-        POINTS=POINTS,
-        TILE=tile,
-    )
+        project_back_kernel, (triton.cdiv(n, POINTS), triton.cdiv(dim, tile), n_parts), LONG_WARPS,
+        gradients, directions, parts, n, n_slices, dim, segment, POINTS=POINTS, TILE=tile,
+    )  # fmt: skip
     return parts.sum(0) if n_parts > 1 else parts[0]

@@ -1,8 +1,10 @@
 """The one-dimensional energy distance of many rows on a GPU, value and gradient."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from .launch import SHORT_LIMIT, check_device, rows_within, workspace_bytes
 from .long_rows import SortedRows, sorted_rows
@@ -18,11 +20,11 @@ def is_short(n: int, m: int, dtype: torch.dtype, weighted: bool) -> bool:
     return max(n, m) <= SHORT_LIMIT and dtype == torch.float32 and not weighted
 
 
-def _of_rows(weights: torch.Tensor | None, rows: slice) -> torch.Tensor | None:
+def _of_rows(weights: Tensor | None, rows: slice) -> Tensor | None:
     return weights[rows] if weights is not None and weights.ndim == 2 else weights
 
 
-def sort_rows(points: torch.Tensor, weights: torch.Tensor | None = None) -> SortedRows:
+def sort_rows(points: Tensor, weights: Tensor | None = None) -> SortedRows:
     """Rows (R, N) sorted by the library, with the permutation."""
     ordered, at = torch.sort(points, dim=1)
     return SortedRows(ordered, at, weights)
@@ -30,21 +32,14 @@ def sort_rows(points: torch.Tensor, weights: torch.Tensor | None = None) -> Sort
 
 @torch.library.custom_op("energyflow::energy_rows", mutates_args=())
 def _rows_op(
-    xp: torch.Tensor,
-    yp: torch.Tensor,
-    a: torch.Tensor | None,
-    b: torch.Tensor | None,
-    unbiased: bool,
-    want_x: bool,
-    want_y: bool,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    xp: Tensor, yp: Tensor, a: Tensor | None, b: Tensor | None,
+    unbiased: bool, want_x: bool, want_y: bool,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     (n_rows, n), m = xp.shape, yp.shape[1]
     weighted = a is not None or b is not None
     if is_short(n, m, xp.dtype, weighted):
         return short_rows(xp, yp, None, unbiased, want_x, want_y)
-    values = xp.new_empty(n_rows, dtype=torch.float64)
-    gx = xp.new_empty((n_rows if want_x else 0, n))
-    gy = xp.new_empty((n_rows if want_y else 0, m))
+    values, gx, gy = _empty_rows(xp, yp, want_x, want_y)
     step = rows_within(workspace_bytes(xp.device), _SORT_BYTES * (n + m), n_rows)
     for first in range(0, n_rows, step):
         rows = slice(first, first + step)
@@ -59,15 +54,9 @@ def _rows_op(
 
 
 @_rows_op.register_fake
-def _(
-    xp: torch.Tensor,
-    yp: torch.Tensor,
-    a: torch.Tensor | None,
-    b: torch.Tensor | None,
-    unbiased: bool,
-    want_x: bool,
-    want_y: bool,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _empty_rows(xp: Tensor, yp: Tensor, *how: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """Tensors for the results of `_rows_op`; gradients without rows where not wanted."""
+    want_x, want_y = how[-2:]
     (n_rows, n), m = xp.shape, yp.shape[1]
     return (
         xp.new_empty(n_rows, dtype=torch.float64),
@@ -77,9 +66,9 @@ def _(
 
 
 def check_sides(
-    x: torch.Tensor,
-    y: torch.Tensor,
-    *others: torch.Tensor | None,
+    x: Tensor,
+    y: Tensor,
+    *others: Tensor | None,
     points_axis: int,
     unbiased: bool,
     wrt: Sequence[str],
@@ -102,14 +91,14 @@ def check_sides(
 
 
 def energy_rows(
-    xp: torch.Tensor,
-    yp: torch.Tensor,
-    a: torch.Tensor | None = None,
-    b: torch.Tensor | None = None,
+    xp: Tensor,
+    yp: Tensor,
+    a: Tensor | None = None,
+    b: Tensor | None = None,
     *,
     unbiased: bool = False,
     wrt: Sequence[str] = ("x",),
-) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Energy distance of each row of x to the same row of y, with its gradients.
 
     E = 2 sum a_i b_j |x_i - y_j| - s_x sum a_i a_k |x_i - x_k| - s_y sum b_j b_l |y_j - y_l|,

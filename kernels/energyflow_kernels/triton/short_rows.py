@@ -11,6 +11,7 @@ rows take the way of long rows, where the sort hands out the permutation.
 import torch
 import triton
 import triton.language as tl
+from torch import Tensor
 
 from .launch import SHORT_REGISTERS, SHORT_WARPS, launch, short_block
 
@@ -31,15 +32,9 @@ def _float_of(key):
 
 @triton.jit
 def _points(
-    points_ptr,
-    direction_ptr,
-    row,
-    first,
-    count,
-    dim,
-    PROJECT: tl.constexpr,
-    BLOCK: tl.constexpr,
+    points_ptr, direction_ptr, row, first, count, dim, PROJECT: tl.constexpr, BLOCK: tl.constexpr
 ):
+    """The points of a row from `first` on, projected in here or read; zeros past the end."""
     slot = first + tl.arange(0, BLOCK)
     there = slot < count
     if PROJECT:
@@ -56,8 +51,8 @@ def _points(
 @triton.jit
 def _at(keys, index, BLOCK: tl.constexpr):
     """keys[index], and the padding key where the index is past the end."""
-    found = tl.gather(keys, tl.minimum(index, BLOCK - 1), 0)
-    return tl.where(index < BLOCK, found, 0x7FFFFFFF)
+    key = tl.gather(keys, tl.minimum(index, BLOCK - 1), 0)
+    return tl.where(index < BLOCK, key, 0x7FFFFFFF)
 
 
 @triton.jit
@@ -87,26 +82,16 @@ def _half_of_value(own, other, after, n, m, excess, UNBIASED: tl.constexpr, BLOC
     value = tl.sum(gap * (ahead * ahead), 0)
     if UNBIASED:
         own_gap = tl.where(slot + 1 < n, _float_of(next_own) - here, 0.0)
-        spread = ((slot + 1) * (n - slot - 1)).to(tl.float64)
-        value -= tl.sum(own_gap * spread, 0) * (excess * m * m)
+        self_term = ((slot + 1) * (n - slot - 1)).to(tl.float64)
+        value -= tl.sum(own_gap * self_term, 0) * (excess * m * m)
     return value
 
 
 @triton.jit
 def _gradient(
-    own,
-    other,
-    keys,
-    first,
-    n,
-    m,
-    scale,
-    excess_scale,
-    IS_X: tl.constexpr,
-    UNBIASED: tl.constexpr,
-    BLOCK: tl.constexpr,
-    LOG_BLOCK: tl.constexpr,
-):
+    own, other, keys, first, n, m, scale, excess_scale,
+    IS_X: tl.constexpr, UNBIASED: tl.constexpr, BLOCK: tl.constexpr, LOG_BLOCK: tl.constexpr,
+):  # fmt: skip
     """Gradient of one side, in the order of `keys`: `own` before it was sorted."""
     slot = first + tl.arange(0, BLOCK)
     there = slot < n
@@ -131,26 +116,11 @@ def _gradient(
 
 @triton.jit(do_not_specialize=["n", "m", "dim", "want_x", "want_y"])
 def short_rows_kernel(
-    x_ptr,
-    y_ptr,
-    directions_ptr,
-    values_ptr,
-    gx_ptr,
-    gy_ptr,
-    n,
-    m,
-    dim,
-    want_x,
-    want_y,
-    inverse_n: tl.float64,
-    inverse_m: tl.float64,
-    excess_x: tl.float64,
-    excess_y: tl.float64,
-    PROJECT: tl.constexpr,
-    UNBIASED: tl.constexpr,
-    BLOCK: tl.constexpr,
-    LOG_BLOCK: tl.constexpr,
-):
+    x_ptr, y_ptr, directions_ptr, values_ptr, gx_ptr, gy_ptr,
+    n, m, dim, want_x, want_y,
+    inverse_n: tl.float64, inverse_m: tl.float64, excess_x: tl.float64, excess_y: tl.float64,
+    PROJECT: tl.constexpr, UNBIASED: tl.constexpr, BLOCK: tl.constexpr, LOG_BLOCK: tl.constexpr,
+):  # fmt: skip
     """Value and gradient of one row; `x_ptr` is (R, n), or (n, dim) if projected in here.
 
     The scalars in float64 come from the host: a division costs a stack frame.
@@ -194,13 +164,8 @@ def short_rows_kernel(
 
 
 def short_rows(
-    x: torch.Tensor,
-    y: torch.Tensor,
-    directions: torch.Tensor | None,
-    unbiased: bool,
-    want_x: bool,
-    want_y: bool,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    x: Tensor, y: Tensor, directions: Tensor | None, unbiased: bool, want_x: bool, want_y: bool
+) -> tuple[Tensor, Tensor, Tensor]:
     """Values (R,) and gradients (R, N), (R, M) of short float32 rows, empty where not wanted.
 
     Without directions x is (R, N) and y is (R, M); with directions (R, d), x is (N, d) and y is
@@ -214,29 +179,13 @@ def short_rows(
     gy = x.new_empty((n_rows if want_y else 0, m))
     block = short_block(n, m)
     if n_rows > 0:
+        excess = (1.0 / (n - 1), 1.0 / (m - 1)) if unbiased else (0.0, 0.0)
         launch(
-            short_rows_kernel,
-            (n_rows,),
-            SHORT_WARPS[block],
-            x,
-            y,
-            x if directions is None else directions,
-            values,
-            gx,
-            gy,
-            n,
-            m,
-            dim,
-            int(want_x),
-            int(want_y),
-            1.0 / n,
-            1.0 / m,
-            1.0 / (n - 1) if unbiased else 0.0,
-            1.0 / (m - 1) if unbiased else 0.0,
-            registers=SHORT_REGISTERS,
-            PROJECT=directions is not None,
-            UNBIASED=unbiased,
-            BLOCK=block,
-            LOG_BLOCK=block.bit_length() - 1,
-        )
+            short_rows_kernel, (n_rows,), SHORT_WARPS[block],
+            x, y, x if directions is None else directions, values, gx, gy,
+            n, m, dim, int(want_x), int(want_y),
+            1.0 / n, 1.0 / m, *excess,
+            registers=SHORT_REGISTERS, PROJECT=directions is not None, UNBIASED=unbiased,
+            BLOCK=block, LOG_BLOCK=block.bit_length() - 1,
+        )  # fmt: skip
     return values, gx, gy

@@ -1,8 +1,10 @@
 """The sliced energy distance on a GPU: project, compare, differentiate, project back."""
 
 from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import torch
+from torch import Tensor
 
 from .hadamard import HadamardSlices, hadamard_back, hadamard_rows
 from .launch import SMALL_DIM, rows_within, workspace_bytes
@@ -10,25 +12,28 @@ from .matrix_products import project, project_back
 from .rows import check_sides, energy_rows, is_short
 from .short_rows import short_rows
 
+Results: TypeAlias = tuple[Tensor, Tensor, Tensor]
+
+
+def _zero_sums(x: Tensor, y: Tensor, want_x: bool, want_y: bool) -> tuple[Tensor, Tensor]:
+    """Sums of gradients to add to, empty where not wanted."""
+    return (
+        torch.zeros_like(x) if want_x else x.new_empty(0),
+        torch.zeros_like(y) if want_y else y.new_empty(0),
+    )
+
 
 @torch.library.custom_op("energyflow::sliced_energy", mutates_args=())
 def _sliced_op(
-    x: torch.Tensor,
-    y: torch.Tensor,
-    directions: torch.Tensor,
-    a: torch.Tensor | None,
-    b: torch.Tensor | None,
-    unbiased: bool,
-    want_x: bool,
-    want_y: bool,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    x: Tensor, y: Tensor, directions: Tensor, a: Tensor | None, b: Tensor | None,
+    unbiased: bool, want_x: bool, want_y: bool,
+) -> Results:  # fmt: skip
     (n, dim), m, n_slices = x.shape, y.shape[0], directions.shape[0]
     wrt = ("x",) * want_x + ("y",) * want_y
     short = is_short(n, m, x.dtype, a is not None or b is not None)
     fused = short and dim <= SMALL_DIM
     values = x.new_empty(n_slices, dtype=torch.float64)
-    gx = torch.zeros_like(x) if want_x else x.new_empty(0)
-    gy = torch.zeros_like(y) if want_y else y.new_empty(0)
+    gx, gy = _zero_sums(x, y, want_x, want_y)
 
     # Projected rows and their gradients; the sort of long rows takes a budget of its own.
     slice_bytes = 2 * x.element_size() * (n + m)
@@ -36,8 +41,8 @@ def _sliced_op(
     for first in range(0, n_slices, step):
         chunk = slice(first, first + step)
         t = directions[chunk]
-        grad_x: torch.Tensor | None
-        grad_y: torch.Tensor | None
+        grad_x: Tensor | None
+        grad_y: Tensor | None
         if fused:
             values[chunk], grad_x, grad_y = short_rows(x, y, t, unbiased, want_x, want_y)
         else:
@@ -51,39 +56,19 @@ def _sliced_op(
 
 
 @_sliced_op.register_fake
-def _(
-    x: torch.Tensor,
-    y: torch.Tensor,
-    directions: torch.Tensor,
-    a: torch.Tensor | None,
-    b: torch.Tensor | None,
-    unbiased: bool,
-    want_x: bool,
-    want_y: bool,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    return (
-        x.new_empty(directions.shape[0], dtype=torch.float64),
-        torch.empty_like(x) if want_x else x.new_empty(0),
-        torch.empty_like(y) if want_y else y.new_empty(0),
-    )
+def _(x: Tensor, y: Tensor, directions: Tensor, *how: Any) -> Results:
+    values = x.new_empty(directions.shape[0], dtype=torch.float64)
+    return values, *_zero_sums(x, y, *how[-2:])
 
 
 @torch.library.custom_op("energyflow::hadamard_energy", mutates_args=())
 def _hadamard_op(
-    x: torch.Tensor,
-    y: torch.Tensor,
-    signs: torch.Tensor,
-    picked: Sequence[torch.Tensor],
-    a: torch.Tensor | None,
-    b: torch.Tensor | None,
-    unbiased: bool,
-    want_x: bool,
-    want_y: bool,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    x: Tensor, y: Tensor, signs: Tensor, picked: Sequence[Tensor], a: Tensor | None,
+    b: Tensor | None, unbiased: bool, want_x: bool, want_y: bool,
+) -> Results:  # fmt: skip
     (n, dim), m = x.shape, y.shape[0]
     wrt = ("x",) * want_x + ("y",) * want_y
-    gx = torch.zeros_like(x) if want_x else x.new_empty(0)
-    gy = torch.zeros_like(y) if want_y else y.new_empty(0)
+    gx, gy = _zero_sums(x, y, want_x, want_y)
     values = [x.new_empty(0, dtype=torch.float64)]
 
     # As above; every part of a product's rows transforms all points anew.
@@ -102,34 +87,21 @@ def _hadamard_op(
 
 
 @_hadamard_op.register_fake
-def _(
-    x: torch.Tensor,
-    y: torch.Tensor,
-    signs: torch.Tensor,
-    picked: Sequence[torch.Tensor],
-    a: torch.Tensor | None,
-    b: torch.Tensor | None,
-    unbiased: bool,
-    want_x: bool,
-    want_y: bool,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    return (
-        x.new_empty(sum(rows.shape[0] for rows in picked), dtype=torch.float64),
-        torch.empty_like(x) if want_x else x.new_empty(0),
-        torch.empty_like(y) if want_y else y.new_empty(0),
-    )
+def _(x: Tensor, y: Tensor, signs: Tensor, picked: Sequence[Tensor], *how: Any) -> Results:
+    values = x.new_empty(sum(rows.shape[0] for rows in picked), dtype=torch.float64)
+    return values, *_zero_sums(x, y, *how[-2:])
 
 
 def sliced_energy(
-    x: torch.Tensor,
-    y: torch.Tensor,
-    slices: torch.Tensor | HadamardSlices,
-    a: torch.Tensor | None = None,
-    b: torch.Tensor | None = None,
+    x: Tensor,
+    y: Tensor,
+    slices: Tensor | HadamardSlices,
+    a: Tensor | None = None,
+    b: Tensor | None = None,
     *,
     unbiased: bool = False,
     wrt: Sequence[str] = ("x",),
-) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Energy distance of x and y along each direction, and the gradients summed over directions.
 
     values_p = E(x t_p, y t_p);  gx = sum over p of (d values_p / d (x t_p)) t_p.
@@ -187,7 +159,7 @@ def sliced_energy(
     return values, gx if "x" in wrt else None, gy if "y" in wrt else None
 
 
-def _check_directions(directions: torch.Tensor, x: torch.Tensor) -> None:
+def _check_directions(directions: Tensor, x: Tensor) -> None:
     if directions.ndim != 2 or directions.shape[1] != x.shape[1] or directions.dtype != x.dtype:
         raise ValueError(
             f"directions must be (P, {x.shape[1]}) of {x.dtype}, "
