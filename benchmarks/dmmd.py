@@ -25,7 +25,8 @@ from energyflow.datasets import Dataset
 from energyflow.models import DMMD, DMMDSettings, save_grid
 from energyflow.models.data.scaling import Scaling
 from energyflow.models.dmmd.noise_schedule import weights_at
-from energyflow.models.dmmd.sampler import FeaturesAt, Sampler, Sampling
+from energyflow.models.dmmd.sampler import FeaturesAt, Sampler
+from energyflow.models.dmmd.settings import Sampling
 
 from .machine import use_threads
 from .memory import peak_memory

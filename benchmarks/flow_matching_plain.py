@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from energyflow._core import pictures as _pictures
 from energyflow.models import FlowMatching
+from energyflow.models.flow_matching.solver import OdeSolver
 from energyflow.models.flow_matching.velocity import Velocity, flowed
 
 from .flow_matching_posteriors import SAMPLES, Draw, Posteriors
@@ -107,8 +108,8 @@ def _drawing(network: PlainNetwork, solver: str, n_steps: int) -> Draw:
     def draw(y: np.ndarray) -> np.ndarray:
         z = torch.randn(SAMPLES, 5, generator=torch.Generator().manual_seed(1))
         given = torch.from_numpy(np.tile(y.astype(np.float32), (SAMPLES, 1)))
-        velocity = Velocity(network, hides=False)
-        return flowed(velocity, z, given, solver=solver, n_steps=n_steps).numpy()
+        velocity = Velocity(network, masks=False)
+        return flowed(velocity, z, given, OdeSolver(solver, n_steps)).numpy()
 
     return draw
 

@@ -84,7 +84,7 @@ def _network(form: MLP = SMALL) -> Callable[[Batch], None]:
 
     def step(batch: Batch) -> None:
         optimizer.zero_grad()
-        error(Velocity(network, hides=False), batch).backward()
+        error(Velocity(network, masks=False), batch).backward()
         optimizer.step()
 
     return step

@@ -104,6 +104,28 @@ def remove_parts(folder: Path, name: str = "") -> None:
             part.unlink()
 
 
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill beside `path`; it gets that name once it is complete (atomic).
+
+    What killed writers of the same folder have left is removed.
+    """
+    path = Path(os.path.abspath(path))
+    remove_parts(path.parent, path.name)
+    part = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
+    part.mkdir(parents=True)
+    try:
+        yield part
+        part.rename(path)
+        handle = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write readable JSON, atomically."""
     write_text(path, json.dumps(content, indent=2) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
@@ -155,6 +156,17 @@ def as_source(rng: Rng) -> Source:
         "rng must be None, an int, a numpy.random.Generator, a torch.Generator, a jax.random.key "
         f"or a cupy.random.Generator; got {type(rng).__name__}"
     )
+
+
+def keyed_source(seed: int, use: str, *where: int) -> HostSource:
+    """A source with a key of its own for every seed, use and place; the same on every machine."""
+    entropy = (seed, zlib.crc32(use.encode()), *where)
+    return HostSource(np.random.SeedSequence(entropy).generate_state(2, np.uint64).tolist())
+
+
+def keyed_generator(seed: int, use: str, *where: int, step: int = 0) -> np.random.Generator:
+    """A NumPy generator; the same numbers for the same arguments, on every machine."""
+    return keyed_source(seed, use, *where).host(step, 0)
 
 
 def as_generator(rng: Any, name: str = "rng") -> np.random.Generator:

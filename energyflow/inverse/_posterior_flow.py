@@ -142,11 +142,10 @@ class PosteriorFlow:
             validation = {
                 "held_out": self._reduced(residuals), "held_out_condition": condition_held,
             }  # fmt: skip
-        self.model._begun = self._save_problem
-        try:
-            self.model.fit(self._reduced(points), condition, **validation, out=out, **how)
-        finally:
-            del self.model._begun
+        self.model.fit(
+            self._reduced(points), condition, **validation,
+            out=out, on_start=self._save_problem, **how,
+        )  # fmt: skip
         return self
 
     def sample(
@@ -216,8 +215,7 @@ class PosteriorFlow:
         OSError, ValueError, RuntimeError
             As `Model.save`.
         """
-        with self.model._saving(folder) as new:
-            self._save_problem(new)
+        self.model.save(folder, on_save=self._save_problem)
 
     @classmethod
     def load(

@@ -2,45 +2,53 @@
 
 from __future__ import annotations
 
-import math
+import copy
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import replace
-from importlib.util import find_spec
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 import torch
-from energyflow_backends import library_of
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .._core import pictures as _pictures
-from .._core.checks import check_choice, check_count, check_flag, check_number
-from .._core.image_grid import save_grid
+from .._core.checks import check_choice, check_count
 from .._core.random import HostSource, Rng, as_source
 from .._core.reading import naming
-from ._random import seeded_layers
-from ._settings import ModelSettings
-from ._tensors import Tensors, load_weights, without_prefix
-from .data.conditions import AnyConditions, read_conditions, revived
-from .data.scaling import Scaling, as_points, check_shape, fingerprint, given_back, mean_distance
-from .flow_generator.presets import Preset
-from .training.plan import Course
+from ._fitted import Fitted, Networks
+from ._networks import suited
+from ._settings import ModelSettings, Preset
+from ._weights import NetworkFactory, Tensors, without_prefix
+from .data.arrays import given_back
+from .data.scaling import Scaling
+from .data.training_set import Description, TrainingSet
+from .training.plan import ModelPlan, Task
 from .training.run_folder import RunFolder
 from .training.trainer import Trainer
-from .training.validation import Judge
+from .training.validation import N_SAMPLES, Validator
 
 S = TypeVar("S", bound=ModelSettings)
-Pair = tuple[Tensor, Tensor | None]
+Write = Callable[[Path], object]
 
-_DESCRIPTION = (
-    "shape", "library", "condition", "spread", "given_network", "data", "fingerprint",
-)  # fmt: skip
+
+@dataclass(frozen=True)
+class Saved:
+    """What the folder of a run holds of a model.
+
+    networks : weights by the stage that trained them, the last one of each that is kept.
+    origin : the folder, for messages.
+    """
+
+    description: Description
+    weights: Tensors
+    networks: Mapping[int, Tensors]
+    factory: NetworkFactory
+    origin: str
 
 
 class Model(ABC, Generic[S]):
@@ -87,31 +95,20 @@ class Model(ABC, Generic[S]):
         default = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = torch.device(default if device is None else device)
         self._network = network
-        self._described: dict[str, Any] = {}
-        self._scaling: Scaling | None = None
-        self._conditions: AnyConditions | None = None
-        self._weights: Tensors = {}
-
-    # -- what each model adds
+        self._fitted: Fitted[Networks] | None = None
 
     @abstractmethod
-    def _course(self, data: Pair, judge: Judge) -> Course:
-        """The stages of training; data are in the units of the networks."""
+    def _plan(self, task: Task) -> ModelPlan[Networks]:
+        """The training plan."""
 
     @abstractmethod
-    def _take(self, networks: dict[int, Tensors], origin: str) -> None:
-        """Be the model of these networks, the last one of each stage that is kept."""
-
-    @abstractmethod
-    def _draw(self, n: int, condition: Tensor | None, rng: np.random.Generator) -> Tensor:
-        """Samples, in the units of the networks."""
-
-    # -- what users call
+    def _load(self, saved: Saved) -> Networks:
+        """The networks of a run."""
 
     @property
     def n_trained(self) -> int:
         """How many stages are trained."""
-        return max(_stages(self._weights), default=-1) + 1
+        return 0 if self._fitted is None else self._fitted.networks.n_trained
 
     def fit(
         self,
@@ -126,6 +123,8 @@ class Model(ABC, Generic[S]):
         patience: int | None = None,
         name: str | None = None,
         progress: bool = True,
+        n_validation: int = N_SAMPLES,
+        on_start: Write | None = None,
     ) -> Self:
         """Train on data, and on their conditions if they are given.
 
@@ -137,20 +136,26 @@ class Model(ABC, Generic[S]):
             Integer labels (n,), vectors (n, m) or images (n, C', H', W'); or several by their
             names, labels and vectors: ``{"class": labels, "age": ages[:, None]}``.
         held_out, held_out_condition : arrays (m, ...), optional
-            What samples are compared with after each stage; the data themselves when not given.
+            Validation data: what samples are compared with after each stage; the data themselves
+            when not given.
         out : path, optional
             The run's folder: settings, log, checkpoints, sample pictures, weights.
         resume : bool
-            Go on with the run in `out`, if there is one, as if it had not been interrupted.
+            Resume the run in `out`, if there is one, as if it had not been interrupted.
         budget : float or str, optional
             Seconds, or ``"10m"``, ``"5000 steps"``, for the whole run; see `Trainer`.
         patience : int, optional
-            Stop when the distance to `held_out` has not fallen for so many stages, and keep the
-            best one.
+            Early stopping: stop when the distance to `held_out` has not fallen for so many stages,
+            and keep the best one.
         name : str, optional
             What the data are called, for settings.json.
         progress : bool
             Show a bar on standard error.
+        n_validation : int
+            Samples that are drawn for the validation after each stage.
+        on_start : callable, optional
+            Called with the run's folder, where there is one, before the first step: it writes
+            what else belongs there.
 
         Returns
         -------
@@ -160,37 +165,29 @@ class Model(ABC, Generic[S]):
         Raises
         ------
         TypeError, ValueError, OSError
-            Data that do not fit, a folder that holds something else or another run.
+            The data do not fit; the folder holds something else or another run.
         FlowDiverged, TrainingDiverged
             Numbers stopped being finite.
         """
-        points = as_points("data", data)
-        conditions, encoded = None, None
-        if condition is not None:
-            conditions, encoded = read_conditions(condition, len(points))
-        scaling = Scaling.standard(points) if self._standardised else Scaling.of(points)
-        scaled = scaling.apply(points)
-        self._scaling, self._conditions = scaling, conditions
-        judges = self._judges(held_out, held_out_condition, (scaled, encoded), patience)
-        self._described = {
-            "shape": list(points.shape[1:]),
-            "library": "torch" if library_of(data) == "torch" else "numpy",
-            "condition": None if conditions is None else conditions.as_json(),
-            "spread": mean_distance(scaled),
-            "given_network": self._network is not None,
-            "data": name,
-            "fingerprint": fingerprint(points, encoded),
-        }
-        judge = Judge(
-            *judges, conditions, weight=self._weight, seed=self.settings.seed, device=self.device
-        )
-        course = self._course((scaled, encoded), judge)
+        settings = self.settings
+        training = TrainingSet.of(
+            data, condition,
+            standardised=self._standardised, given_network=self._network is not None, name=name,
+        )  # fmt: skip
+        if held_out is None and patience is not None:
+            raise ValueError("patience needs held_out data")
+        description = training.description
+        held = None if held_out is None else training.held_out(held_out, held_out_condition)
+        n_samples, weight = check_count("n_validation", n_validation), self._weight(description)
+        validator = Validator(training, held, weight, n_samples, settings.seed, self.device)
+        factory, entries = self._factory(description), self._entries(description)
+        plan = self._plan(Task(training, validator, factory, entries))
         trainer = Trainer(
             out=out, resume=resume, budget=budget, patience=patience, progress=progress,
-            ema=self.settings.ema, clip=self.settings.clip,
+            ema=settings.ema, clip=settings.clip,
         )  # fmt: skip
-        kept = trainer.train(course, self._begun)
-        self._read_weights(course.weights(len(kept)), "weights")
+        kept = trainer.train(plan, on_start)
+        self._fitted = plan.fitted(len(kept))
         return self
 
     def sample(
@@ -220,12 +217,19 @@ class Model(ABC, Generic[S]):
         RuntimeError
             The model is not trained.
         """
-        return self._given_back(self._draw(*self._asked(n, condition, rng)))
+        return self._given_back(self._trained.networks.draw(*self._arguments(n, condition, rng)))
 
-    def save(self, folder: str | os.PathLike[str]) -> None:
+    def save(self, folder: str | os.PathLike[str], *, on_save: Write | None = None) -> None:
         """Write settings.json and weights.safetensors to a new or empty folder.
 
-        A new folder is complete or absent, whatever interrupts the writing.
+        Writing is atomic: a new folder is complete or absent, whatever interrupts it.
+
+        Parameters
+        ----------
+        folder : path
+            A new or empty one.
+        on_save : callable, optional
+            Called with the folder before it is complete: it writes what else belongs there.
 
         Raises
         ------
@@ -234,19 +238,14 @@ class Model(ABC, Generic[S]):
         RuntimeError
             The model is not trained.
         """
-        with self._saving(folder):
-            pass
-
-    @contextmanager
-    def _saving(self, folder: str | os.PathLike[str]) -> Iterator[Path]:
-        """Save, once the block has put what else belongs into the folder that it is given."""
-        self._check_trained()
-        run = RunFolder(folder)
-        run.check(self._description(), resume=False)
+        fitted, run = self._trained, RunFolder(folder)
+        entries = self._entries(fitted.description)
+        run.check(entries, resume=False)
         with run.new() as new:
-            new.start(self._description())
-            new.write_weights(self._weights)
-            yield new.path
+            new.start(entries)
+            new.write_weights(fitted.weights())
+            if on_save is not None:
+                on_save(new.path)
 
     @classmethod
     def load(
@@ -256,7 +255,7 @@ class Model(ABC, Generic[S]):
         network: nn.Module | None = None,
         device: str | torch.device | None = None,
     ) -> Self:
-        """Read a model that `save` or `fit` wrote; of a run that goes on, its finished stages.
+        """Read a model that `save` or `fit` wrote; of an unfinished run, its finished stages.
 
         Parameters
         ----------
@@ -272,135 +271,77 @@ class Model(ABC, Generic[S]):
         OSError, ValueError
             There is no such run, or it is damaged; the file is named.
         """
-        run = RunFolder(folder)
-        found = run.settings(cls.kind)
-        kind = type(cls.presets["default"].settings)
+        run, kind = RunFolder(folder), type(cls.presets["default"].settings)
+        entries = run.settings(cls.kind)
         try:
-            settings = kind.from_json(found)
-            described = {name: found[name] for name in _DESCRIPTION}
-            kinds = described["condition"]
-            conditions = None if kinds is None else revived(kinds)
-            described["shape"] = list(check_shape("shape", described["shape"], 1, 3))
-            if not 0 <= check_number("spread", described["spread"]) < math.inf:
-                raise ValueError(f"spread must be at least 0, got {described['spread']}")
-            check_choice("library", described["library"], ("numpy", "torch"))
-            check_flag("given_network", described["given_network"])
+            settings = kind.from_json(entries)
+            description = Description.from_json(entries)
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"{folder}: settings.json is damaged: {error}") from None
-        if described["given_network"] and network is None:
+        if description.given_network and network is None:
             raise ValueError(f"{folder}: the model has a network of its own; pass it as network=")
         model = cls(network, device=device, **vars(settings))
-        model._described, model._conditions = described, conditions
         with naming(folder):
-            model._read_weights(run.weights(), str(folder))
+            weights = run.weights()
+            matches = (re.match(r"networks\.([0-9]{1,6})\.", name) for name in weights)
+            stages = sorted({int(match[1]) for match in matches if match is not None})
+            if not stages or not {"data.offset", "data.scale"} <= set(weights):
+                raise ValueError(f"{folder}: networks are missing from the weights")
+            networks = {k: without_prefix(f"networks.{k}", weights) for k in stages}
+            scaling = Scaling.from_tensors(weights, description.shape)
+            factory = model._factory(description)
+            saved = Saved(description, weights, networks, factory, str(folder))
+            model._fitted = Fitted(description, scaling, model._load(saved))
         return model
 
-    # -- parts of these
-
-    _begun: Callable[[Path], object] = staticmethod(lambda folder: None)  # when a run has begun
-    _weight: float | str = 1.0  # of conditions, where samples are compared with data
-
     @property
-    def _shape(self) -> tuple[int, ...]:
-        """Of one point."""
-        return tuple(self._described["shape"])
+    def _trained(self) -> Fitted[Networks]:
+        if self._fitted is None:
+            raise RuntimeError("this model is not trained: call fit, or load one")
+        return self._fitted
 
-    def _description(self) -> dict[str, Any]:
-        return {"model": self.kind, **self._described, **self.settings.as_json()}
+    def _entries(self, description: Description) -> dict[str, Any]:
+        """For settings.json."""
+        return {"model": self.kind, **description.as_json(), **self.settings.as_json()}
 
-    def _judges(self, held_out: Any, condition: Any, data: Pair, patience: int | None) -> Pair:
-        """Held-out points with their conditions as networks see them, or else the data."""
-        if held_out is None:
-            if patience is not None:
-                raise ValueError("patience needs held_out data")
-            return data
-        assert self._scaling is not None
-        points = as_points("held_out", held_out)
-        if points.shape[1:] != data[0].shape[1:]:
-            raise ValueError(
-                f"held_out must have points of shape {tuple(data[0].shape[1:])}, "
-                f"got {tuple(points.shape[1:])}"
-            )
-        if (condition is None) != (self._conditions is None):
-            raise ValueError("held_out_condition must be given with condition, and only then")
-        encoded = None
-        if self._conditions is not None:
-            encoded = self._conditions.encode(condition, len(points))
-        return self._scaling.apply(points), encoded
+    def _factory(self, description: Description) -> NetworkFactory:
+        return NetworkFactory(
+            partial(self._new_network, description),
+            given=self._network is not None, seed=self.settings.seed, device=self.device,
+        )  # fmt: skip
 
-    def _asked(
+    def _new_network(self, description: Description) -> nn.Module:
+        if self._network is not None:
+            return copy.deepcopy(self._network)
+        form = self.settings.architecture or suited(description.shape)
+        return form.build(description.shape, self._inputs(description))
+
+    def _inputs(self, description: Description) -> list[tuple[int, ...]]:
+        """Shapes of what networks see besides the points."""
+        return [] if description.conditions is None else [description.conditions.shape]
+
+    def _weight(self, description: Description) -> float:
+        """The factor of encoded conditions, where samples are compared with data."""
+        return 1.0
+
+    def _arguments(
         self, n: int, condition: Any, rng: Rng
     ) -> tuple[int, Tensor | None, np.random.Generator]:
         """The arguments of `sample`, checked: how many, conditions for networks, noise."""
-        n = check_count("n", n)
-        self._check_trained()
-        encoded = None
-        if self._conditions is None:
+        n, conditions, encoded = check_count("n", n), self._trained.description.conditions, None
+        if conditions is None:
             if condition is not None:
                 raise ValueError("condition must be left out: the model was trained without")
         elif condition is None:
-            raise ValueError(f"condition must be given: {self._conditions.described} were learned")
+            raise ValueError(f"condition must be given: {conditions.described} were learned")
         else:
-            encoded = self._conditions.encode(condition, n).to(self.device)
-        found = as_source(rng)
-        if not isinstance(found, HostSource):
+            encoded = conditions.encode(condition, n).to(self.device)
+        source = as_source(rng)
+        if not isinstance(source, HostSource):
             raise TypeError("rng must be None, an int or a numpy.random.Generator")
-        return n, encoded, found.host(0, 0)
+        return n, encoded, source.host(0, 0)
 
     def _given_back(self, samples: Tensor) -> NDArray[np.float32] | Tensor:
         """In the units and the library of the data."""
-        assert self._scaling is not None
-        return given_back(self._scaling.undo(samples), self._described["library"])
-
-    def _check_trained(self) -> None:
-        if not self._weights:
-            raise RuntimeError("this model is not trained: call fit, or load one")
-
-    def _read_weights(self, weights: Tensors, origin: str) -> None:
-        numbers = _stages(weights)
-        if not numbers or not {"data.offset", "data.scale"} <= set(weights):
-            raise ValueError(f"{origin}: networks are missing from the weights")
-        self._scaling = Scaling.from_tensors(weights, self._shape)
-        self._weights = {
-            name: tensor.cpu() for name, tensor in weights.items()
-            if name.startswith(("networks.", "data."))
-        }  # fmt: skip
-        self._take({k: without_prefix(f"networks.{k}", weights) for k in sorted(numbers)}, origin)
-
-    def _with_weights(
-        self, build: Callable[[], nn.Module], weights: Tensors, origin: str
-    ) -> nn.Module:
-        """A network of these weights; it takes no memory before they fit."""
-        if self._network is not None:
-            network = build()
-            load_weights(network, weights, origin)
-        else:
-            with seeded_layers(self.settings.seed, "network"), torch.device("meta"):
-                network = build()
-            load_weights(network, weights, origin, assign=True)
-        return network.to(self.device).eval()
-
-    def _seeded(self, build: Callable[[], nn.Module]) -> nn.Module:
-        """A new network, on the device, its layers initialised by the seed."""
-        with seeded_layers(self.settings.seed, "network"):
-            return build().to(self.device)
-
-    def _picture(self, path: Path, samples: Tensor, data: Tensor) -> None:
-        """Draw samples: images as a grid, points in the plane over the data.
-
-        Both are in the units of the networks; black and white are the least and the greatest
-        number of the data.
-        """
-        assert self._scaling is not None
-        if samples.ndim == 4 and samples.shape[1] in (1, 3) and find_spec("PIL") is not None:
-            black, white = data.min().item(), data.max().item()
-            save_grid(path, (samples.cpu().numpy() - black) / ((white - black) or 1.0))
-        elif tuple(samples.shape[1:]) == (2,) and find_spec("matplotlib") is not None:
-            drawn, wanted = map(self._scaling.undo, (samples.cpu(), data[:2000]))
-            _pictures.save_scatter(path, drawn.numpy(), wanted.numpy())
-
-
-def _stages(weights: Tensors) -> set[int]:
-    """The stages whose networks are among the weights."""
-    found = (re.match(r"networks\.([0-9]{1,6})\.", name) for name in weights)
-    return {int(match[1]) for match in found if match is not None}
+        fitted = self._trained
+        return given_back(fitted.scaling.undo(samples), fitted.description.library)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
-from typing import Any
+from functools import partial
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .._core.checks import check_count, check_each
+from .._core.checks import check_count
+from .._core.extras import need
+from ._fields import check_fields
 
 _SMALL_IMAGE = 256  # up to so many numbers, an image is best treated as a vector
 _MOST_LEVELS = 16  # of a UNet
-_PART = 4096  # points that are pushed through a network at once
+_Channels = Annotated[int, partial(check_count, maximum=2**16)]
+PART = 4096  # points that go through a network at once
 
 
 @dataclass(frozen=True)
@@ -39,14 +42,12 @@ class MLP:
         They are no whole numbers, or negative.
     """
 
-    width: int = 256
-    depth: int = 3
-    frequencies: int = 0
+    width: Annotated[int, partial(check_count, maximum=2**20)] = 256
+    depth: Annotated[int, partial(check_count, minimum=0, maximum=1000)] = 3
+    frequencies: Annotated[int, partial(check_count, minimum=0, maximum=64)] = 0
 
     def __post_init__(self) -> None:
-        check_count("width", self.width, maximum=2**20)
-        check_count("depth", self.depth, minimum=0, maximum=1000)
-        check_count("frequencies", self.frequencies, minimum=0, maximum=64)
+        check_fields(self)
 
     def build(
         self,
@@ -78,19 +79,16 @@ class UNet:
         They are no whole numbers, not positive, or none.
     """
 
-    channels: int = 32
-    multipliers: tuple[int, ...] = (1, 2, 4)
-    residual_blocks: int = 2
+    channels: _Channels = 32
+    multipliers: tuple[_Channels, ...] = (1, 2, 4)
+    residual_blocks: Annotated[int, partial(check_count, maximum=100)] = 2
 
     def __post_init__(self) -> None:
-        check_count("channels", self.channels, maximum=2**16)
-        check_count("residual_blocks", self.residual_blocks, maximum=100)
-        multipliers = check_each("multipliers", self.multipliers, _multiplier)
-        if not 1 <= len(multipliers) <= _MOST_LEVELS:
+        check_fields(self)
+        if not 1 <= len(self.multipliers) <= _MOST_LEVELS:
             raise ValueError(
-                f"multipliers must have 1 to {_MOST_LEVELS} entries, got {len(multipliers)}"
+                f"multipliers must have 1 to {_MOST_LEVELS} entries, got {len(self.multipliers)}"
             )
-        object.__setattr__(self, "multipliers", multipliers)
 
     def build(self, shape: Sequence[int], conditions: Sequence[Sequence[int]]) -> nn.Module:
         """The network for images of `shape` (C, H, W) and conditions of the given shapes."""
@@ -100,10 +98,6 @@ class UNet:
 
 
 Architecture = MLP | UNet
-
-
-def _multiplier(name: str, value: Any) -> int:
-    return check_count(name, value, maximum=2**16)
 
 
 def suited(shape: Sequence[int]) -> Architecture:
@@ -131,12 +125,11 @@ def count_parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
 
 
-def apply_in_parts(network: nn.Module, x: Tensor, conditions: Sequence[Tensor]) -> Tensor:
-    """`network(x, *conditions)` without a graph, some thousand points at a time."""
-    network.eval()
-    with torch.no_grad():
-        parts = zip(*(torch.split(v, _PART) for v in (x, *conditions)), strict=True)
-        return torch.cat([network(*part) for part in parts])
+def in_parts(function: Callable[..., Tensor], x: Tensor, *others: Tensor | None) -> Tensor:
+    """`function(x, *others)`, some thousand points at a time; what is None stays None."""
+    parts = [slice(first, first + PART) for first in range(0, len(x), PART)]
+    inputs = [[None if v is None else v[part] for v in (x, *others)] for part in parts]
+    return torch.cat([function(*part) for part in inputs])
 
 
 class _MLP(nn.Module):
@@ -157,10 +150,10 @@ class _MLP(nn.Module):
         self.last = nn.Linear(width, _size(outputs))
 
     def forward(self, x: Tensor, *conditions: Tensor) -> Tensor:
-        seen = [v.flatten(1) for v in (x, *conditions)]
-        angles = [factor * seen[0] for factor in self.factors]
-        seen += [wave(angle) for angle in angles for wave in (torch.sin, torch.cos)]
-        hidden = self.first(torch.cat(seen, dim=1))
+        inputs = [v.flatten(1) for v in (x, *conditions)]
+        angles = [factor * inputs[0] for factor in self.factors]
+        inputs += [wave(angle) for angle in angles for wave in (torch.sin, torch.cos)]
+        hidden = self.first(torch.cat(inputs, dim=1))
         for block in self.blocks:
             hidden = hidden + block(hidden)
         out: Tensor = self.last(functional.silu(hidden)).reshape(len(x), *self.outputs)
@@ -170,10 +163,7 @@ class _MLP(nn.Module):
 class _UNet(nn.Module):
     def __init__(self, form: UNet, channels: int, extra: int) -> None:
         super().__init__()
-        if find_spec("diffusers") is None:
-            raise ModuleNotFoundError(
-                "networks for images need diffusers: pip install -e '.[models]'"
-            )
+        need("diffusers", "a network for images", "models")
         from diffusers import UNet2DModel
 
         levels = len(form.multipliers)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, Self
+from functools import partial
+from typing import Annotated, Any, Literal, Self, get_type_hints
 
-import numpy as np
-
-from .._core.checks import check_choice, check_count, check_number, check_positive
-from ._networks import MLP, Architecture, UNet
-
-_ARCHITECTURES = {"MLP": MLP, "UNet": UNet}
+from .._core.checks import check_count
+from ._fields import Share, as_json, check_fields, from_json
+from ._networks import Architecture
 
 
 @dataclass(frozen=True)
@@ -46,28 +44,13 @@ class ModelSettings:
     batch_size: int = 200
     learning_rate: float = 1e-3
     learning_rate_decay: Literal["cosine", "constant"] = "cosine"
-    ema: float = 0.0
+    ema: Share = 0.0
     clip: float | None = None
     architecture: Architecture | None = None
-    seed: int = 0
+    seed: Annotated[int, partial(check_count, minimum=0, maximum=math.inf)] = 0
 
     def __post_init__(self) -> None:
-        for field in fields(self):  # NumPy's numbers are no JSON
-            value = getattr(self, field.name)
-            if isinstance(value, np.generic):
-                object.__setattr__(self, field.name, value.item())
-        check_count("batch_size", self.batch_size)
-        check_count("seed", self.seed, minimum=0, maximum=math.inf)
-        if self.architecture is not None and not isinstance(self.architecture, Architecture):
-            raise TypeError(
-                f"architecture must be an MLP or a UNet, got {type(self.architecture).__name__}"
-            )
-        check_choice("learning_rate_decay", self.learning_rate_decay, ("cosine", "constant"))
-        check_positive("learning_rate", self.learning_rate)
-        if not 0 <= check_number("ema", self.ema) < 1:
-            raise ValueError(f"ema must lie between 0 and 1, got {self.ema}")
-        if self.clip is not None:
-            check_positive("clip", self.clip)
+        check_fields(self)
 
     def learning_rate_at(self, fraction: float) -> float:
         """After a fraction of the steps."""
@@ -77,44 +60,58 @@ class ModelSettings:
 
     def as_json(self) -> dict[str, Any]:
         """For settings.json."""
-        found = asdict(self)
+        entries = asdict(self)
         if self.architecture is not None:
-            found["architecture"]["kind"] = type(self.architecture).__name__
-        return {name: _listed(value) for name, value in found.items()}
+            entries["architecture"]["kind"] = type(self.architecture).__name__
+        return {name: as_json(value) for name, value in entries.items()}
 
     @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> Self:
-        """Read what `as_json` gave; other entries are left alone.
+    def from_json(cls, entries: Mapping[str, Any]) -> Self:
+        """Read the result of `as_json`; other entries are ignored.
 
         Raises
         ------
         TypeError, ValueError
             Entries are missing or wrong.
         """
+        kinds = get_type_hints(cls)
         names = [field.name for field in fields(cls)]
-        missing = [name for name in names if name not in found]
+        missing = [name for name in names if name not in entries]
         if missing:
             raise ValueError(f"settings lack {', '.join(missing)}")
-        return cls(**cls._revived({name: _tupled(found[name]) for name in names}))
-
-    @classmethod
-    def _revived(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """The values with their types; a subclass with nested settings adds its own."""
-        if values["architecture"] is not None:
-            inner = dict(values["architecture"])
-            kind = check_choice("kind", inner.pop("kind"), tuple(_ARCHITECTURES))
-            values["architecture"] = _ARCHITECTURES[kind](**inner)
-        return values
+        return cls(**{name: from_json(kinds[name], entries[name]) for name in names})
 
 
-def _listed(value: Any) -> Any:
-    """Tuples as lists, as JSON gives them back."""
-    if isinstance(value, dict):
-        return {key: _listed(inner) for key, inner in value.items()}
-    return [_listed(inner) for inner in value] if isinstance(value, tuple | list) else value
+@dataclass(frozen=True)
+class RoundsSettings(ModelSettings):
+    """The settings of a model of one network, which is trained in rounds.
+
+    Attributes
+    ----------
+    n_steps : int
+        Training steps.
+    n_rounds : int
+        After each of so many equal rounds of steps, samples are compared with the data.
+    """
+
+    n_steps: int = 1000
+    n_rounds: int = 2
 
 
-def _tupled(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _tupled(inner) for key, inner in value.items()}
-    return tuple(_tupled(inner) for inner in value) if isinstance(value, list) else value
+@dataclass(frozen=True)
+class Preset:
+    """Settings for a data set.
+
+    Attributes
+    ----------
+    settings : ModelSettings
+        What to build and how to train it.
+    tested : bool
+        Whether they have been run on it here.
+    note : str
+        What they are for, and where they come from.
+    """
+
+    settings: ModelSettings
+    tested: bool
+    note: str

@@ -21,9 +21,9 @@ NO_PAPER = {
     },
     ".kernels": {"Kernel", "Linear", "RadialKernel", "SmoothKernel"},
     ".models": {
-        "Budget", "Course", "DMMDSettings", "FlowMatchingSettings", "FlowSettings", "MLP", "Model",
+        "Budget", "DMMDSettings", "FlowMatchingSettings", "FlowSettings", "MLP", "Model",
         "ModelSettings", "Preset", "Pyramid", "Record", "RunFolder", "Stage", "Trainer",
-        "TrainingDiverged", "UNet", "count_parameters", "load", "save_grid",
+        "TrainingDiverged", "TrainingPlan", "UNet", "count_parameters", "load", "save_grid",
     },
     ".inverse": {
         "CrossFittedRidge", "Gaussian", "Linear", "Mask", "Noise", "Operator", "Poisson",

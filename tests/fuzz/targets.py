@@ -99,7 +99,7 @@ def _dataset(path: Path) -> None:
 
 
 def _tensors(path: Path) -> None:
-    from energyflow.models._tensors import read_tensors
+    from energyflow.models.training.run_folder import read_tensors
 
     read_tensors(path)
 
@@ -140,7 +140,8 @@ def _model(path: Path) -> None:
         else:
             model = models.load(path.parent)
             few = {"n_levels": 1, "n_steps": 1, "denoise": 1} if model.kind == "dmmd" else {}
-            model.sample(2, 0 if model._conditions is not None else None, rng=0, **few)
+            labelled = models.RunFolder(path.parent).settings().get("condition") is not None
+            model.sample(2, 0 if labelled else None, rng=0, **few)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from error
 

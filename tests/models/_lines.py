@@ -1,4 +1,4 @@
-"""A course of training that fits lines: fast, and with every moment within reach."""
+"""A training plan that fits lines: fast, and with every moment within reach."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from energyflow.models import Stage, Trainer
 
 
 class Lines:
-    """Each stage fits a line of slope stage + 1; where stages carry on, all fit one of slope 1."""
+    """Each stage fits a line of slope stage + 1; with warm starts all fit one of slope 1."""
 
     columns = ("distance",)
 
@@ -25,7 +25,7 @@ class Lines:
         self.distances: list[float] = how.get("distances", [])
         self.at_step: Callable[[int, int], None] = how.get("at_step", lambda stage, step: None)
         self.scale: float = how.get("scale", 1.0)
-        self.carries_on: bool = how.get("carries_on", False)
+        self.warm_start: bool = how.get("warm_start", False)
         self.rate: float = how.get("rate", 0.1)
         self.learned: list[nn.Module] = []
         self.total = torch.zeros(())
@@ -36,8 +36,8 @@ class Lines:
 
         def loss(network: nn.Module, step: int) -> Tensor:
             self.at_step(stage, step)
-            slope = self.scale * (1 if self.carries_on else stage + 1)
-            since = step + (self.n_steps * stage if self.carries_on else 0)
+            slope = self.scale * (1 if self.warm_start else stage + 1)
+            since = step + (self.n_steps * stage if self.warm_start else 0)
             x = torch.linspace(-1, 1, 8)[:, None] + 0.01 * since
             return (network(x) - slope * x).square().mean()
 
@@ -64,8 +64,8 @@ class Lines:
         path.write_bytes(b"")
 
 
-def train(course: Lines, **how) -> list:
-    return Trainer(progress=False, **how).train(course)
+def train(plan: Lines, **how) -> list:
+    return Trainer(progress=False, **how).train(plan)
 
 
 def rows(folder: Path) -> list[dict[str, str]]:

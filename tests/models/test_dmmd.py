@@ -12,24 +12,28 @@ from hypothesis import strategies as st
 from torch import nn
 
 import energyflow as ef
-from energyflow.models import DMMD, MLP, DMMDSettings, UNet, load
-from energyflow.models.dmmd.feature_kernels import (
+from energyflow.kernels import Energy, Gauss, Riesz
+from energyflow.models import DMMD, MLP, DMMDSettings, RunFolder, UNet, load
+from energyflow.models.dmmd.features import embedded, feature_network
+from energyflow.models.dmmd.kale import kale, kale_weights
+from energyflow.models.dmmd.mmd import (
     FeatureKernel,
-    Gaussians,
-    Linear,
-    Riesz,
+    LinearFeatures,
+    RadialFeatures,
     unbiased_mmd,
     witness,
 )
-from energyflow.models.dmmd.feature_network import embedded, feature_network
-from energyflow.models.dmmd.kale import kale, kale_weights
 from energyflow.models.dmmd.noise_schedule import SCHEDULES, noised, weights_at
 
 TINY = {
     "n_steps": 40, "n_rounds": 1, "batch_size": 32, "n_features": 4,
     "architecture": MLP(width=16, depth=1),
 }  # fmt: skip
-KERNELS = [Linear(), Riesz(), Riesz(1.5), Gaussians((0.5, 2.0))]
+ENERGY = RadialFeatures((Energy(),))
+KERNELS = [
+    LinearFeatures(), ENERGY, RadialFeatures((Riesz(1.5),)),
+    RadialFeatures((Gauss(0.5), Gauss(2.0))),
+]  # fmt: skip
 SHORT = {"n_levels": 2, "n_steps": 2, "denoise": 1}
 
 
@@ -86,7 +90,7 @@ def test_the_unbiased_mmd_leaves_out_pairs_with_themselves(kernel: FeatureKernel
 
 def test_the_riesz_kernel_gives_the_energy_distance() -> None:
     p, q = features(0, 40), features(1, 30)
-    kernel = Riesz()
+    kernel = ENERGY
     value = sum(
         sign * float(kernel.mean(x, y).mean()) for x, y, sign in ((p, p, 1), (p, q, -2), (q, q, 1))
     )
@@ -307,7 +311,7 @@ def test_bad_sampling(model: DMMD, how: dict, message: str) -> None:
         ({"bandwidths": ()}, "bandwidths must be positive"),
         ({"bandwidths": (float("inf"),)}, "bandwidths must be positive and finite"),
         ({"penalty_weight": float("inf")}, "penalty_weight must be positive and finite"),
-        ({"t_min": 0.0}, "t_min must lie between 0 and 1"),
+        ({"t_min": 0.0}, "t_min must be above 0 and below 1"),
         ({"penalty_weight": 0.0}, "penalty_weight must be positive"),
         ({"feature_penalty": -1.0}, "feature_penalty must not be negative"),
         ({"exponent": 2.0}, "exponent"),
@@ -349,7 +353,7 @@ def test_bad_conditions(points, condition, message: str) -> None:
 def test_every_class_is_kept(points) -> None:
     labels = (np.arange(100) < 2).astype(int)
     found = tiny(n_steps=2, n_reference=2).fit(points, labels, progress=False)
-    assert sorted(found._weights["data.reference_labels"].tolist()) == [0, 1]
+    assert sorted(found._trained.weights()["data.reference_labels"].tolist()) == [0, 1]
     assert np.isfinite(found.sample(3, 1, rng=0, **SHORT)).all()
     with pytest.raises(ValueError, match="n_reference must be at least the number of labels, 4"):
         tiny(n_reference=3).fit(points, np.arange(100) % 4)
@@ -361,6 +365,7 @@ def test_untrained_and_incomplete(points, tmp_path) -> None:
     with pytest.raises(ValueError, match="architecture must be an MLP"):
         tiny(architecture=UNet()).fit(points)
     found = tiny(n_steps=1, n_rounds=1).fit(points, out=tmp_path / "run", progress=False)
-    without = {k: v for k, v in found._weights.items() if k != "data.reference"}
+    without = {k: v for k, v in found._trained.weights().items() if k != "data.reference"}
+    RunFolder(tmp_path / "run").write_weights(without)
     with pytest.raises(ValueError, match="the data that samples are compared with are missing"):
-        found._read_weights(without, "weights")
+        load(tmp_path / "run")

@@ -15,9 +15,11 @@ from torch import nn
 
 import energyflow as ef
 from energyflow.models import MLP, PRESETS, FlowGenerator, FlowSettings, Pyramid, UNet, load
-from energyflow.models import _base as _model
-from energyflow.models.data.scaling import Conditions, Scaling
-from energyflow.models.flow_generator.settings import blocks, levels
+from energyflow.models.data.conditions import Conditions
+from energyflow.models.data.scaling import Scaling
+from energyflow.models.data.training_set import TrainingSet
+from energyflow.models.flow_generator.settings import all_blocks
+from energyflow.models.training import validation
 
 TINY = {
     "n_particles": 200, "n_projections": 16, "n_blocks": 3, "network_steps": 40, "batch_size": 64,
@@ -64,8 +66,8 @@ def test_samples_have_the_distribution_of_the_data(points) -> None:
 def test_normal_noise_has_the_moments_of_the_data(rng, tmp_path) -> None:
     points = (rng.normal(size=(4000, 3)) @ rng.normal(size=(3, 3)) + 7).astype(np.float32)
     model = fitted(points, settings={"start": "normal", "n_blocks": 1}, out=tmp_path / "run")
-    noise = model._chain.start(4000, np.random.default_rng(0))
-    found = model._scaling.undo(noise).numpy()
+    noise = model._trained.networks.start(4000, np.random.default_rng(0))
+    found = model._trained.scaling.undo(noise).numpy()
     np.testing.assert_allclose(found.mean(0), points.mean(0), atol=0.15)
     np.testing.assert_allclose(np.cov(found.T), np.cov(points.T), atol=0.3)
     again = FlowGenerator.load(tmp_path / "run")
@@ -187,32 +189,32 @@ def test_image_conditions(images) -> None:
 def test_the_block_schedule() -> None:
     def lengths(**how) -> list[int]:
         settings = FlowSettings(**how)
-        return [b.n_steps for b in blocks(settings, levels(settings, (2,), 1.0))]
+        return [b.n_steps for b in all_blocks(settings, (2,), 1.0)]
 
     assert lengths(n_blocks=4, first_exponent=5, block_cap=2048) == [32, 96, 224, 480]
     assert lengths(n_blocks=4, first_exponent=2, block_cap=6, block_limit=17) == [4, 10, 16, 17]
     paper = PRESETS["mnist"].settings
-    steps = [b.n_steps for b in blocks(paper, levels(paper, (1, 28, 28), 1.0))]
+    steps = [b.n_steps for b in all_blocks(paper, (1, 28, 28), 1.0)]
     assert steps[-1] == 30_000
     assert all(b - a <= 2048 for a, b in pairwise(steps))
 
 
 def test_the_step_size_follows_the_data_and_falls() -> None:
     settings = FlowSettings(n_blocks=30, step_decay=0.5, least_step=0.1)
-    sizes = [b.step_size for b in blocks(settings, levels(settings, (2,), 0.6))]
+    sizes = [b.step_size for b in all_blocks(settings, (2,), 0.6)]
     assert sizes[:3] == pytest.approx([0.2, 0.1, 0.05])
     assert sizes[-1] == pytest.approx(0.02)
 
 
 def test_the_levels_of_a_pyramid() -> None:
     settings = PRESETS["cifar10"].settings
-    found = levels(settings, (3, 32, 32), 1.0)
+    found = [block for block in all_blocks(settings, (3, 32, 32), 1.0) if block.first]
     assert [level.shape for level in found] == [(3, k, k) for k in (4, 8, 16, 32)]
     assert [level.n_projections for level in found] == [500, 500, 768, 2000]
     assert found[0].momentum_at(10) == pytest.approx(0.1)
     assert found[0].momentum_at(1000) == 0.8
     with pytest.raises(ValueError, match="pyramid must end at the resolution"):
-        levels(settings, (3, 28, 28), 1.0)
+        next(all_blocks(settings, (3, 28, 28), 1.0))
 
 
 def test_settings_take_numpy_numbers(points, tmp_path) -> None:
@@ -223,7 +225,7 @@ def test_settings_take_numpy_numbers(points, tmp_path) -> None:
 
 def test_growing_by_huge_powers_ends_at_the_cap() -> None:
     settings = FlowSettings(n_blocks=3, first_exponent=10**12, block_cap=7)
-    assert [b.n_steps for b in blocks(settings, levels(settings, (2,), 1.0))] == [7, 14, 21]
+    assert [b.n_steps for b in all_blocks(settings, (2,), 1.0)] == [7, 14, 21]
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
@@ -293,14 +295,16 @@ def test_held_out_data_end_the_training(points) -> None:
 
 def test_pictures_show_samples_at_the_scale_of_the_data(points, images, monkeypatch) -> None:
     drawn = {}
-    monkeypatch.setattr(_model, "save_grid", lambda path, images: drawn.update(grid=images))
+    monkeypatch.setattr(validation, "save_grid", lambda path, images: drawn.update(grid=images))
     monkeypatch.setattr(
-        _model._pictures, "save_scatter", lambda path, *clouds: drawn.update(scatter=clouds)
+        validation._pictures, "save_scatter", lambda path, *clouds: drawn.update(scatter=clouds)
     )
     for data in (points, 100 * images - 300):
-        model = fitted(data, settings={"n_blocks": 1})
-        scaled = model._scaling.apply(torch.from_numpy(data))
-        model._picture(Path("picture.png"), scaled, scaled)
+        how = {"standardised": False, "given_network": False, "name": None}
+        training = TrainingSet.of(data, None, **how)
+        how = {"weight": 1.0, "n_samples": 9, "seed": 0, "device": torch.device("cpu")}
+        validator = validation.Validator(training, None, **how)
+        validator.draw(Path("picture.png"), lambda *given, x=training.points: x)
     np.testing.assert_allclose(drawn["scatter"][0], points, atol=1e-4)
     span = images.max() - images.min()
     np.testing.assert_allclose(drawn["grid"], (images - images.min()) / span, atol=1e-5)
@@ -309,7 +313,9 @@ def test_pictures_show_samples_at_the_scale_of_the_data(points, images, monkeypa
 def test_pictures_of_a_run(points, tmp_path, monkeypatch) -> None:
     seen = []
     monkeypatch.setattr(
-        _model._pictures, "save_scatter", lambda path, samples, data: seen.append((samples, data))
+        validation._pictures,
+        "save_scatter",
+        lambda path, samples, data: seen.append((samples, data)),
     )
     fitted(points, out=tmp_path / "run", settings={"n_blocks": 1})
     samples, data = seen[0]
@@ -427,7 +433,7 @@ def test_bad_samples(points) -> None:
     [
         ({"n_blocks": 0}, ValueError, "n_blocks must be at least 1"),
         ({"particles": "old"}, ValueError, "particles must be one of"),
-        ({"ema": 1.0}, ValueError, "ema must lie between 0 and 1"),
+        ({"ema": 1.0}, ValueError, "ema must be at least 0 and below 1"),
         ({"learning_rate": 0.0}, ValueError, "learning_rate must be positive"),
         ({"learning_rate": np.inf}, ValueError, "learning_rate must be positive and finite"),
         ({"step_size": -1.0}, ValueError, "step_size must be positive"),
@@ -435,7 +441,7 @@ def test_bad_samples(points) -> None:
         ({"condition_weight": 0.0}, ValueError, "condition_weight must be positive"),
         ({"slicing": "pizza"}, ValueError, "slicing must be one of"),
         ({"slicing": ef.PatchSlicing((1, 8, 8), 2, (0,))}, TypeError, "slicing must be a string"),
-        ({"architecture": "MLP"}, TypeError, "architecture must be an MLP or a UNet"),
+        ({"architecture": "MLP"}, TypeError, "architecture must be MLP or UNet"),
         ({"colour": 1}, TypeError, "colour"),
         ({"preset": "imagenet"}, ValueError, "preset must be one of"),
         ({"one_network": True, "pyramid": Pyramid()}, ValueError, "single resolution"),

@@ -89,8 +89,8 @@ def test_likelihoods_go_in_parts(of_classes, classes, monkeypatch) -> None:
     points, labels = (v[:20] for v in classes)
     whole = of_classes.log_likelihood(points, labels, **how)
     seen = []
-    monkeypatch.setattr("energyflow.models.flow_matching.velocity.PART", 7)
-    network = of_classes._trained.network
+    monkeypatch.setattr("energyflow.models._networks.PART", 7)
+    network = of_classes._trained.networks.velocity.network
     hook = network.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
     found = of_classes.log_likelihood(points, labels, **how)
     hook.remove()
@@ -274,7 +274,7 @@ def test_a_run_that_ended_early_goes_on(classes, tmp_path) -> None:
         ({"coupling": "cot"}, "coupling must be one of none, ot, conditional-ot"),
         ({"solver": "heun"}, "solver must be one of"),
         ({"beta": 0.0}, "beta must be positive"),
-        ({"condition_dropout": 1.0}, "condition_dropout must lie between"),
+        ({"condition_dropout": 1.0}, "condition_dropout must be at least 0 and below 1"),
         ({"n_steps": 0}, "n_steps must be at least 1"),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from energyflow.models import MLP, PRESETS, UNet, count_parameters
-from energyflow.models._networks import apply_in_parts, suited
+from energyflow.models._networks import in_parts, suited
 
 needs_diffusers = pytest.mark.skipif(
     __import__("importlib.util").util.find_spec("diffusers") is None,
@@ -93,9 +93,8 @@ def test_parts_make_the_whole(monkeypatch) -> None:
     network = MLP(width=8, depth=1).build((3,), [(2,)])
     x, c = torch.rand(11, 3), torch.rand(11, 2)
     whole = network(x, c).detach()
-    monkeypatch.setattr("energyflow.models._networks._PART", 4)
-    parts = apply_in_parts(network, x, [c])
-    assert not parts.requires_grad
+    monkeypatch.setattr("energyflow.models._networks.PART", 4)
+    parts = in_parts(network, x, c).detach()
     np.testing.assert_allclose(parts, whole, atol=1e-6)
 
 

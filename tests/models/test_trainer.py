@@ -30,14 +30,14 @@ def interrupt_at(where: tuple[int, int]) -> Callable[[int, int], None]:
 @pytest.mark.parametrize("every", [None, 7])
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 @pytest.mark.parametrize("where", [(0, 0), (1, 13), (2, 19)])
-@pytest.mark.parametrize("carries_on", [False, True])
-def test_going_on_equals_an_uninterrupted_run(tmp_path, where, ema, every, carries_on) -> None:
-    whole = Lines(carries_on=carries_on)
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_resuming_equals_an_uninterrupted_run(tmp_path, where, ema, every, warm_start) -> None:
+    whole = Lines(warm_start=warm_start)
     train(whole, ema=ema)
     how = {"out": tmp_path / "run", "ema": ema, "checkpoint_every": every, "log_every": 5}
     with pytest.raises(Interrupt):
-        train(Lines(at_step=interrupt_at(where), carries_on=carries_on), **how)
-    again = Lines(carries_on=carries_on)
+        train(Lines(at_step=interrupt_at(where), warm_start=warm_start), **how)
+    again = Lines(warm_start=warm_start)
     steps: list[tuple[int, int]] = []
     again.at_step = lambda stage, step: steps.append((stage, step))
     records = train(again, resume=True, **how)
@@ -53,16 +53,16 @@ def test_going_on_equals_an_uninterrupted_run(tmp_path, where, ema, every, carri
 
 def test_the_average_forgets_where_training_began() -> None:
     """After 20 steps at decay 0.9999 alone, 99.8% of the average would be the first weights."""
-    course = Lines(n_stages=1, n_steps=20, rate=0.05)
-    train(course, ema=0.9999)
-    assert float(course.learned[0].weight.detach()) > 0.5
+    plan = Lines(n_stages=1, n_steps=20, rate=0.05)
+    train(plan, ema=0.9999)
+    assert float(plan.learned[0].weight.detach()) > 0.5
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])
-def test_stages_that_carry_on_are_one_training(ema) -> None:
-    parts, whole = Lines(3, 20, carries_on=True), Lines(1, 60, carries_on=True)
-    for course in (parts, whole):
-        train(course, ema=ema)
+def test_stages_with_a_warm_start_are_one_training(ema) -> None:
+    parts, whole = Lines(3, 20, warm_start=True), Lines(1, 60, warm_start=True)
+    for plan in (parts, whole):
+        train(plan, ema=ema)
     assert torch.equal(parts.learned[-1].weight, whole.learned[-1].weight)
     fresh = Lines(3, 20)
     train(fresh, ema=ema)
@@ -71,16 +71,16 @@ def test_stages_that_carry_on_are_one_training(ema) -> None:
 
 def test_the_average_is_an_exponential_one() -> None:
     seen: list[float] = []
-    course = Lines(n_stages=1, n_steps=6)
-    begin = course.begin
+    plan = Lines(n_stages=1, n_steps=6)
+    begin = plan.begin
 
     def watched(stage: int, report) -> Stage:
         found = begin(stage, report)
-        course.at_step = lambda stage, step: seen.append(float(found.network.weight.detach()))
+        plan.at_step = lambda stage, step: seen.append(float(found.network.weight.detach()))
         return found
 
-    course.begin = watched  # type: ignore[method-assign]
-    train(course, ema=0.5)
+    plan.begin = watched  # type: ignore[method-assign]
+    train(plan, ema=0.5)
     plain = Lines(n_stages=1, n_steps=6)
     train(plain)
     after = [*seen[1:], float(plain.learned[0].weight.detach())]
@@ -88,7 +88,17 @@ def test_the_average_is_an_exponential_one() -> None:
     for k, value in enumerate(after[1:], 1):
         decay = min(0.5, (1 + k) / (10 + k))
         expected = decay * expected + (1 - decay) * value
-    assert float(course.learned[0].weight.detach()) == pytest.approx(expected, rel=1e-6)
+    assert float(plan.learned[0].weight.detach()) == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_plan_may_still_say_carries_on() -> None:
+    plan = Lines(2, 5, warm_start=True)
+    plan.carries_on = True
+    with pytest.warns(DeprecationWarning, match="now called warm_start"):
+        train(plan)
+    whole = Lines(1, 10, warm_start=True)
+    train(whole)
+    assert torch.equal(plan.learned[-1].weight, whole.learned[-1].weight)
 
 
 def test_a_budget_of_steps_is_for_the_whole_run(tmp_path) -> None:
@@ -100,8 +110,8 @@ def test_a_budget_of_steps_is_for_the_whole_run(tmp_path) -> None:
 
 def test_a_budget_ends_a_divisible_stage() -> None:
     steps: list[int] = []
-    course = Lines(divisible=True, at_step=lambda stage, step: steps.append(step))
-    records = train(course, budget="7 steps")
+    plan = Lines(divisible=True, at_step=lambda stage, step: steps.append(step))
+    records = train(plan, budget="7 steps")
     assert steps == list(range(7))
     assert [record.step for record in records] == [7]
 
@@ -120,9 +130,9 @@ def test_a_budget_of_seconds() -> None:
 def test_no_improvement_ends_the_training_and_the_best_is_kept(tmp_path, below: float) -> None:
     """Unbiased distances may be negative: the least one is the best."""
     distances = [number - below for number in (3.0, 1.0, 2.0, 1.5, 0.1)]
-    course = Lines(n_stages=5, distances=distances)
-    records = train(course, patience=2, out=tmp_path / "run")
-    assert len(course.learned) == 4
+    plan = Lines(n_stages=5, distances=distances)
+    records = train(plan, patience=2, out=tmp_path / "run")
+    assert len(plan.learned) == 4
     assert [record.numbers["distance"] for record in records] == distances[:2]
     assert set(RunFolder(tmp_path / "run").weights()) == {"0", "1"}
 
@@ -131,12 +141,12 @@ def test_the_gradient_is_clipped() -> None:
     def sgd(parameters, rate: float) -> torch.optim.Optimizer:
         return torch.optim.SGD(parameters, lr=rate)
 
-    course = Lines(n_stages=1, n_steps=1, scale=1e6)
-    train(course, clip=1.0, optimizer=sgd)
-    assert float(course.learned[0].weight.detach()) == pytest.approx(0.1, rel=1e-4)
+    plan = Lines(n_stages=1, n_steps=1, scale=1e6)
+    train(plan, clip=1.0, optimizer=sgd)
+    assert float(plan.learned[0].weight.detach()) == pytest.approx(0.1, rel=1e-4)
 
 
-def test_divergence_is_told() -> None:
+def test_divergence_is_reported() -> None:
     with pytest.raises(TrainingDiverged, match="not finite at step 20 of stage 0") as caught:
         train(Lines(scale=math.inf))
     assert (caught.value.stage, caught.value.step) == (0, 20)
@@ -156,7 +166,7 @@ def test_a_run_is_not_replaced(tmp_path) -> None:
     train(Lines(), out=tmp_path / "run")
     with pytest.raises(ValueError, match="holds a run already"):
         train(Lines(), out=tmp_path / "run")
-    with pytest.raises(ValueError, match="n_steps = 20, which goes on only with the same, got 5"):
+    with pytest.raises(ValueError, match=r"n_steps = 20, which is resumed only .* got 5"):
         train(Lines(n_steps=5), out=tmp_path / "run", resume=True)
 
 

@@ -107,8 +107,8 @@ def test_a_checkpoint_comes_every_few_minutes(tmp_path, monkeypatch) -> None:
 @pytest.mark.parametrize("every", [None, 4])
 @pytest.mark.parametrize("last", [False, True])
 def test_weights_that_are_not_finite_are_never_kept(tmp_path, every, last) -> None:
-    course = Lines(n_stages=3)
-    begin = course.begin
+    plan = Lines(n_stages=3)
+    begin = plan.begin
 
     def spoilt(stage: int, report):
         found = begin(stage, report)
@@ -120,9 +120,9 @@ def test_weights_that_are_not_finite_are_never_kept(tmp_path, every, last) -> No
         found.learning_rate = rate
         return found
 
-    course.begin = spoilt  # type: ignore[method-assign]
+    plan.begin = spoilt  # type: ignore[method-assign]
     with pytest.raises(TrainingDiverged, match="not finite at step") as caught:
-        train(course, out=tmp_path / "run", checkpoint_every=every, log_every=20)
+        train(plan, out=tmp_path / "run", checkpoint_every=every, log_every=20)
     assert (caught.value.stage, caught.value.step) == (1, 20 if every is None or last else 12)
     folder = RunFolder(tmp_path / "run")
     assert [record.stage for record in folder.records()] == [0]
@@ -134,9 +134,9 @@ def test_weights_that_are_not_finite_are_never_kept(tmp_path, every, last) -> No
 
 
 def test_samples_that_are_not_finite_end_the_training(tmp_path) -> None:
-    course = Lines(n_stages=2, distances=[1.0, math.nan])
+    plan = Lines(n_stages=2, distances=[1.0, math.nan])
     with pytest.raises(TrainingDiverged, match="stage 1"):
-        train(course, out=tmp_path / "run")
+        train(plan, out=tmp_path / "run")
     assert len(RunFolder(tmp_path / "run").records()) == 1
 
 
@@ -180,7 +180,7 @@ def test_leftovers_of_a_kill_go(tmp_path) -> None:
     assert sorted(p.name for p in (run / "checkpoints").iterdir()) == ["000000", "000001", "000002"]
 
 
-def test_a_folder_that_vanishes_is_told(tmp_path) -> None:
+def test_a_folder_that_vanishes_is_reported(tmp_path) -> None:
     def vanish(stage: int, step: int) -> None:
         if (stage, step) == (1, 3):
             shutil.rmtree(tmp_path / "run")
@@ -191,22 +191,22 @@ def test_a_folder_that_vanishes_is_told(tmp_path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_a_folder_that_may_not_be_written_is_told_before_the_work(tmp_path) -> None:
+def test_a_folder_that_may_not_be_written_is_reported_before_the_work(tmp_path) -> None:
     folder = tmp_path / "kept"
     folder.mkdir()
     steps: list[tuple[int, int]] = []
-    course = Lines(at_step=lambda *where: steps.append(where))
+    plan = Lines(at_step=lambda *where: steps.append(where))
     for out, file in ((folder, folder / "settings.json"), (folder / "run", folder / "run")):
         with mounted(folder, "ro"):
             with pytest.raises(OSError, match="Read-only") as caught:
-                train(course, out=out)
+                train(plan, out=out)
             assert caught.value.errno == errno.EROFS
             assert caught.value.filename == str(file)
             assert list(folder.iterdir()) == steps == []
 
 
 @pytest.mark.parametrize("out", [3, b"run", "\0", ""])
-def test_what_is_no_path_is_told_before_the_work(out) -> None:
+def test_what_is_no_path_is_reported_before_the_work(out) -> None:
     with pytest.raises((TypeError, ValueError), match="out must be"):
         matching().fit(data(), out=out, progress=False)
 
@@ -255,7 +255,7 @@ def test_a_part_that_lies_elsewhere_is_refused(tmp_path, name) -> None:
     assert sorted(there.rglob("*")) == before
 
 
-def test_an_error_of_the_users_own_is_theirs_and_the_run_goes_on(tmp_path) -> None:
+def test_an_error_of_the_users_own_is_theirs_and_the_run_is_resumed(tmp_path) -> None:
     def fail(stage: int, step: int) -> None:
         if (stage, step) == (1, 7):
             raise ZeroDivisionError("a network of the user's own")
@@ -269,7 +269,7 @@ def test_an_error_of_the_users_own_is_theirs_and_the_run_goes_on(tmp_path) -> No
     assert all(torch.equal(v, whole[k]) for k, v in RunFolder(tmp_path / "run").weights().items())
 
 
-def test_a_full_disk_is_told_and_the_run_goes_on(tmp_path) -> None:
+def test_a_full_disk_is_reported_and_the_run_is_resumed(tmp_path) -> None:
     torch.set_num_threads(1)
     whole = matching().fit(data(), progress=False)
     # pictures and weights are larger

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .._random import generator
-from .feature_kernels import feature_kernel, unbiased_mmd, witness
+from ..._core.random import keyed_generator
+from .mmd import feature_kernel, unbiased_mmd, witness
 from .noise_schedule import noised, weights_at
 from .settings import DMMDSettings
 
@@ -39,7 +39,7 @@ class DMMDLoss:
 
     def __call__(self, network: nn.Module, step: int, part: slice = slice(None)) -> Tensor:
         """At a step, of which it is a function, and at a part of its levels."""
-        rng = generator(self.settings.seed, "batch", step=step)
+        rng = keyed_generator(self.settings.seed, "batch", step=step)
         levels, size = self.settings.levels_per_step, self.settings.batch_size
         low = self.settings.t_min
         t = self._on(low + (1 - low) * (np.arange(levels) + rng.random(levels)) / levels)
@@ -53,20 +53,20 @@ class DMMDLoss:
         between = torch.lerp(clean, noisy, self._on(share[part])).requires_grad_()
         parts = torch.cat([clean, noisy, between], dim=1).flatten(0, 1)
         given = [v.repeat_interleave(3 * size, dim=0) for v in (t, *self._conditions(rows))]
-        found = network(parts, *given).float().unflatten(0, (len(t), 3 * size))
+        features = network(parts, *given).float().unflatten(0, (len(t), 3 * size))
         with torch.autocast(self.device.type, enabled=False):  # differences of features are small
-            return self._of_features(found, between, t)
+            return self._of_features(features, between, t)
 
-    def _of_features(self, found: Tensor, between: Tensor, t: Tensor) -> Tensor:
+    def _of_features(self, features: Tensor, between: Tensor, t: Tensor) -> Tensor:
         """Given the features (levels, 3 B, f) of clean, of noisy and of the points `between`."""
-        q, p, z = found.chunk(3, dim=1)
+        q, p, z = features.chunk(3, dim=1)
         mmd = unbiased_mmd(self.kernel, p, q)
         (slope,) = torch.autograd.grad(
             witness(self.kernel, z, p, q).sum(), between, create_graph=True
         )
         n_points = self.points[0].numel() if self.settings.with_points else 0
-        learned = found[..., n_points:]
-        each = self.settings.penalty_weight * self._penalty(slope) - mmd / self._spread(t)
+        learned = features[..., n_points:]
+        each = self.settings.penalty_weight * self._penalty(slope) - mmd / self._distance(t)
         loss: Tensor = each.mean() + self.settings.feature_penalty * learned.square().mean()
         return loss
 
@@ -77,8 +77,8 @@ class DMMDLoss:
             return squared.mean(1)
         return (torch.sqrt(squared + 1e-12) - 1).square().mean(1)
 
-    def _spread(self, t: Tensor) -> Tensor:
-        """w_t: how far data of unit mean square are from their noised ones."""
+    def _distance(self, t: Tensor) -> Tensor:
+        """w_t: the root mean square distance of data of unit mean square to their noised ones."""
         alpha, beta = weights_at(self.settings.schedule, t)
         return torch.sqrt(((1 - alpha).square() + beta.square()) * self.points[0].numel())
 
@@ -87,11 +87,11 @@ class DMMDLoss:
         levels, size = self.settings.levels_per_step, self.settings.batch_size
         if self.labels is None:
             return torch.from_numpy(rng.integers(len(self.points), size=(levels, size)))
-        found = []
+        rows = []
         for label in self.labels[rng.integers(len(self.labels), size=levels)]:
             members = torch.nonzero(self.labels == label)[:, 0]
-            found.append(members[rng.integers(len(members), size=size)])
-        return torch.stack(found)
+            rows.append(members[rng.integers(len(members), size=size)])
+        return torch.stack(rows)
 
     def _conditions(self, rows: Tensor) -> list[Tensor]:
         """One for each level."""

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import copy
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
+from energyflow_backends._typing import Integers
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
-from ..._core.random import Rng
-from .._base import Model, Pair
-from .._networks import MLP
-from .._random import generator
-from .._tensors import Tensors
-from ..data.scaling import as_points
-from ..flow_generator.presets import Preset
-from ..training.rounds import Rounds
-from ..training.validation import Draw, Judge
-from .feature_network import Features, feature_network
+from ..._core.random import Rng, keyed_generator
+from .._base import Model, Saved
+from .._settings import Preset
+from ..data.arrays import as_points
+from ..data.training_set import Description
+from ..training.plan import Task
+from ..training.single_network import SingleNetworkPlan
+from .class_flows import LABELS, REFERENCE, ClassFlows
+from .features import Features, feature_network
 from .loss import DMMDLoss
-from .sampler import Sampler, Sampling
-from .settings import DMMDSettings
-
-_PART = 4096  # points whose features are computed at once
-_JUDGED = Sampling(n_levels=5, n_steps=2, denoise=5)  # between rounds a rougher sample does
-_REFERENCE, _LABELS = "data.reference", "data.reference_labels"
+from .settings import PRESETS, DMMDSettings, Sampling
 
 
 class DMMD(Model[DMMDSettings]):
@@ -101,25 +95,7 @@ class DMMD(Model[DMMDSettings]):
     """
 
     kind = "dmmd"
-    presets: ClassVar[dict[str, Preset]] = {
-        "default": Preset(DMMDSettings(), True, "for two CPU cores"),
-        "paper": Preset(
-            DMMDSettings(
-                n_steps=250_000, n_rounds=50, learning_rate=1e-4, learning_rate_decay="constant",
-                kernel="linear", with_points=False, penalty="unit", penalty_weight=1.0,
-                feature_penalty=0.1, architecture=MLP(width=256, depth=3),
-            ),
-            False,
-            "the losses of Galashov et al. (ICLR 2025) with a network of ours; not yet run",
-        ),
-    }  # fmt: skip
-    _features: Features | None = None
-    _n_rounds = 0
-
-    @property
-    def n_trained(self) -> int:
-        """How many rounds are trained."""
-        return self._n_rounds
+    presets: ClassVar[Mapping[str, Preset]] = PRESETS
 
     def sample(
         self,
@@ -179,140 +155,83 @@ class DMMD(Model[DMMDSettings]):
             raise ValueError(
                 f'objective="kale" needs a model with kernel="linear", got {self.settings.kernel!r}'
             )
-        n, encoded, generator = self._asked(n, condition, rng)
-        samples = self._draw(n, encoded, generator, how)
+        arguments = self._arguments(n, condition, rng)
+        samples = cast(ClassFlows, self._trained.networks).draw(*arguments, how)
         if not bool(torch.isfinite(samples).all()):
             raise ValueError(
                 "samples must stay finite: a smaller step_size or a larger regularization may help"
             )
         return self._given_back(samples)
 
-    def _draw(
-        self,
-        n: int,
-        condition: Tensor | None,
-        rng: np.random.Generator,
-        how: Sampling | None = None,
-    ) -> Tensor:
-        assert self._features is not None
-        return self._drawn(self._features, self._weights, how or Sampling(), n, condition, rng)
-
-    def _course(self, data: Pair, judge: Judge) -> Rounds:
-        assert self._scaling is not None
-        points, encoded = data
+    def _plan(self, task: Task) -> SingleNetworkPlan[ClassFlows]:
+        points, condition = task.data.points, task.data.condition
+        conditions, settings = task.data.description.conditions, self.settings
+        order = keyed_generator(settings.seed, "kept").permutation(len(points))
         labels = None
-        if encoded is not None:
-            if self._conditions is None or self._conditions.kind != "labels":
+        if condition is not None and conditions is not None:
+            if conditions.kind != "labels":
                 raise ValueError("condition must be labels: DMMD learns no other conditions")
-            labels = encoded.argmax(1)
+            labels = condition.argmax(1)
             if int(torch.bincount(labels).min()) < 2:
                 raise ValueError("condition must have every label at least twice")
-        order = generator(self.settings.seed, "kept").permutation(len(points))
-        if labels is not None:
             order = _each_first(order, labels.numpy())
             classes = int(labels.max()) + 1
-            if self.settings.n_reference < classes:
+            if settings.n_reference < classes:
                 raise ValueError(
                     f"n_reference must be at least the number of labels, {classes}, "
-                    f"got {self.settings.n_reference}"
+                    f"got {settings.n_reference}"
                 )
-        rows = torch.from_numpy(order[: self.settings.n_reference])
-        kept = {_REFERENCE: points[rows]} | ({} if labels is None else {_LABELS: labels[rows]})
-
-        def drawing(network: nn.Module) -> Draw:
-            assert isinstance(network, Features)
-            return lambda n, condition, rng: self._drawn(network, kept, _JUDGED, n, condition, rng)
-
-        return Rounds(
-            self._seeded(self._new_features),
-            self.settings,
-            self.settings.n_steps,
-            self.settings.n_rounds,
-            DMMDLoss(points, labels, self.settings, self.device),
-            self.settings.levels_per_step,
-            drawing,
-            judge,
-            description=self._description(),
-            scaling=self._scaling,
-            picture=lambda path, samples: self._picture(path, samples, points),
-            kept=kept,
+        rows = torch.from_numpy(order[: settings.n_reference])
+        reference, kept_labels = points[rows], None if labels is None else labels[rows]
+        return SingleNetworkPlan(
+            task,
+            settings,
+            loss=DMMDLoss(points, labels, settings, self.device),
+            n_terms=settings.levels_per_step,
+            sampler=lambda network, n: self._flows(network, reference, kept_labels, n),
         )
 
-    def _drawn(
-        self,
-        network: Features,
-        kept: Tensors,
-        how: Sampling,
-        n: int,
-        condition: Tensor | None,
-        rng: np.random.Generator,
-    ) -> Tensor:
-        """Samples of all that are asked for, class by class."""
-        reference = kept[_REFERENCE].to(self.device)
-        if condition is None:
-            return Sampler(_at(network, None), reference, self.settings, how).draw(n, rng)
-        asked, known = condition.argmax(1), kept[_LABELS].to(self.device)
-        found = torch.empty(n, *self._shape, device=self.device)
-        for label in sorted(set(asked.tolist())):
-            code = functional.one_hot(torch.tensor(label), condition.shape[1]).float()
-            own = reference[known == label]
-            sampler = Sampler(_at(network, code.to(self.device)), own, self.settings, how)
-            wanted = asked == label
-            found[wanted] = sampler.draw(int(wanted.sum()), rng)
-        return found
-
-    def _new_features(self) -> Features:
-        if self._network is not None:
-            inner = copy.deepcopy(self._network)
-        else:
-            seen = [] if self._conditions is None else [self._conditions.shape]
-            inner = feature_network(
-                self.settings.architecture, self._shape, seen, self.settings.n_features
-            )
-        return Features(inner, with_points=self.settings.with_points)
-
-    def _take(self, networks: dict[int, Tensors], origin: str) -> None:
-        network = self._with_weights(self._new_features, networks[max(networks)], origin)
-        assert isinstance(network, Features)
-        self._features, self._n_rounds = network, max(networks) + 1
-
-    def _read_weights(self, weights: Tensors, origin: str) -> None:
-        labelled = self._conditions is not None
-        if _REFERENCE not in weights or labelled != (_LABELS in weights):
+    def _load(self, saved: Saved) -> ClassFlows:
+        origin, weights, conditions = saved.origin, saved.weights, saved.description.conditions
+        if REFERENCE not in weights or (conditions is not None) != (LABELS in weights):
             raise ValueError(f"{origin}: the data that samples are compared with are missing")
-        reference = as_points(_REFERENCE, weights[_REFERENCE])
-        if tuple(reference.shape[1:]) != self._shape:
+        reference = as_points(REFERENCE, weights[REFERENCE])
+        if tuple(reference.shape[1:]) != saved.description.shape:
             raise ValueError(
-                f"{origin}: {_REFERENCE} must have points of shape {self._shape}, "
+                f"{origin}: {REFERENCE} must have points of shape {saved.description.shape}, "
                 f"got {tuple(reference.shape[1:])}"
             )
-        if self._conditions is not None:
-            labels = weights[_LABELS]
-            known = torch.arange(self._conditions.shape[0])
+        labels = weights.get(LABELS)
+        if conditions is not None and labels is not None:
+            known = torch.arange(conditions.shape[0])
             fits = labels.dtype == torch.int64 and labels.shape == reference.shape[:1]
             if not fits or not torch.equal(torch.unique(labels), known):
                 raise ValueError(
-                    f"{origin}: {_LABELS} must name each of {len(known)} classes, one a point"
+                    f"{origin}: {LABELS} must name each of {len(known)} classes, one a point"
                 )
-        super()._read_weights(weights, origin)
+        last = max(saved.networks)
+        network = saved.factory.load(saved.networks[last], origin)
+        return self._flows(network, reference, labels, last + 1)
+
+    def _flows(
+        self, network: nn.Module, reference: Tensor, labels: Tensor | None, n_rounds: int
+    ) -> ClassFlows:
+        features = cast(Features, network)
+        return ClassFlows(features, reference, labels, self.settings, self.device, n_rounds)
+
+    def _new_network(self, description: Description) -> Features:
+        if self._network is not None:
+            inner = super()._new_network(description)
+        else:
+            settings = self.settings
+            inner = feature_network(
+                settings.architecture, description.shape, self._inputs(description),
+                settings.n_features,
+            )  # fmt: skip
+        return Features(inner, with_points=self.settings.with_points)
 
 
-def _each_first(order: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
+def _each_first(order: Integers, labels: Integers) -> Integers:
     """The same order but for one point of each label that goes before all others."""
     _, first = np.unique(labels[order], return_index=True)
     return np.concatenate([order[first], np.delete(order, first)])
-
-
-def _at(network: Features, code: Tensor | None) -> Any:
-    """Features as a function of points and one time, with the code of a label (classes,)."""
-
-    def features(points: Tensor, time: float) -> Tensor:
-        found = []
-        for part in torch.split(points, _PART):
-            given = [torch.full((len(part),), time, device=part.device)]
-            if code is not None:
-                given.append(code.expand(len(part), -1))
-            found.append(network(part, *given))
-        return torch.cat(found)
-
-    return features

@@ -1,4 +1,4 @@
-"""Data under growing noise, of equal variance at every level."""
+"""Variance-preserving noise: data under growing noise have the same variance at every level."""
 
 from __future__ import annotations
 

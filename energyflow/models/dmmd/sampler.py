@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..._core.checks import check_choice, check_count, check_positive
-from .._random import generator
-from .feature_kernels import feature_kernel
+from ..._core.random import keyed_generator
 from .kale import kale, kale_weights
+from .mmd import feature_kernel
 from .noise_schedule import noised
-from .settings import DMMDSettings
+from .settings import DMMDSettings, Sampling
 
 _GROUP = 2000  # particles that see each other, and data they are compared with
 _LEAST_GROUP = 100
 _FEWEST = 500  # fewer are joined by others that are not handed out
-_POLISH = 20
 _MOMENTUM = 0.7  # in these last steps: what is left to do has many scales
 _LEAST = 1e-20
 
@@ -29,38 +25,6 @@ FeaturesAt = Callable[[Tensor, float], Tensor]
 """Features (N, f) of points (N, *shape) at a time."""
 Measure = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Of features (N, f): a number, and the slope (N, f) that particles descend."""
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How particles go from noise to data; `DMMD.sample` says what each is."""
-
-    method: Literal["particles", "independent"] = "particles"
-    n_levels: int = 10
-    n_steps: int = 10
-    step_size: float | None = None
-    denoise: int | None = None
-    objective: Literal["mmd", "kale"] = "mmd"
-    regularization: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_choice("method", self.method, ("particles", "independent"))
-        check_choice("objective", self.objective, ("mmd", "kale"))
-        check_count("n_levels", self.n_levels)
-        check_count("n_steps", self.n_steps)
-        if self.denoise is not None:
-            check_count("denoise", self.denoise, minimum=0)
-        for name in ("step_size", "regularization"):
-            value = getattr(self, name)
-            if value is not None:
-                check_positive(name, value)
-
-    @property
-    def n_polish(self) -> int:
-        """Steps at the end in which particles see each other."""
-        if self.denoise is not None:
-            return self.denoise
-        return _POLISH if self.method == "particles" else 0
 
 
 class Sampler:
@@ -89,24 +53,20 @@ class Sampler:
         noise = torch.from_numpy(
             rng.standard_normal((count, *self.reference.shape[1:]), np.float32)
         ).to(self.reference.device)
-        order = generator(self.settings.seed, "reference").permutation(known)
+        order = keyed_generator(self.settings.seed, "reference").permutation(known)
         parts = noise.tensor_split(-(-count // min(_GROUP, max(known, _LEAST_GROUP))))
         if self.how.method == "independent":
             levels = self._levels(order[:_GROUP])
-            found = [self._polished(self._alone(part, levels), levels[-1]) for part in parts]
+            samples = [self._polished(self._alone(part, levels), levels[-1]) for part in parts]
         else:
-            order = np.resize(order, count)
-            rows = np.array_split(order, len(parts))
-            found = [
-                self._flow(part, self._levels(own))
-                for part, own in zip(parts, rows, strict=True)
-            ]  # fmt: skip
-        return torch.cat(found)[:n]
+            rows = np.array_split(np.resize(order, count), len(parts))
+            samples = [self._flow(z, self._levels(r)) for z, r in zip(parts, rows, strict=True)]
+        return torch.cat(samples)[:n]
 
     def _levels(self, rows: np.ndarray) -> Sequence[Level]:
         points = self.reference[torch.from_numpy(rows).to(self.reference.device)]
         shape = (len(points), *points.shape[1:])
-        rng = generator(self.settings.seed, "noised")
+        rng = keyed_generator(self.settings.seed, "noised")
         noise = torch.from_numpy(rng.standard_normal(shape, np.float32)).to(points)
         return [Level(self, t, s, points, noise) for t, s in pairwise(self.times)]
 
@@ -144,20 +104,17 @@ class Level:
         self.kernel = sampler.kernel
         schedule = sampler.settings.schedule
 
-        def seen(time: float) -> Tensor:
-            at = noised(schedule, torch.tensor(time, device=points.device), points, noise)
-            with torch.no_grad():
-                return self.features(at, t)
-
+        noisy, next_noisy = (
+            noised(schedule, torch.tensor(time, device=points.device), points, noise)
+            for time in (t, s)
+        )
         with torch.no_grad():
-            self.data = self.features(points, t)
+            self.data, here, beyond = (self.features(x, t) for x in (points, noisy, next_noisy))
         self.among_data = self.kernel.mean_and_slope(self.data, self.data)[0].mean()
-        here, beyond = seen(t), seen(s)
         self.goal = self._particles(beyond)[0]
         if self.how.method == "independent":
             self._here, self._w = here, self._dual(here)
-            at = noised(schedule, torch.tensor(t, device=points.device), points, noise)
-            height, slope = self._pulled(at, self._fixed)
+            height, slope = self._pulled(noisy, self._fixed)
             drop = (height - self._fixed(beyond)[0]).clamp(min=0)
             self._step = drop / _mean_square(slope) / self.how.n_steps
 

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Annotated, Literal
 
-from ..._core.checks import (
-    check_choice,
-    check_count,
-    check_each,
-    check_exponent,
-    check_flag,
-    check_nonnegative,
-    check_number,
-    check_positive,
-)
-from .._settings import ModelSettings
-from .noise_schedule import SCHEDULES
+from ..._core.checks import check_count
+from .._fields import Exponent, NonNegative, Share, Whole, check_fields, check_share
+from .._networks import MLP
+from .._settings import Preset, RoundsSettings
 
-KERNELS = ("energy", "linear", "rbf")
+_Pairs = Annotated[int, partial(check_count, minimum=2)]
 
 
 @dataclass(frozen=True)
-class DMMDSettings(ModelSettings):
+class DMMDSettings(RoundsSettings):
     r"""How a `DMMD` learns its features.
 
     Attributes
@@ -79,39 +72,59 @@ class DMMDSettings(ModelSettings):
         Of the wrong type, or out of range.
     """
 
-    n_steps: int = 1000
-    n_rounds: int = 2
-    batch_size: int = 64
+    batch_size: _Pairs = 64
     levels_per_step: int = 4
-    ema: float = 0.995
+    ema: Share = 0.995
     kernel: Literal["energy", "linear", "rbf"] = "energy"
-    exponent: float = 1.0
+    exponent: Exponent = 1.0
     bandwidths: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0)
     n_features: int = 32
     with_points: bool = True
-    schedule: str = "cosine"
-    t_min: float = 0.03
+    schedule: Literal["cosine", "linear"] = "cosine"
+    t_min: Annotated[float, partial(check_share, zero=False)] = 0.03
     penalty: Literal["square", "unit"] = "square"
     penalty_weight: float = 0.5
-    feature_penalty: float = 1e-3
-    n_reference: int = 10_000
+    feature_penalty: NonNegative = 1e-3
+    n_reference: _Pairs = 10_000
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_exponent(self.exponent)
-        for name in ("n_steps", "n_rounds", "levels_per_step", "n_features"):
-            check_count(name, getattr(self, name))
-        check_count("batch_size", self.batch_size, minimum=2)
-        check_count("n_reference", self.n_reference, minimum=2)
-        check_choice("kernel", self.kernel, KERNELS)
-        check_choice("schedule", self.schedule, tuple(SCHEDULES))
-        check_choice("penalty", self.penalty, ("square", "unit"))
-        bandwidths = check_each("bandwidths", self.bandwidths, check_positive)
-        if not bandwidths:
+        if not self.bandwidths:
             raise ValueError("bandwidths must be positive numbers, got none")
-        object.__setattr__(self, "bandwidths", bandwidths)
-        if not 0 < check_number("t_min", self.t_min) < 1:
-            raise ValueError(f"t_min must lie between 0 and 1, got {self.t_min}")
-        check_positive("penalty_weight", self.penalty_weight)
-        check_nonnegative("feature_penalty", self.feature_penalty)
-        check_flag("with_points", self.with_points)
+
+
+PRESETS: dict[str, Preset] = {
+    "default": Preset(DMMDSettings(), True, "for two CPU cores"),
+    "paper": Preset(
+        DMMDSettings(
+            n_steps=250_000, n_rounds=50, learning_rate=1e-4, learning_rate_decay="constant",
+            kernel="linear", with_points=False, penalty="unit", penalty_weight=1.0,
+            feature_penalty=0.1, architecture=MLP(width=256, depth=3),
+        ),
+        False,
+        "the losses of Galashov et al. (ICLR 2025) with a network of ours; not yet run",
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How particles flow from noise to data; `DMMD.sample` says what each is."""
+
+    method: Literal["particles", "independent"] = "particles"
+    n_levels: int = 10
+    n_steps: int = 10
+    step_size: float | None = None
+    denoise: Whole | None = None
+    objective: Literal["mmd", "kale"] = "mmd"
+    regularization: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    @property
+    def n_polish(self) -> int:
+        """Steps at the end in which particles see each other."""
+        if self.denoise is not None:
+            return self.denoise
+        return 20 if self.method == "particles" else 0

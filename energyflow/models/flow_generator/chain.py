@@ -2,92 +2,104 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .._networks import apply_in_parts
-from ..data.scaling import Noise
-from .settings import Block, Level
+from .._networks import in_parts
+from .._weights import NetworkFactory, Tensors, prefixed
+from ..data.noise import Noise
+from .settings import Block
 
 
+@dataclass(frozen=True)
 class Chain:
-    """Networks Phi_k, one a block (or one for all): x <- x - Phi_k(x, condition).
+    """Networks Phi_k, one a block (or one for all, `shared`): x <- x - Phi_k(x, condition).
 
-    blocks, found: what the settings ask for; samples start from `noise`, and normal noise of
-    standard deviation `enlarging` is added between resolutions.
+    blocks: of the settings. Samples start from `noise`, and normal noise of standard deviation
+    `upsampling_noise` is added between resolutions.
     """
 
-    def __init__(
-        self,
-        blocks: Sequence[Block],
-        found: Sequence[Level],
-        noise: Noise,
-        enlarging: float,
-        new_network: Callable[[], nn.Module],
-        *,
-        shared: bool,
-        device: torch.device,
-    ) -> None:
-        self.blocks = list(blocks)
-        self.levels = list(found)
-        self.noise = noise
-        self.enlarging = enlarging
-        self.new_network = new_network
-        self.shared = shared
-        self.device = device
-        self.networks: list[nn.Module] = []
-
-    def __len__(self) -> int:
-        return len(self.networks)
+    blocks: tuple[Block, ...]
+    noise: Noise
+    upsampling_noise: float
+    shared: bool
+    device: torch.device
+    networks: tuple[nn.Module, ...] = ()
 
     @property
-    def start_shape(self) -> tuple[int, ...]:
-        """Of one point of the noise."""
-        return self.levels[0].shape
+    def n_trained(self) -> int:
+        """Blocks whose networks are there."""
+        return len(self.networks)
 
     def start(self, n: int, rng: np.random.Generator) -> Tensor:
-        """Noise for n samples."""
-        return self.noise.draw(n, self.start_shape, rng).to(self.device)
+        """Noise for n samples, at the first resolution."""
+        return self.noise.draw(n, self.blocks[0].shape, rng).to(self.device)
 
     def inputs(self, condition: Tensor | None, block: Tensor | None) -> list[Tensor]:
-        """What a network sees besides the points: their conditions, and their blocks if it is the
-        one for all.
+        """What a network sees besides the points: their conditions, and the numbers of their
+        blocks if it is shared.
         """
-        found = [] if condition is None else [condition]
+        inputs = [] if condition is None else [condition]
         if self.shared and block is not None:
             code = functional.one_hot(block, len(self.blocks)).float()
-            found.append(code.to(self.device))
-        return found
+            inputs.append(code.to(self.device))
+        return inputs
 
+    @torch.no_grad()
     def move(self, x: Tensor, condition: Tensor | None, block: int) -> Tensor:
         """Through the network of one block."""
-        number = torch.full((len(x),), block)
-        return x - apply_in_parts(self.networks[block], x, self.inputs(condition, number))
+        inputs = self.inputs(condition, torch.full((len(x),), block))
+        return x - in_parts(self.networks[block].eval(), x, *inputs)
 
-    def enlarge(self, x: Tensor, level: int, rng: np.random.Generator) -> Tensor:
-        """To a finer resolution, by repeating pixels and adding noise."""
-        x = functional.interpolate(x, self.levels[level].shape[1:], mode="nearest")
-        return x + self.enlarging * torch.from_numpy(rng.standard_normal(x.shape, np.float32)).to(x)
+    def upsample(self, x: Tensor, block: Block, rng: np.random.Generator) -> Tensor:
+        """To the resolution of a block, by repeating pixels and adding noise."""
+        x = functional.interpolate(x, block.shape[1:], mode="nearest")
+        noise = torch.from_numpy(rng.standard_normal(x.shape, np.float32))
+        return x + self.upsampling_noise * noise.to(x)
 
-    def push(
-        self, x: Tensor, condition: Tensor | None, rng: np.random.Generator, n_blocks: int
-    ) -> Tensor:
-        """Noise through the first blocks, enlarged as the next one needs it."""
-        for k, block in enumerate(self.blocks[: n_blocks + 1]):
+    def push(self, x: Tensor, condition: Tensor | None, rng: np.random.Generator) -> Tensor:
+        """Noise through all networks, upsampled as the next block needs it."""
+        for k, block in enumerate(self.blocks[: self.n_trained + 1]):
             if block.first and block.level > 0:
-                x = self.enlarge(x, block.level, rng)
-            if k < n_blocks:
+                x = self.upsample(x, block, rng)
+            if k < self.n_trained:
                 x = self.move(x, condition, k)
         return x
 
-    def add(self, network: nn.Module) -> None:
-        """Take in the network of the next block."""
-        network.eval()
-        if self.shared:
-            self.networks = [network] * (len(self.networks) + 1)
-        else:
-            self.networks.append(network)
+    def draw(self, n: int, condition: Tensor | None, rng: np.random.Generator) -> Tensor:
+        """Samples, in the units of the networks."""
+        return self.push(self.start(n, rng), condition, rng)
+
+    preview = draw
+
+    def with_network(self, network: nn.Module) -> Chain:
+        """The chain with the network of the next block; a shared one replaces the others."""
+        earlier = (network,) * self.n_trained if self.shared else self.networks
+        return replace(self, networks=(*earlier, network.eval()))
+
+    def load(self, factory: NetworkFactory, weights: Mapping[int, Tensors], origin: str) -> Chain:
+        """The chain with the networks of these weights, by their blocks."""
+        last = max(weights)
+        if not self.shared and len(weights) != last + 1:
+            raise ValueError(f"{origin}: networks are missing from the weights")
+        if last >= len(self.blocks):
+            raise ValueError(f"{origin}: the weights are not those of the settings")
+        blocks = [last] if self.shared else range(last + 1)
+        networks = [factory.load(weights[k], origin) for k in blocks]
+        return replace(self, networks=tuple(networks * (last + 1 if self.shared else 1)))
+
+    def first(self, n_blocks: int) -> Chain:
+        """The first blocks; all that are trained where the network is shared."""
+        return self if self.shared else replace(self, networks=self.networks[:n_blocks])
+
+    def tensors(self) -> Tensors:
+        """For a file of weights; a shared network is that of the last block."""
+        tensors = self.noise.tensors()
+        for k in range(self.n_trained - 1 if self.shared else 0, self.n_trained):
+            tensors |= prefixed(f"networks.{k}", self.networks[k].state_dict())
+        return tensors

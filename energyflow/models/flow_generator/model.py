@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import copy
 import math
+from collections.abc import Mapping
 from typing import ClassVar
 
-import numpy as np
-from torch import Tensor, nn
-
-from .._base import Model, Pair
+from .._base import Model, Saved
 from .._networks import MLP, suited
-from .._tensors import Tensors
-from ..data.scaling import Noise
-from ..training.validation import Judge
+from .._settings import Preset
+from ..data.conditions_by_name import weight_in_flows
+from ..data.noise import Noise
+from ..data.training_set import Description
+from ..training.plan import Task
 from .chain import Chain
-from .presets import PRESETS, Preset
-from .settings import FlowSettings, blocks, levels
-from .stages import FlowCourse
+from .presets import PRESETS
+from .settings import FlowSettings, all_blocks
+from .stages import FlowPlan
 
 
 class FlowGenerator(Model[FlowSettings]):
@@ -66,90 +65,40 @@ class FlowGenerator(Model[FlowSettings]):
     """
 
     kind = "flow"
-    presets: ClassVar[dict[str, Preset]] = PRESETS
+    presets: ClassVar[Mapping[str, Preset]] = PRESETS
     _standardised = False
-    _chain: Chain | None = None
-    _noise = Noise()
 
-    @property
-    def n_trained(self) -> int:
-        """How many blocks are trained."""
-        return 0 if self._chain is None else len(self._chain)
+    def _plan(self, task: Task) -> FlowPlan:
+        description, settings = task.data.description, self.settings
+        if settings.pyramid is not None:
+            if settings.pyramid.patch_size is not None and description.conditions is not None:
+                raise ValueError(
+                    "condition goes with a pyramid without patches: give one with patch_size=None"
+                )
+            form = settings.architecture or suited(description.shape)
+            if not description.given_network and isinstance(form, MLP):
+                raise ValueError(
+                    "a pyramid needs a network for all its resolutions: a UNet, not an MLP"
+                )
+        noise = Noise.of(settings.start, task.data.points)
+        return FlowPlan(task, settings, self._chain(description, noise))
 
-    @property
-    def _weight(self) -> float | str:  # type: ignore[override]
-        return self.settings.condition_weight
+    def _chain(self, description: Description, noise: Noise) -> Chain:
+        """The chain without networks."""
+        settings = self.settings
+        blocks = tuple(all_blocks(settings, description.shape, description.mean_distance))
+        upsampling_noise = 0.0 if settings.pyramid is None else settings.pyramid.noise
+        return Chain(blocks, noise, upsampling_noise, settings.one_network, self.device)
 
-    def _draw(self, n: int, condition: Tensor | None, rng: np.random.Generator) -> Tensor:
-        assert self._chain is not None
-        return self._chain.push(self._chain.start(n, rng), condition, rng, len(self._chain))
+    def _weight(self, description: Description) -> float:
+        weight = weight_in_flows(self.settings.condition_weight, description.conditions)
+        return 1.0 if isinstance(weight, str) else weight
 
-    def _course(self, data: Pair, judge: Judge) -> FlowCourse:
-        assert self._scaling is not None
-        self._check_pyramid()
-        self._noise = Noise.of(self.settings.start, data[0])
-        self._chain = self._new_chain()
-        self._seeded(self._chain.new_network)  # that it fits the data shows before a run begins
-        return FlowCourse(
-            self._chain,
-            self.settings,
-            data,
-            judge,
-            description=self._description(),
-            scaling=self._scaling,
-            conditions=self._conditions,
-            picture=lambda path, samples: self._picture(path, samples, data[0]),
-        )
+    def _inputs(self, description: Description) -> list[tuple[int, ...]]:
+        code = [(self.settings.n_blocks,)] if self.settings.one_network else []
+        return [*super()._inputs(description), *code]
 
-    def _check_pyramid(self) -> None:
-        """What would only show at a finer resolution, hours later."""
-        pyramid = self.settings.pyramid
-        if pyramid is None:
-            return
-        if self._conditions is not None and pyramid.patch_size is not None:
-            raise ValueError(
-                "condition goes with a pyramid without patches: give one with patch_size=None"
-            )
-        form = self.settings.architecture or suited(self._shape)
-        if self._network is None and isinstance(form, MLP):
-            raise ValueError(
-                "a pyramid needs a network for all its resolutions: a UNet, not an MLP"
-            )
-
-    def _new_chain(self) -> Chain:
-        settings, shape = self.settings, self._shape
-        found = levels(settings, shape, self._described["spread"])
-        enlarging = settings.pyramid.noise if settings.pyramid is not None else 0.0
-        plan = list(blocks(settings, found))
-        seen = [] if self._conditions is None else [self._conditions.shape]
-        if settings.one_network:
-            seen.append((len(plan),))
-
-        def new_network() -> nn.Module:
-            if self._network is not None:
-                return copy.deepcopy(self._network)
-            form = settings.architecture or suited(shape)
-            return form.build(shape, seen)
-
-        return Chain(
-            plan,
-            found,
-            self._noise,
-            enlarging,
-            new_network,
-            shared=settings.one_network,
-            device=self.device,
-        )
-
-    def _take(self, networks: dict[int, Tensors], origin: str) -> None:
-        self._noise = Noise.from_tensors(self._weights, math.prod(self._shape))
-        self._chain = self._new_chain()
-        last, shared = max(networks), self.settings.one_network
-        if not shared and len(networks) != last + 1:
-            raise ValueError(f"{origin}: networks are missing from the weights")
-        if last >= len(self._chain.blocks):
-            raise ValueError(f"{origin}: the weights are not those of the settings")
-        for k in [last] if shared else range(last + 1):
-            network = self._with_weights(self._chain.new_network, networks[k], origin)
-            for _ in range(last + 1 if shared else 1):
-                self._chain.add(network)
+    def _load(self, saved: Saved) -> Chain:
+        noise = Noise.from_tensors(saved.weights, math.prod(saved.description.shape))
+        chain = self._chain(saved.description, noise)
+        return chain.load(saved.factory, saved.networks, saved.origin)

@@ -2,32 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from .._networks import MLP, UNet
-from .._settings import ModelSettings
+from .._settings import Preset
 from .settings import FlowSettings, Pyramid
-
-
-@dataclass(frozen=True)
-class Preset:
-    """Settings for a data set.
-
-    Attributes
-    ----------
-    settings : ModelSettings
-        What to build and how to train it.
-    tested : bool
-        Whether they have been run on it here.
-    note : str
-        What they are for, and where they come from.
-    """
-
-    settings: ModelSettings
-    tested: bool
-    note: str
-
 
 _PAPER = FlowSettings(
     n_particles=20_000, n_projections=1000, slicing="iid", step_size=1.0, step_decay=1.0,

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Literal
 
-from ..._core.checks import (
-    check_choice,
-    check_count,
-    check_each,
-    check_exponent,
-    check_flag,
-    check_nonnegative,
-    check_number,
-    check_positive,
-)
+from ..._core.checks import check_choice, check_count
 from ..._slices.directions import SLICINGS
 from ..._slices.patches import PatchSlicing
 from ..._slices.slicing import Slicing
+from .._fields import Exponent, NonNegative, Share, Whole, check_fields, check_share
 from .._settings import ModelSettings
 
-_MOST_BLOCKS = 100_000
-PARTICLES = ("network", "fresh", "flow")
+_Blocks = Annotated[int, partial(check_count, maximum=100_000)]
+_Factor = Annotated[float, partial(check_share, zero=False, one=True)]
 
 
 @dataclass(frozen=True)
 class Pyramid:
     """Resolutions through which images grow, coarse to fine, and the flow at each of them.
 
-    Between two resolutions images are enlarged by repeating pixels, and normal noise is added.
+    Between two resolutions images are upsampled by repeating pixels, and normal noise is added.
 
     Attributes
     ----------
@@ -60,25 +53,17 @@ class Pyramid:
     """
 
     resolutions: tuple[int, ...] = (4, 8, 16, 32)
-    n_blocks: tuple[int, ...] = (10, 10, 15, 20)
-    noise: float = 0.08
+    n_blocks: tuple[_Blocks, ...] = (10, 10, 15, 20)
+    noise: NonNegative = 0.08
     step_sizes: tuple[float, ...] = (0.5, 1.0, 1.0, 1.0)
-    momenta: tuple[float, ...] = (0.8, 0.8, 0.8, 0.0)
-    momentum_growth: float = 0.01
+    momenta: tuple[Share, ...] = (0.8, 0.8, 0.8, 0.0)
+    momentum_growth: NonNegative = 0.01
     first_exponents: tuple[int, ...] = (5, 5, 5, 5)
     patch_size: int | None = None
-    patch_scales: tuple[int, ...] = (0, 1, 2, 3)
+    patch_scales: tuple[Whole, ...] = (0, 1, 2, 3)
 
     def __post_init__(self) -> None:
-        for name, check in (
-            ("resolutions", check_count), ("n_blocks", _check_blocks),
-            ("first_exponents", check_count), ("step_sizes", check_positive),
-            ("momenta", _check_momentum), ("patch_scales", partial(check_count, minimum=0)),
-        ):  # fmt: skip
-            object.__setattr__(self, name, check_each(name, getattr(self, name), check))
-        if self.patch_size is not None:
-            check_count("patch_size", self.patch_size)
-        check_nonnegative("momentum_growth", self.momentum_growth)
+        check_fields(self)
         count = len(self.resolutions)
         for name in ("n_blocks", "step_sizes", "momenta", "first_exponents"):
             if len(getattr(self, name)) != count:
@@ -91,7 +76,6 @@ class Pyramid:
             raise ValueError(
                 f"resolutions must grow, each dividing the next, got {self.resolutions}"
             )
-        check_nonnegative("noise", self.noise)
 
 
 @dataclass(frozen=True)
@@ -172,19 +156,19 @@ class FlowSettings(ModelSettings):
 
     n_particles: int = 5000
     n_projections: int = 64
-    exponent: float = 1.0
-    slicing: str = "auto"
+    exponent: Exponent = 1.0
+    slicing: Annotated[str, partial(check_choice, choices=SLICINGS)] = "auto"
     step_size: float | None = None
-    step_decay: float = 0.8
-    least_step: float = 0.1
-    momentum: float = 0.7
+    step_decay: _Factor = 0.8
+    least_step: _Factor = 0.1
+    momentum: Share = 0.7
     carry_velocity: bool = False
-    n_blocks: int = 16
-    first_exponent: int = 3
+    n_blocks: _Blocks = 16
+    first_exponent: Whole = 3
     block_cap: int = 64
     block_limit: int = 30000
     start: Literal["uniform", "normal"] = "uniform"
-    particles: Literal["fresh", "network", "flow"] = "fresh"
+    particles: Literal["network", "fresh", "flow"] = "fresh"
     one_network: bool = False
     network_steps: int = 1000
     loss: Literal["l2", "l1"] = "l2"
@@ -193,63 +177,24 @@ class FlowSettings(ModelSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_exponent(self.exponent)
-        for name in (
-            "n_particles", "n_projections", "block_cap", "block_limit", "network_steps",
-        ):  # fmt: skip
-            check_count(name, getattr(self, name))
-        _check_blocks("n_blocks", self.n_blocks)
-        check_count("first_exponent", self.first_exponent, minimum=0)
-        check_choice("start", self.start, ("uniform", "normal"))
-        check_choice("particles", self.particles, PARTICLES)
-        check_choice("loss", self.loss, ("l2", "l1"))
-        check_choice("slicing", self.slicing, SLICINGS)
-        if self.step_size is not None:
-            check_positive("step_size", self.step_size)
-        _check_momentum("momentum", self.momentum)
-        if isinstance(self.condition_weight, str):
-            check_choice("condition_weight", self.condition_weight, ("auto",))
-        else:
-            check_positive("condition_weight", self.condition_weight)
-        check_flag("carry_velocity", self.carry_velocity)
-        check_flag("one_network", self.one_network)
-        if self.pyramid is not None and not isinstance(self.pyramid, Pyramid):
-            raise TypeError(f"pyramid must be a Pyramid, got {type(self.pyramid).__name__}")
-        for name in ("step_decay", "least_step"):
-            if not 0 < check_number(name, getattr(self, name)) <= 1:
-                raise ValueError(f"{name} must lie between 0 and 1, got {getattr(self, name)}")
-        if self.start == "normal" and self.pyramid is not None:
-            raise ValueError('start "normal" goes with a single resolution, got a pyramid as well')
-        if self.one_network and self.pyramid is not None:
-            raise ValueError("one_network goes with a single resolution, got a pyramid as well")
-
-    @classmethod
-    def _revived(cls, values: dict[str, Any]) -> dict[str, Any]:
-        if values["pyramid"] is not None:
-            values["pyramid"] = Pyramid(**dict(values["pyramid"]))
-        return super()._revived(values)
-
-
-def _check_blocks(name: str, value: Any) -> int:
-    return check_count(name, value, maximum=_MOST_BLOCKS)
-
-
-def _check_momentum(name: str, value: Any) -> float:
-    if not 0 <= check_number(name, value) < 1:
-        raise ValueError(f"{name} must be at least 0 and below 1, got {value}")
-    return float(value)
+        if self.pyramid is not None and (self.start == "normal" or self.one_network):
+            raise ValueError(
+                'pyramid must be left out with start "normal" and with one_network: they need a '
+                "single resolution"
+            )
 
 
 @dataclass(frozen=True)
-class Level:
-    """The flow at one resolution."""
+class Block:
+    """A part of the flow that one network learns, at one resolution."""
 
-    shape: tuple[int, ...]
-    n_blocks: int
+    level: int  # of the resolutions
+    first: bool  # of its level
+    shape: tuple[int, ...]  # of the points
+    n_steps: int
     step_size: float
     momentum: float
     momentum_growth: float
-    first_exponent: int
     n_projections: int
     slicing: str | Slicing
 
@@ -259,60 +204,45 @@ class Level:
         return min(grown, self.momentum) if self.momentum_growth else self.momentum
 
 
-@dataclass(frozen=True)
-class Block:
-    """A part of the flow that one network learns."""
-
-    level: int
-    first: bool  # of its level
-    n_steps: int
-    step_size: float
-
-
-def levels(settings: FlowSettings, shape: tuple[int, ...], spread: float) -> list[Level]:
-    """The resolutions of images of `shape`, or the only one of other data.
-
-    spread: the mean distance between data points.
-    """
-    pyramid = settings.pyramid
+def all_blocks(
+    settings: FlowSettings, shape: tuple[int, ...], mean_distance: float
+) -> Iterator[Block]:
+    """All blocks of the flow to points of a shape and a mean distance, in order."""
+    pyramid, growth = settings.pyramid, 0.0
+    levels: Iterable[tuple[tuple[int, ...], int, int, float, float]]
     if pyramid is None:
-        tau = (spread or 1.0) / 3 if settings.step_size is None else settings.step_size
-        return [
-            Level(
-                shape, settings.n_blocks, tau, settings.momentum, 0.0, settings.first_exponent,
-                settings.n_projections, settings.slicing,
+        tau = settings.step_size or (mean_distance or 1.0) / 3
+        levels = [(shape, settings.n_blocks, settings.first_exponent, tau, settings.momentum)]
+    else:
+        if len(shape) != 3 or shape[1] != shape[2] or shape[1] != pyramid.resolutions[-1]:
+            raise ValueError(
+                "pyramid must end at the resolution of square images, got "
+                f"{pyramid.resolutions} for data of shape {shape}"
             )
-        ]  # fmt: skip
-    if len(shape) != 3 or shape[1] != shape[2] or shape[1] != pyramid.resolutions[-1]:
-        raise ValueError(
-            f"pyramid must end at the resolution of square images, got {pyramid.resolutions} "
-            f"for data of shape {shape}"
-        )
-    found = []
-    for k, side in enumerate(pyramid.resolutions):
-        small = (shape[0], side, side)
-        finest = k == len(pyramid.resolutions) - 1
-        patches = finest and pyramid.patch_size is not None
-        count = settings.n_projections
-        found.append(
-            Level(
-                small, pyramid.n_blocks[k], pyramid.step_sizes[k], pyramid.momenta[k],
-                pyramid.momentum_growth, pyramid.first_exponents[k],
-                count * len(pyramid.patch_scales) if patches else max(count, shape[0] * side**2),
-                PatchSlicing(small, pyramid.patch_size or 1, pyramid.patch_scales)
-                if patches else settings.slicing,
-            )
-        )  # fmt: skip
-    return found
-
-
-def blocks(settings: FlowSettings, found: list[Level]) -> Iterator[Block]:
-    """All blocks, in order."""
-    for number, level in enumerate(found):
+        growth = pyramid.momentum_growth
+        shapes = [(shape[0], side, side) for side in pyramid.resolutions]
+        sizes = pyramid.n_blocks, pyramid.first_exponents, pyramid.step_sizes, pyramid.momenta
+        levels = zip(shapes, *sizes, strict=True)
+    for level, (small, n_blocks, exponent, tau, momentum) in enumerate(levels):
+        n_projections, slicing = _directions(settings, small, shape)
         length = 0
-        for k in range(level.n_blocks):
-            exponent = min(level.first_exponent + k, settings.block_cap.bit_length())
-            more = min(2**exponent, settings.block_cap)
-            length = min(length + more, settings.block_limit)
-            factor = max(settings.step_decay**k, settings.least_step)
-            yield Block(number, k == 0, length, level.step_size * factor)
+        for k in range(n_blocks):
+            power = min(exponent + k, settings.block_cap.bit_length())
+            length = min(length + min(2**power, settings.block_cap), settings.block_limit)
+            step_size = tau * max(settings.step_decay**k, settings.least_step)
+            yield Block(
+                level, k == 0, small, length, step_size, momentum, growth, n_projections, slicing
+            )
+
+
+def _directions(
+    settings: FlowSettings, small: tuple[int, ...], shape: tuple[int, ...]
+) -> tuple[int, str | Slicing]:
+    """Their number, and how they are drawn, at a resolution of points of `shape`."""
+    pyramid, count = settings.pyramid, settings.n_projections
+    if pyramid is None:
+        return count, settings.slicing
+    if pyramid.patch_size is None or small != shape:
+        return max(count, math.prod(small)), settings.slicing
+    patches = PatchSlicing((small[0], small[1], small[2]), pyramid.patch_size, pyramid.patch_scales)
+    return count * len(pyramid.patch_scales), patches

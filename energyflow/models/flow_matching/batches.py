@@ -9,38 +9,27 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from energyflow_backends import usable_threads
-from numpy.typing import NDArray
+from energyflow_backends._typing import Floats, Integers
 from torch import Tensor
 
+from ..._core.random import keyed_generator
 from ..._transport.coupling import conditional_coupling
-from .._random import generator
-from ..training.prefetch import Ahead
+from ..training.prefetch import Prefetcher
 from .settings import FlowMatchingSettings
 
 _MOST_THREADS = 4
-Places = NDArray[np.int64]
+Drawn = dict[str, Floats | Integers]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Noise and the data that it goes to, the condition on the way, and the times."""
+    """Noise and the data that it is carried to, the condition on the way, and the times."""
 
     noise: Tensor  # (B, *shape)
     data: Tensor  # (B, *shape)
     condition: Tensor | None  # (B, *)
     time: Tensor  # (B,)
-    shown: Tensor | None  # (B,), where conditions may be hidden
-
-
-@dataclass(frozen=True)
-class _Drawn:
-    """What is drawn together for some steps, on the host: a row for each step."""
-
-    noise: NDArray[np.float32]  # (S, B, *shape)
-    data: Places  # (S, B), of the data
-    condition: Places  # (S, B), of the data whose conditions are on the way
-    time: NDArray[np.float32]  # (S, B)
-    shown: NDArray[np.float32] | None  # (S, B)
+    mask: Tensor | None  # (B,), 0 where the condition is masked
 
 
 class Batches:
@@ -53,7 +42,7 @@ class Batches:
     are groups or these, or both.
 
     A coupling larger than a batch is of as many whole batches as it holds, and serves that many
-    steps. Couplings are found by threads in the background while networks are trained.
+    steps. Couplings are prefetched: threads compute them while networks are trained.
     """
 
     def __init__(
@@ -73,59 +62,57 @@ class Batches:
         self._condition = None if condition is None else condition.to(device)
         self._options = options
         self._device = device
-        self._minds = options.coupling == "conditional-ot" and condition is not None
-        self._size = options.coupling_size or (256 if self._minds else 128)
+        self._conditional = options.coupling == "conditional-ot" and condition is not None
+        self._size = options.coupling_size or (256 if self._conditional else 128)
         couples = options.coupling != "none"
         self._together = max(1, self._size // options.batch_size) if couples else 1
-        self._ahead = Ahead(self._draw, min(usable_threads() // 2, _MOST_THREADS))
-        self._last: tuple[int, _Drawn] | None = None
+        self._prefetched = Prefetcher(self._draw, min(usable_threads() // 2, _MOST_THREADS))
+        self._last: tuple[int, Drawn] | None = None
 
     def until(self, last: int) -> AbstractContextManager[None]:
-        """Couple in the background while inside, up to the batch of the step before `last`."""
-        return self._ahead.until(math.ceil(last / self._together))
+        """Prefetch couplings while inside, up to the batch of the step before `last`."""
+        return self._prefetched.until(math.ceil(last / self._together))
 
     def __call__(self, step: int, part: slice = slice(None)) -> Batch:
         """The batch of a step, or a part of it."""
         number, row = divmod(step, self._together)
         if self._last is None or self._last[0] != number:
-            self._last = number, self._ahead(number)
-        drawn = self._last[1]
-        condition = shown = None
-        if self._condition is not None:
-            condition = self._condition[self._tensor(drawn.condition[row, part])]
-        if drawn.shown is not None:
-            shown = self._tensor(drawn.shown[row, part])
-        data = self._data[self._tensor(drawn.data[row, part])]
-        noise, time = (self._tensor(v[row, part]) for v in (drawn.noise, drawn.time))
-        return Batch(noise, data, condition, time, shown)
+            self._last = number, self._prefetched(number)
+        drawn = {
+            name: torch.from_numpy(values[row, part]).to(self._device)
+            for name, values in self._last[1].items()
+        }
+        condition = None if self._condition is None else self._condition[drawn["condition"]]
+        data = self._data[drawn["data"]]
+        return Batch(drawn["noise"], data, condition, drawn["time"], drawn.get("mask"))
 
-    def _draw(self, number: int) -> _Drawn:
-        """All that is random in the steps that share a coupling."""
+    def _draw(self, number: int) -> Drawn:
+        """All that is random in the steps that share a coupling: a row for each step.
+
+        data and condition are places in the data.
+        """
         options, shape = self._options, (self._together, self._options.batch_size)
         n = math.prod(shape)
-        rng = generator(options.seed, "batch", step=number)
+        rng = keyed_generator(options.seed, "batch", step=number)
         places = rng.integers(len(self._flat), size=n)
         noise = rng.standard_normal((n, *self._data.shape[1:]), np.float32)
         time = (np.arange(shape[1]) + rng.random(shape)) / shape[1]
-        shown = None
+        drawn: Drawn = {"time": time.astype(np.float32)}
         if self._condition is not None and options.condition_dropout:
-            shown = (rng.random(shape) >= options.condition_dropout).astype(np.float32)
-        given = places
+            drawn["mask"] = (rng.random(shape) >= options.condition_dropout).astype(np.float32)
+        coupled = places
         if options.coupling != "none":
             # noise keeps its order, and so what is random in the order of the data stays so
-            size = self._size
-            parts = [slice(first, first + size) for first in range(0, n, size)]
-            places = np.concatenate([self._coupled(noise[p], places[p]) for p in parts])
-            given = places if options.coupling == "ot" else given
-        return _Drawn(
-            noise.reshape(*shape, *noise.shape[1:]), places.reshape(shape), given.reshape(shape),
-            time.astype(np.float32), shown,
-        )  # fmt: skip
+            parts = [slice(first, first + self._size) for first in range(0, n, self._size)]
+            coupled = np.concatenate([self._coupled(noise[p], places[p]) for p in parts])
+        given = coupled if options.coupling == "ot" else places
+        rows: Drawn = {"noise": noise, "data": coupled, "condition": given}
+        return drawn | {name: v.reshape(*shape, *v.shape[1:]) for name, v in rows.items()}
 
-    def _coupled(self, noise: NDArray[np.float32], places: Places) -> Places:
+    def _coupled(self, noise: Floats, places: Integers) -> Integers:
         """The places of the data, in the order of the noise that each is coupled with."""
         x, z = noise.reshape(len(noise), -1), self._flat[places]
-        if not self._minds:
+        if not self._conditional:
             coupling = conditional_coupling(x, None, z, None, beta=0)
         else:
             y = None if self._kept is None else self._kept[places]
@@ -133,6 +120,3 @@ class Batches:
             beta = math.inf if y is None else self._options.beta
             coupling = conditional_coupling(x, y, z, y, beta=beta, groups=classes)
         return np.asarray(places[coupling.columns])
-
-    def _tensor(self, numbers: NDArray[np.float32] | Places) -> Tensor:
-        return torch.from_numpy(numbers).to(self._device)

@@ -2,27 +2,57 @@
 
 from __future__ import annotations
 
-import copy
-from functools import partial
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..._core.checks import check_choice, check_count
 from ..._core.random import Rng
-from .._base import Model, Pair
-from .._networks import suited
-from .._tensors import Tensors
-from ..data.scaling import as_points
-from ..flow_generator.presets import Preset
-from ..training.rounds import Rounds
-from ..training.validation import Judge
+from .._base import Model, Saved
+from .._settings import Preset
+from .._weights import Tensors, prefixed
+from ..data.arrays import as_points, given_back
+from ..data.training_set import Description
+from ..training.plan import Task
+from ..training.single_network import SingleNetworkPlan
 from .batches import Batches
-from .settings import MATCHING_PRESETS, MOST_STEPS, SOLVERS, FlowMatchingSettings
+from .settings import PRESETS, FlowMatchingSettings
+from .solver import OdeSolver, SolverName
 from .velocity import Velocity, error, flowed, log_density
+
+
+@dataclass(frozen=True)
+class VelocityFlow:
+    """A trained velocity, and how it carries noise to samples of a shape."""
+
+    velocity: Velocity
+    shape: tuple[int, ...]
+    device: torch.device
+    solver: OdeSolver
+    n_trained: int
+
+    def draw(
+        self,
+        n: int,
+        condition: Tensor | None,
+        rng: np.random.Generator,
+        solver: OdeSolver | None = None,
+        guidance: float = 1.0,
+    ) -> Tensor:
+        """Samples, in the units of the networks."""
+        noise = torch.from_numpy(rng.standard_normal((n, *self.shape), np.float32))
+        noise = noise.to(self.device)
+        return flowed(self.velocity, noise, condition, solver or self.solver, guidance)
+
+    preview = draw
+
+    def tensors(self) -> Tensors:
+        """For a file of weights."""
+        return prefixed(f"networks.{self.n_trained - 1}", self.velocity.network.state_dict())
 
 
 class FlowMatching(Model[FlowMatchingSettings]):
@@ -87,8 +117,7 @@ class FlowMatching(Model[FlowMatchingSettings]):
     """
 
     kind = "flow-matching"
-    presets: ClassVar[dict[str, Preset]] = MATCHING_PRESETS
-    _velocity: Velocity | None = None
+    presets: ClassVar[Mapping[str, Preset]] = PRESETS
 
     def sample(
         self,
@@ -112,7 +141,8 @@ class FlowMatching(Model[FlowMatchingSettings]):
             In place of the settings'. They call the network once, twice and four times a step;
             the last chooses its steps.
         guidance : float
-            1 for samples of the condition; more exaggerates it. Needs `condition_dropout`.
+            Weight of classifier-free guidance: 1 for samples of the condition; more exaggerates
+            it. Needs `condition_dropout`.
 
         Returns
         -------
@@ -122,16 +152,14 @@ class FlowMatching(Model[FlowMatchingSettings]):
         Raises
         ------
         TypeError, ValueError, RuntimeError
-            As `Model.sample`; guidance of a model that never had conditions hidden.
+            As `Model.sample`; guidance of a model whose conditions were never masked.
         """
-        count, encoded, generator = self._asked(n, condition, rng)
-        if guidance != 1 and not (self._hides and encoded is not None):
+        arguments = self._arguments(n, condition, rng)
+        networks = cast(VelocityFlow, self._trained.networks)
+        if guidance != 1 and not (networks.velocity.masks and arguments[1] is not None):
             raise ValueError("guidance needs a model with conditions and condition_dropout")
-        drawn = self._flow(
-            self._trained, count, encoded, generator,
-            guidance=float(guidance), **self._solving(solver, n_steps),
-        )  # fmt: skip
-        return self._given_back(drawn)
+        chosen = self._solver(solver, n_steps)
+        return self._given_back(networks.draw(*arguments, chosen, float(guidance)))
 
     def log_likelihood(
         self,
@@ -167,86 +195,54 @@ class FlowMatching(Model[FlowMatchingSettings]):
         The network is differentiated d times a call: for small d.
         """
         x = as_points("points", points)
-        _, encoded, _ = self._asked(len(x), condition, 0)
-        if len(self._shape) != 1 or tuple(x.shape[1:]) != self._shape:
+        _, encoded, _ = self._arguments(len(x), condition, 0)
+        description, scaling = self._trained.description, self._trained.scaling
+        shape = description.shape
+        if len(shape) != 1 or tuple(x.shape[1:]) != shape:
             raise ValueError(f"points must be vectors (n, d) like the data, got {tuple(x.shape)}")
-        assert self._scaling is not None
-        scaled = self._scaling.apply(x).to(self.device)
-        how = self._solving(solver, n_steps)
-        found = log_density(self._trained, scaled, encoded, **how)
-        density = (found - x.shape[1] * float(self._scaling.scale.log())).cpu()
-        return density if self._described["library"] == "torch" else density.numpy()
+        networks = cast(VelocityFlow, self._trained.networks)
+        scaled, chosen = scaling.apply(x).to(self.device), self._solver(solver, n_steps)
+        logs = log_density(networks.velocity, scaled, encoded, chosen)
+        logs = (logs - x.shape[1] * float(scaling.scale.log())).cpu()
+        return given_back(logs, description.library)
 
-    # -- what the base class asks for
-
-    def _course(self, data: Pair, judge: Judge) -> Rounds:
-        assert self._scaling is not None
+    def _plan(self, task: Task) -> SingleNetworkPlan[VelocityFlow]:
+        data, description = task.data, task.data.description
         groups = kept = None
-        if self._conditions is not None and data[1] is not None:
-            groups, kept = self._conditions.split(data[1])
-        batches = Batches(*data, self.settings, groups=groups, kept=kept, device=self.device)
-
-        def loss(network: nn.Module, step: int, part: slice) -> Tensor:
-            return error(Velocity(network, hides=self._hides), batches(step, part))
-
-        return Rounds(
-            self._seeded(self._new_network),
+        if description.conditions is not None and data.condition is not None:
+            groups, kept = description.conditions.split(data.condition)
+        batches = Batches(
+            data.points, data.condition, self.settings,
+            groups=groups, kept=kept, device=self.device,
+        )  # fmt: skip
+        masks = self._masks(description)
+        return SingleNetworkPlan(
+            task,
             self.settings,
-            self.settings.n_steps,
-            self.settings.n_rounds,
-            loss,
-            self.settings.batch_size,
-            lambda network: partial(
-                self._flow, Velocity(network, hides=self._hides), **self._solving()
-            ),
-            judge,
-            description=self._description(),
-            scaling=self._scaling,
-            picture=lambda path, samples: self._picture(path, samples, data[0]),
+            loss=lambda network, step, part: error(Velocity(network, masks), batches(step, part)),
+            n_terms=self.settings.batch_size,
+            sampler=lambda network, n: self._flow(description, network, n),
             during=batches.until,
         )
 
-    def _take(self, networks: dict[int, Tensors], origin: str) -> None:
-        last = max(networks)
-        network = self._with_weights(self._new_network, networks[last], origin)
-        self._velocity = Velocity(network, hides=self._hides)
+    def _load(self, saved: Saved) -> VelocityFlow:
+        last = max(saved.networks)
+        network = saved.factory.load(saved.networks[last], saved.origin)
+        return self._flow(saved.description, network, last + 1)
 
-    def _draw(self, n: int, condition: Tensor | None, rng: np.random.Generator) -> Tensor:
-        return self._flow(self._trained, n, condition, rng, **self._solving())
+    def _flow(self, description: Description, network: nn.Module, n_rounds: int) -> VelocityFlow:
+        velocity = Velocity(network, self._masks(description))
+        return VelocityFlow(velocity, description.shape, self.device, self._solver(), n_rounds)
 
-    # -- parts of these
+    def _solver(self, solver: str | None = None, n_steps: int | None = None) -> OdeSolver:
+        """The settings' solver and its steps, in place of what is None."""
+        name = self.settings.solver if solver is None else cast(SolverName, solver)
+        return OdeSolver(name, self.settings.sampling_steps if n_steps is None else n_steps)
 
-    @property
-    def _hides(self) -> bool:
-        """Whether conditions were hidden now and then."""
-        return self._conditions is not None and self.settings.condition_dropout > 0
+    def _masks(self, description: Description) -> bool:
+        """Whether conditions are masked now and then."""
+        return description.conditions is not None and self.settings.condition_dropout > 0
 
-    @property
-    def _trained(self) -> Velocity:
-        assert self._velocity is not None
-        return self._velocity
-
-    def _new_network(self) -> nn.Module:
-        if self._network is not None:
-            return copy.deepcopy(self._network)
-        seen: list[tuple[int, ...]] = []
-        if self._conditions is not None:
-            seen = [self._conditions.shape, (1,)] if self._hides else [self._conditions.shape]
-        form = self.settings.architecture or suited(self._shape)
-        return form.build(self._shape, [*seen, (1,)])
-
-    def _solving(self, solver: str | None = None, n_steps: int | None = None) -> dict[str, Any]:
-        chosen = check_choice("solver", self.settings.solver if solver is None else solver, SOLVERS)
-        steps = self.settings.sampling_steps if n_steps is None else n_steps
-        return {"solver": chosen, "n_steps": check_count("n_steps", steps, maximum=MOST_STEPS)}
-
-    def _flow(
-        self,
-        velocity: Velocity,
-        n: int,
-        condition: Tensor | None,
-        rng: np.random.Generator,
-        **how: Any,
-    ) -> Tensor:
-        noise = torch.from_numpy(rng.standard_normal((n, *self._shape), np.float32))
-        return flowed(velocity, noise.to(self.device), condition, **how)
+    def _inputs(self, description: Description) -> list[tuple[int, ...]]:
+        mask = [(1,)] if self._masks(description) else []
+        return [*super()._inputs(description), *mask, (1,)]

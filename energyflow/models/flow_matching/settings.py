@@ -5,18 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ..._core.checks import check_choice, check_count, check_number, check_positive
+from .._fields import Share
 from .._networks import MLP, UNet
-from .._settings import ModelSettings
-from ..flow_generator.presets import Preset
-
-COUPLINGS = ("none", "ot", "conditional-ot")
-MOST_STEPS = 2**14  # of a solver: a file may not ask for hours
-SOLVERS = ("euler", "midpoint", "rk4", "dopri5")
+from .._settings import Preset, RoundsSettings
+from .solver import SolverName, Steps
 
 
 @dataclass(frozen=True)
-class FlowMatchingSettings(ModelSettings):
+class FlowMatchingSettings(RoundsSettings):
     """How `FlowMatching` learns and samples.
 
     Attributes
@@ -70,33 +66,18 @@ class FlowMatchingSettings(ModelSettings):
 
     batch_size: int = 256
     learning_rate: float = 2e-3
-    ema: float = 0.999
+    ema: Share = 0.999
     coupling: Literal["none", "ot", "conditional-ot"] = "conditional-ot"
     beta: float = 20.0
     coupling_size: int | None = None
     n_steps: int = 10_000
     n_rounds: int = 10
-    condition_dropout: float = 0.0
-    solver: Literal["euler", "midpoint", "rk4", "dopri5"] = "midpoint"
-    sampling_steps: int = 20
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_choice("coupling", self.coupling, COUPLINGS)
-        check_choice("solver", self.solver, SOLVERS)
-        if self.coupling_size is not None:
-            check_count("coupling_size", self.coupling_size)
-        for name in ("n_steps", "n_rounds"):
-            check_count(name, getattr(self, name))
-        check_count("sampling_steps", self.sampling_steps, maximum=MOST_STEPS)
-        check_positive("beta", self.beta)
-        if not 0 <= check_number("condition_dropout", self.condition_dropout) < 1:
-            raise ValueError(
-                f"condition_dropout must lie between 0 and 1, got {self.condition_dropout}"
-            )
+    condition_dropout: Share = 0.0
+    solver: SolverName = "midpoint"
+    sampling_steps: Steps = 20
 
 
-MATCHING_PRESETS: dict[str, Preset] = {
+PRESETS: dict[str, Preset] = {
     "default": Preset(FlowMatchingSettings(), True, "for two CPU cores"),
     "toy": Preset(
         FlowMatchingSettings(architecture=MLP(width=128, depth=2)),

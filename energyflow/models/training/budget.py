@@ -39,10 +39,10 @@ class Budget:
             return cls()
         if isinstance(budget, str):
             text = budget.strip().lower()
-            if found := _TIME.fullmatch(text):
-                return cls.of(float(found[1]) * _UNITS[found[2]])
-            if (found := _STEPS.fullmatch(text)) and int(found[1]) > 0:
-                return cls(steps=int(found[1]))
+            if match := _TIME.fullmatch(text):
+                return cls.of(float(match[1]) * _UNITS[match[2]])
+            if (match := _STEPS.fullmatch(text)) and int(match[1]) > 0:
+                return cls(steps=int(match[1]))
             raise ValueError(
                 "budget must be seconds, or text like '90s', '10m', '1.5h' or '5000 steps', "
                 f"got {budget!r}"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from ..._core.extras import has
 from ..._core.files import atomic_write
 from .run_folder import BOARD
 
@@ -17,8 +17,8 @@ FIRST = ("stage", "step", "seconds", "loss")
 class Log:
     """Rows `stage, step, seconds, loss` and further columns; a column may stay empty.
 
-    step counts the steps of all networks. A run that goes on passes the step and the stage from
-    which it does: later rows, and one that was cut short, are dropped.
+    step counts the steps of all networks. A run that is resumed passes its step and its stage:
+    later rows, and one that was cut short, are dropped.
     """
 
     def __init__(self, folder: Path, columns: tuple[str, ...], step: int, stage: int) -> None:
@@ -65,7 +65,7 @@ def _text(number: float | None) -> str:
 
 def _board(folder: Path, first: int) -> Any:
     """A writer for TensorBoard, where it is installed; it drops earlier rows from `first` on."""
-    if find_spec("tensorboard") is None:
+    if not has("tensorboard"):
         return None
     from torch.utils.tensorboard import SummaryWriter
 

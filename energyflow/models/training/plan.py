@@ -1,16 +1,20 @@
-"""What a model asks of the trainer: stages, each with one network to train."""
+"""Training plans: what a model asks of the trainer, stage by stage."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol
 
 from torch import Tensor, nn
 
-from .._tensors import Tensors
+from .._fitted import Fitted, N
+from .._weights import NetworkFactory, Tensors
+from ..data.training_set import TrainingSet
+from .validation import Draw, Validator
 
 Report = Callable[..., None]
 
@@ -26,7 +30,7 @@ class Stage:
     n_steps : int
         Steps of the optimiser.
     loss : callable
-        ``loss(network, step)``, a function of these two alone, so that a run can go on.
+        ``loss(network, step)``, a function of these two alone, so that a run can be resumed.
     learning_rate : callable
         Of the step.
     numbers : dict
@@ -37,7 +41,7 @@ class Stage:
         The loss is a mean of so many terms, which processes share: ``loss(network, step, part)`` is
         the mean of those in a slice.
     during : context manager
-        Entered while the stage is trained, and left whatever ends that.
+        Entered while the stage is trained, and left however training ends.
     """
 
     network: nn.Module
@@ -50,30 +54,28 @@ class Stage:
     during: AbstractContextManager[object] = field(default_factory=nullcontext)
 
 
-class Course(Protocol):
+class TrainingPlan(Protocol):
     """What a model asks of the trainer: stages, one after the other.
 
     Each method must be a function of the stages before and of the model's settings alone.
+
+    Attributes
+    ----------
+    n_stages : int
+        Number of stages.
+    warm_start : bool
+        Whether each stage starts with the network, the optimiser and the average of the last. The
+        networks that stages keep then are those of one network on its way.
+    columns : tuple of str
+        Names of the numbers for the log.
+    settings : dict
+        What settings.json holds; a run is resumed only with the same.
     """
 
-    @property
-    def n_stages(self) -> int:
-        """How many there are."""
-
-    @property
-    def carries_on(self) -> bool:
-        """Whether each stage goes on with the network, the optimiser and the average of the last.
-
-        The networks that stages keep then are those of one network on its way.
-        """
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the numbers for the log."""
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """What settings.json holds; a run goes on only with the same."""
+    n_stages: int
+    warm_start: bool
+    columns: tuple[str, ...]
+    settings: Mapping[str, Any]
 
     def begin(self, stage: int, report: Report) -> Stage:
         """Prepare a stage; `report(**numbers)` shows how far that is."""
@@ -85,10 +87,54 @@ class Course(Protocol):
         """All that the next stage needs besides the networks."""
 
     def restore(self, networks: list[Tensors], state: Tensors) -> None:
-        """Be as after these stages."""
+        """Return to the state after these stages."""
 
     def weights(self, n_stages: int) -> Tensors:
         """The weights of the model after so many stages."""
 
     def draw(self, path: Path) -> None:
         """Write a picture of samples; `path` has the suffix .png."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a model is trained on and with; `settings` is what settings.json holds."""
+
+    data: TrainingSet
+    validator: Validator
+    factory: NetworkFactory
+    settings: Mapping[str, Any]
+
+
+class ModelPlan(TrainingPlan, Generic[N]):
+    """What the training plans of all models share."""
+
+    def __init__(self, task: Task) -> None:
+        self.data = task.data
+        self.validator = task.validator
+        self.factory = task.factory
+        self.settings = task.settings
+
+    @abstractmethod
+    def networks(self, n_stages: int) -> N:
+        """Those after so many stages."""
+
+    @abstractmethod
+    def preview(self) -> Draw:
+        """What draws samples with the networks that are trained so far."""
+
+    def fitted(self, n_stages: int) -> Fitted[N]:
+        """The model after so many stages."""
+        return Fitted(self.data.description, self.data.scaling, self.networks(n_stages))
+
+    def weights(self, n_stages: int) -> Tensors:
+        """The weights of the model after so many stages."""
+        return self.fitted(n_stages).weights()
+
+    def validate(self) -> dict[str, float]:
+        """How far samples are from held-out data."""
+        return {"distance": self.validator.distance(self.preview())}
+
+    def draw(self, path: Path) -> None:
+        """Draw samples from the same noise after each stage."""
+        self.validator.draw(path, self.preview())

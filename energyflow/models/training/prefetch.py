@@ -1,4 +1,4 @@
-"""What steps of training need, made in the background before they ask."""
+"""Prefetch: what steps of training need, made in the background before they need it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Ahead(Generic[T]):
-    """`make(number)` for one number after the other, by threads that go ahead.
+class Prefetcher(Generic[T]):
+    """`make(number)` for one number after the other, by threads that work ahead.
 
     make : a function of the number alone, so that it does not matter when and where it is called.
-    n_threads : besides the one that asks, which never waits for what has not begun.
+    n_threads : besides the caller's, which never waits for what has not started.
     """
 
     def __init__(self, make: Callable[[int], T], n_threads: int) -> None:
@@ -22,30 +22,30 @@ class Ahead(Generic[T]):
         self._n_threads = n_threads
         self._end = 0
         self._pool: ThreadPoolExecutor | None = None
-        self._begun: dict[int, Future[T]] = {}
+        self._pending: dict[int, Future[T]] = {}
 
     @contextmanager
     def until(self, end: int) -> Iterator[None]:
-        """Go ahead while inside, up to the number `end`; no thread is left after."""
+        """Prefetch while inside, up to the number `end`; no thread is left after."""
         if not self._n_threads:
             yield
             return
-        with ThreadPoolExecutor(self._n_threads, "ahead") as pool:
+        with ThreadPoolExecutor(self._n_threads, "prefetch") as pool:
             self._pool, self._end = pool, end
             try:
                 yield
             finally:
                 self._pool = None
-                self._begun.clear()
+                self._pending.clear()
                 pool.shutdown(wait=False, cancel_futures=True)
 
     def __call__(self, number: int) -> T:
         """What was made for the number; what was raised there is raised here."""
         if self._pool is not None:
             for later in range(number + 1, min(number + 2 + self._n_threads, self._end)):
-                if later not in self._begun:
-                    self._begun[later] = self._pool.submit(self._make, later)
-        asked = self._begun.pop(number, None)
-        if asked is None or asked.cancel():
+                if later not in self._pending:
+                    self._pending[later] = self._pool.submit(self._make, later)
+        future = self._pending.pop(number, None)
+        if future is None or future.cancel():
             return self._make(number)
-        return asked.result()
+        return future.result()

@@ -1,4 +1,4 @@
-"""The folder of a run: settings, checkpoints that are complete or absent, final weights."""
+"""The folder of a run: settings, checkpoints that are written atomically, final weights."""
 
 from __future__ import annotations
 
@@ -13,15 +13,11 @@ from pathlib import Path
 from typing import Any, ParamSpec
 
 from energyflow_backends import is_first
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 
-from ..._core.files import parts, read_json, remove_parts, write_json
-from .._tensors import (
-    Tensors,
-    new_folder,
-    prefixed,
-    read_tensors,
-    write_tensors,
-)
+from ..._core.files import atomic_write, new_folder, parts, read_json, remove_parts, write_json
+from .._weights import Tensors, prefixed
 
 P = ParamSpec("P")
 
@@ -73,9 +69,9 @@ class RunFolder:
     """Reads and writes the parts of a run's folder.
 
     A finished stage leaves `checkpoints/<stage>`: its network, a record, and (the last two only)
-    the state that the next stage starts from, with the training state where that is carried on.
-    Inside a stage `checkpoints/<stage>-<step>` holds the training state; it goes once a later one
-    is there.
+    the state that the next stage starts from, with the training state for a warm start. Inside a
+    stage `checkpoints/<stage>-<step>` holds the training state; it is removed once a later one is
+    there.
 
     Parameters
     ----------
@@ -87,33 +83,34 @@ class RunFolder:
         self.path = Path(path)
 
     def check(self, settings: Mapping[str, Any], *, resume: bool) -> None:
-        """See that the folder is free for a new run, or holds the one that goes on.
+        """Check that the folder is free for a new run, or holds the one that is resumed.
 
         Raises
         ------
         OSError, ValueError
-            Something else is in the folder, or a run that is not to go on or had other settings.
+            Something else is in the folder, or a run that is not resumed or had other settings.
         """
         if self.path.exists() and not self.path.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "expected a folder", str(self.path))
         self._refuse_links()
-        there = self.path.exists() and bool({*self.path.iterdir()} - {*parts(self.path)})
-        if there and not (self.path / SETTINGS).is_file():
+        if not self.path.exists() or not {*self.path.iterdir()} - {*parts(self.path)}:
+            return
+        if not (self.path / SETTINGS).is_file():
             raise ValueError(
                 f"{self.path} is not empty and holds no run ({SETTINGS}): choose another folder"
             )
-        if there and not resume:
+        if not resume:
             raise ValueError(
-                f"{self.path} holds a run already: resume goes on with it, or choose another folder"
+                f"{self.path} holds a run already: resume continues it, or choose another folder"
             )
-        if there:
-            self._compare(settings)
+        self._compare(settings)
 
     @_by_first
     def start(self, settings: Mapping[str, Any]) -> None:
-        """Write the settings, once nothing else speaks against the run.
+        """Write the settings, once everything else is checked.
 
-        What a kill has left behind goes: files half-written, checkpoints that later ones replace.
+        What a kill has left behind is removed: files half-written, checkpoints that later ones
+        replace.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         for folder in (self.path, self.path / CHECKPOINTS, self.path / SAMPLES):
@@ -143,12 +140,12 @@ class RunFolder:
             There is no run, it is damaged, or of another format or model.
         """
         file = self.path / SETTINGS
-        found = read_json(file)
-        if (form := found.pop("format", None)) != FORMAT:
+        settings = read_json(file)
+        if (form := settings.pop("format", None)) != FORMAT:
             raise ValueError(f"{file}: expected format {FORMAT}, got {form!r}")
-        if model is not None and found.get("model") != model:
-            raise ValueError(f"{file}: expected the model {model!r}, got {found.get('model')!r}")
-        return found
+        if model is not None and settings.get("model") != model:
+            raise ValueError(f"{file}: expected the model {model!r}, got {settings.get('model')!r}")
+        return settings
 
     def records(self) -> list[Record]:
         """The records of the finished stages, in order.
@@ -170,7 +167,7 @@ class RunFolder:
         return read_tensors(self._stage(stage) / _STATE)
 
     def training(self, stage: int) -> Tensors:
-        """The training state that the stage after a finished one goes on with."""
+        """The training state for a warm start of the stage after a finished one."""
         return read_tensors(self._stage(stage) / _TRAINING)
 
     def inside(self, stage: int) -> tuple[Record, Tensors] | None:
@@ -184,9 +181,9 @@ class RunFolder:
     def write_stage(
         self, record: Record, network: Tensors, state: Tensors, training: Tensors
     ) -> None:
-        """Keep a finished stage; `training` is empty where it is not carried on.
+        """Keep a finished stage; `training` is empty where the next has no warm start.
 
-        Final weights that an earlier end has left are those of fewer stages: they go.
+        Final weights that an earlier end has left are those of fewer stages: they are removed.
         """
         (self.path / WEIGHTS).unlink(missing_ok=True)
         with new_folder(self._stage(record.stage)) as part:
@@ -240,7 +237,7 @@ class RunFolder:
         return self.path / CHECKPOINTS / f"{stage:06d}"
 
     def _forget(self, stage: int) -> None:
-        """Remove what nobody needs once a stage is finished."""
+        """Remove what is not needed any more once a stage is finished."""
         self._forget_inside(stage)
         if stage >= 2:
             for name in (_STATE, _TRAINING):
@@ -259,21 +256,22 @@ class RunFolder:
                 raise ValueError(f"{folder} is a link, expected a folder of the run")
 
     def _compare(self, settings: Mapping[str, Any]) -> None:
-        found = self.settings()
+        there = self.settings()
         for name in sorted(settings, key=lambda name: name != "fingerprint"):  # that one first
-            if name not in _NOT_COMPARED and found.get(name) != settings[name]:
-                if name == "fingerprint":
-                    raise ValueError(f"{self.path} holds a run on other data or conditions")
-                raise ValueError(
-                    f"{self.path} holds a run with {name} = {found.get(name)!r}, which goes on "
-                    f"only with the same, got {settings[name]!r}"
-                )
+            if name in _NOT_COMPARED or there.get(name) == settings[name]:
+                continue
+            if name == "fingerprint":
+                raise ValueError(f"{self.path} holds a run on other data or conditions")
+            raise ValueError(
+                f"{self.path} holds a run with {name} = {there.get(name)!r}, which is resumed "
+                f"only with the same, got {settings[name]!r}"
+            )
 
 
 def _record(file: Path) -> Record:
-    found = read_json(file)
+    entries = read_json(file)
     try:
-        record = Record(**found)
+        record = Record(**entries)
         return replace(
             record,
             stage=int(record.stage),
@@ -283,3 +281,27 @@ def _record(file: Path) -> Record:
         )
     except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"{file}: expected the record of a stage: {error}") from None
+
+
+def write_tensors(path: Path, tensors: Tensors) -> None:
+    """Write tensors to one file, whole or not at all (atomic)."""
+    hosted = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
+    with atomic_write(path) as handle:
+        handle.write(save(hosted))
+
+
+def read_tensors(path: Path) -> Tensors:
+    """Read what `write_tensors` wrote.
+
+    Raises
+    ------
+    OSError, ValueError
+        The file is missing, or is cut short or damaged; it is named.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(errno.ENOENT, "no such file", str(path))
+    try:
+        tensors: Tensors = load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path}: expected a whole safetensors file: {error}") from None
+    return tensors

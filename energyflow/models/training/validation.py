@@ -1,9 +1,11 @@
-"""How far samples are from data, the same way after each stage of training."""
+"""Validation: how far samples are from data, the same way after each stage of training."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,68 +14,82 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from ..._core import pictures as _pictures
+from ..._core.extras import has
+from ..._core.image_grid import save_grid
+from ..._core.random import keyed_generator
 from ..._sums.distances import sliced_energy_distance
-from .._random import generator
-from ..data.conditions import AnyConditions
+from ..data.training_set import Pair, TrainingSet
 
-_JUDGED = 2000  # samples whose distance to the data is measured
+N_SAMPLES = 2000  # that are compared with the data
 _SLICES = 256
 _DRAWN = 100
 
 Draw = Callable[[int, Tensor | None, np.random.Generator], Tensor]
 
 
-class Judge:
-    """Data, with their conditions, that samples are compared with.
+@dataclass(frozen=True)
+class Validator:
+    """Compares samples with held-out data, or with those of the training, and draws pictures.
 
-    points (n, *shape) and condition (n, *) are in the units of the networks. A sample is drawn by
-    `draw(n, condition, rng)`, from the same noise at each call.
+    A sample is drawn by `draw(n, condition, rng)`, from the same noise at each call. weight is the
+    factor of encoded conditions in the distance.
     """
 
-    def __init__(
-        self,
-        points: Tensor,
-        condition: Tensor | None,
-        conditions: AnyConditions | None,
-        *,
-        weight: float | str,
-        seed: int,
-        device: torch.device,
-    ) -> None:
-        self.points = points
-        self.condition = condition
-        self.device = device
-        self._seed = seed
-        asked = conditions.weight(weight) if conditions is not None else 1.0
-        self._weight = asked if isinstance(asked, float | int) else 1.0
+    data: TrainingSet
+    held_out: Pair | None
+    weight: float
+    n_samples: int
+    seed: int
+    device: torch.device
 
-    def samples(self, draw: Draw, n: int = _DRAWN) -> tuple[Tensor, Tensor | None]:
-        """Samples with their conditions, each condition as often as in the data."""
-        rng = generator(self._seed, "judge", n)
-        condition = self.condition
-        if condition is not None:
-            condition = condition[even(rng, len(condition), n)].to(self.device)
-        return draw(n, condition, rng), condition
+    @property
+    def _expected(self) -> Pair:
+        return self.held_out or (self.data.points, self.data.condition)
 
     def distance(self, draw: Draw) -> float:
         """Sliced energy distance (U) of samples to the data, joint with conditions.
 
         NaN where samples are not finite.
         """
-        samples, condition = self.samples(draw, _JUDGED)
+        samples, condition = self._samples(draw, self.n_samples)
         if not bool(torch.isfinite(samples).all()):
             return math.nan
         shape = tuple(samples.shape[1:])
-        found = self._together(samples, condition)
-        wanted = self._together(resized(self.points, shape), self.condition)
+        drawn = self._joint(samples, condition)
+        points, known = self._expected
+        data = self._joint(downsampled(points, shape), known)
         return float(
-            sliced_energy_distance(found, wanted, n_projections=_SLICES, estimator="U", rng=0)
+            sliced_energy_distance(drawn, data, n_projections=_SLICES, estimator="U", rng=0)
         )
 
-    def _together(self, points: Tensor, condition: Tensor | None) -> Array:
+    @torch.no_grad()
+    def draw(self, path: Path, draw: Draw) -> None:
+        """Draw samples: images as a grid, points in the plane over the data.
+
+        Black and white are the least and the greatest number of the data.
+        """
+        samples, points = self._samples(draw, _DRAWN)[0].cpu(), self.data.points
+        if samples.ndim == 4 and samples.shape[1] in (1, 3) and has("PIL"):
+            black, white = points.min().item(), points.max().item()
+            save_grid(path, (samples.numpy() - black) / ((white - black) or 1.0))
+        elif tuple(samples.shape[1:]) == (2,) and has("matplotlib"):
+            clouds = map(self.data.scaling.undo, (samples, points[:2000]))
+            _pictures.save_scatter(path, *(cloud.numpy() for cloud in clouds))
+
+    def _samples(self, draw: Draw, n: int) -> tuple[Tensor, Tensor | None]:
+        """Samples with their conditions, each condition as often as in the data."""
+        rng = keyed_generator(self.seed, "judge", n)
+        condition = self._expected[1]
+        if condition is not None:
+            condition = condition[even(rng, len(condition), n)].to(self.device)
+        return draw(n, condition, rng), condition
+
+    def _joint(self, points: Tensor, condition: Tensor | None) -> Array:
+        """Points and weighted conditions side by side."""
         parts = [points.flatten(1).to(self.device)]
         if condition is not None:
-            parts.append(condition.flatten(1).to(self.device) * self._weight)
+            parts.append(condition.flatten(1).to(self.device) * self.weight)
         return flat_array(torch.cat(parts, dim=1), self.device)
 
 
@@ -83,7 +99,7 @@ def even(rng: np.random.Generator, n: int, count: int) -> NDArray[np.int64]:
     return np.concatenate(rounds)[:count]
 
 
-def resized(images: Tensor, shape: tuple[int, ...]) -> Tensor:
+def downsampled(images: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Images by averages at a coarser resolution; all else, and smaller ones, as they are."""
     if images.ndim != 4 or len(shape) != 3 or images.shape[-1] <= shape[-1]:
         return images

@@ -1,4 +1,4 @@
-"""Work in the background: the same results, nothing left behind, and errors that are seen."""
+"""Prefetch: the same results, no thread left behind, and errors that are raised."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import time
 
 import pytest
 
-from energyflow.models.training.prefetch import Ahead
+from energyflow.models.training.prefetch import Prefetcher
 
 
 def threads() -> list[str]:
-    return [t.name for t in threading.enumerate() if t.name.startswith("ahead")]
+    return [t.name for t in threading.enumerate() if t.name.startswith("prefetch")]
 
 
 @pytest.mark.parametrize("n_threads", [0, 1, 3])
@@ -23,20 +23,20 @@ def test_each_is_made_once_and_in_its_place(n_threads: int) -> None:
         made.append(number)
         return number**2
 
-    ahead = Ahead(make, n_threads)
+    prefetcher = Prefetcher(make, n_threads)
     for first, last in ((5, 20), (20, 23)):
-        with ahead.until(last):
-            assert [ahead(k) for k in range(first, last)] == [k**2 for k in range(first, last)]
+        with prefetcher.until(last):
+            assert [prefetcher(k) for k in range(first, last)] == [k**2 for k in range(first, last)]
         assert not threads()
     assert sorted(made) == list(range(5, 23))
-    assert ahead(3) == 9
+    assert prefetcher(3) == 9
 
 
 def test_work_goes_on_while_nobody_asks() -> None:
     made = {k: threading.Event() for k in range(4)}
-    ahead = Ahead(lambda k: made[k].set(), 1)
-    with ahead.until(4):
-        ahead(0)
+    prefetcher = Prefetcher(lambda k: made[k].set(), 1)
+    with prefetcher.until(4):
+        prefetcher(0)
         assert made[1].wait(10)
         assert made[2].wait(10)
         assert not made[3].is_set()  # so far ahead, and no further
@@ -48,13 +48,13 @@ def test_errors_are_raised_where_they_are_asked_for() -> None:
             raise ValueError("no coupling")
         return number
 
-    ahead = Ahead(make, 2)
+    prefetcher = Prefetcher(make, 2)
     asked = []
 
     def train() -> None:
-        with ahead.until(9):
+        with prefetcher.until(9):
             for k in range(9):
-                asked.append(ahead(k))
+                asked.append(prefetcher(k))
 
     with pytest.raises(ValueError, match="no coupling"):
         train()
@@ -71,15 +71,15 @@ def test_an_interrupt_leaves_no_thread_behind() -> None:
             time.sleep(0.05)
         return number
 
-    ahead = Ahead(make, 2)
+    prefetcher = Prefetcher(make, 2)
 
     def train() -> None:
-        with ahead.until(100):
-            ahead(0)
+        with prefetcher.until(100):
+            prefetcher(0)
             begun.wait(10)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         train()
     assert not threads()
-    assert ahead(0) == 0
+    assert prefetcher(0) == 0

@@ -1,4 +1,4 @@
-"""Features of points at a noise level."""
+"""Features of points at a noise level, and the networks that give them."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ class Features(nn.Module):
 
     def learned(self, x: Tensor, t: Tensor, *conditions: Tensor) -> Tensor:
         """Features (B, m) of points x (B, *shape) at times t (B,)."""
-        found: Tensor = self.network(x, embedded(t), *conditions)
-        return found.flatten(1)
+        features: Tensor = self.network(x, embedded(t), *conditions)
+        return features.flatten(1)
 
     def forward(self, x: Tensor, t: Tensor, *conditions: Tensor) -> Tensor:
         """Features (B, f); those of x come first."""
-        found = self.learned(x, t, *conditions)
+        learned = self.learned(x, t, *conditions)
         if self.log_scale is None:
-            return found
-        return torch.cat([self.log_scale.exp() * x.flatten(1), found], dim=1)
+            return learned
+        return torch.cat([self.log_scale.exp() * x.flatten(1), learned], dim=1)
 
 
 class _CNN(nn.Module):
@@ -66,7 +66,10 @@ class _CNN(nn.Module):
 
 
 def feature_network(
-    form: Architecture | None, shape: Sequence[int], seen: Sequence[Sequence[int]], n_features: int
+    form: Architecture | None,
+    shape: Sequence[int],
+    inputs: Sequence[Sequence[int]],
+    n_features: int,
 ) -> nn.Module:
     """The network that gives `n_features`, of points of `shape`, times and other conditions.
 
@@ -75,7 +78,7 @@ def feature_network(
     ValueError
         The architecture is one that gives images.
     """
-    conditions = [TIME, *seen]
+    conditions = [TIME, *inputs]
     if form is None and not is_small(shape):
         extra = sum(int(c[0]) for c in conditions)
         return _CNN(int(shape[0]), extra, n_features)

@@ -1,0 +1,112 @@
+"""The data of a training in the units of the networks, and what settings.json says of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from energyflow_backends import library_of
+from torch import Tensor
+
+from ..._core.checks import check_choice, check_flag, check_number
+from .arrays import as_points, check_shape, fingerprint, mean_distance
+from .conditions_by_name import AnyConditions, conditions_from_json, read_conditions
+from .scaling import Scaling
+
+Pair = tuple[Tensor, Tensor | None]
+
+
+@dataclass(frozen=True)
+class Description:
+    """What settings.json says of the data that a model learns, and of its network."""
+
+    shape: tuple[int, ...]  # of one point
+    library: str  # of the arrays: "numpy" or "torch"
+    conditions: AnyConditions | None
+    mean_distance: float  # between points in the units of the networks
+    given_network: bool  # whether the network is the user's own
+    name: str | None = None
+    fingerprint: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """For settings.json."""
+        return {
+            "shape": list(self.shape),
+            "library": self.library,
+            "condition": None if self.conditions is None else self.conditions.as_json(),
+            "spread": self.mean_distance,
+            "given_network": self.given_network,
+            "data": self.name,
+            "fingerprint": self.fingerprint,
+        }
+
+    @classmethod
+    def from_json(cls, entries: Mapping[str, Any]) -> Description:
+        """Read the result of `as_json`.
+
+        Raises
+        ------
+        AttributeError, KeyError, TypeError, ValueError, RecursionError
+            Entries are missing or wrong.
+        """
+        conditions = entries["condition"]
+        distance = entries["spread"]
+        if not 0 <= check_number("spread", distance) < math.inf:
+            raise ValueError(f"spread must be at least 0, got {distance}")
+        return cls(
+            check_shape("shape", entries["shape"], 1, 3),
+            check_choice("library", entries["library"], ("numpy", "torch")),
+            None if conditions is None else conditions_from_json(conditions),
+            distance,
+            check_flag("given_network", entries["given_network"]),
+            entries["data"],
+            entries["fingerprint"],
+        )
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Points (n, *shape) and conditions (n, *) as networks see them."""
+
+    points: Tensor
+    condition: Tensor | None
+    scaling: Scaling
+    description: Description
+
+    @classmethod
+    def of(
+        cls, data: Any, condition: Any, *, standardised: bool, given_network: bool, name: str | None
+    ) -> TrainingSet:
+        """Read what a user gives; see `Description`."""
+        points = as_points("data", data)
+        conditions, encoded = None, None
+        if condition is not None:
+            conditions, encoded = read_conditions(condition, len(points))
+        scaling = Scaling.standard(points) if standardised else Scaling.of(points)
+        scaled = scaling.apply(points)
+        description = Description(
+            tuple(points.shape[1:]),
+            "torch" if library_of(data) == "torch" else "numpy",
+            conditions,
+            mean_distance(scaled),
+            given_network,
+            name,
+            fingerprint(points, encoded),
+        )
+        return cls(scaled, encoded, scaling, description)
+
+    def held_out(self, data: Any, condition: Any) -> Pair:
+        """Held-out points with their conditions, as networks see them."""
+        points = as_points("held_out", data)
+        if points.shape[1:] != self.points.shape[1:]:
+            raise ValueError(
+                f"held_out must have points of shape {tuple(self.points.shape[1:])}, "
+                f"got {tuple(points.shape[1:])}"
+            )
+        conditions = self.description.conditions
+        if (condition is None) != (conditions is None):
+            raise ValueError("held_out_condition must be given with condition, and only then")
+        encoded = None if conditions is None else conditions.encode(condition, len(points))
+        return self.scaling.apply(points), encoded

@@ -1,0 +1,39 @@
+"""ODE solvers: torchdiffeq's, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any, Literal
+
+import torch
+
+from ..._core.checks import check_count
+from ..._core.extras import need
+from .._fields import check_fields
+
+SolverName = Literal["euler", "midpoint", "rk4", "dopri5"]
+Steps = Annotated[int, partial(check_count, maximum=2**14)]  # a file may not ask for hours
+
+
+@dataclass(frozen=True)
+class OdeSolver:
+    """A solver with fixed steps; "dopri5" is adaptive and chooses its own."""
+
+    solver: SolverName
+    n_steps: Steps
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def solve(self, field: Callable[..., Any], start: Any, first: float, last: float) -> Any:
+        """x(last) for dx/dt = field(t, x) and x(first) = start, a tensor or a tuple of them."""
+        need("torchdiffeq", "sampling", "models")
+        from torchdiffeq import odeint
+
+        device = (start[0] if isinstance(start, tuple) else start).device
+        points = 2 if self.solver == "dopri5" else self.n_steps + 1
+        times = torch.linspace(first, last, points, device=device)
+        path = odeint(field, start, times, method=self.solver, rtol=1e-5, atol=1e-5)
+        return tuple(v[-1] for v in path) if isinstance(path, tuple) else path[-1]

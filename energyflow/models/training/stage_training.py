@@ -1,0 +1,121 @@
+"""The training of one stage: steps of the optimiser, and a moving average of the weights (EMA)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from .._weights import Tensors, load_weights, prefixed, without_prefix
+from .distributed_loss import SharedLoss
+from .plan import Stage
+
+
+def adam(parameters: Iterable[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
+    """Adam, each step in one kernel."""
+    return torch.optim.Adam(parameters, lr=learning_rate, fused=True)
+
+
+@dataclass(kw_only=True, eq=False)
+class Optimisation:
+    """How networks are trained; `Trainer` says what each is."""
+
+    ema: float = 0.0
+    clip: float | None = None
+    mixed_precision: bool = True
+    optimizer: Callable[..., torch.optim.Optimizer] = adam
+
+
+class StageTraining:
+    """A stage with its optimiser and the moving average of its weights."""
+
+    def __init__(self, stage: Stage, how: Optimisation) -> None:
+        self.stage = stage
+        self.step = 0
+        self.clip = how.clip
+        self.network = stage.network
+        self.network.train()
+        self.loss = SharedLoss(stage)
+        self.parameters = [p for p in self.network.parameters() if p.requires_grad]
+        self.optimizer = how.optimizer(self.parameters, stage.learning_rate(0))
+        self.average = _moving_average(self.network, how.ema) if how.ema else None
+        self.device = self.parameters[0].device
+        self.mixed = how.mixed_precision and self.device.type == "cuda"
+        self._losses: list[Tensor] = []
+
+    def advance(self) -> None:
+        """One step of the optimiser."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.stage.learning_rate(self.step)
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
+            loss = self.loss(self.step)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.clip is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.clip)
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update_parameters(self.network)
+        self._losses.append(self.loss.over_processes(loss.detach()))
+        self.step += 1
+
+    def mean_loss(self) -> float:
+        """Over the steps since the last call."""
+        mean = float(torch.stack(self._losses).float().mean())
+        self._losses.clear()
+        return mean
+
+    def result(self) -> nn.Module:
+        """The network that the stage gives."""
+        return self.network if self.average is None else self.average.module
+
+    def tensors(self) -> Tensors:
+        """All that changes from step to step."""
+        state = self.optimizer.state_dict()["state"]
+        flat = {
+            f"optimizer.{index}.{name}": value
+            for index, numbers in state.items()
+            for name, value in numbers.items()
+        }
+        average = {} if self.average is None else prefixed("average", self.average.state_dict())
+        return {**prefixed("network", self.network.state_dict()), **flat, **average}
+
+    def unlogged(self) -> Tensors:
+        """The losses since the last mean."""
+        return {"losses": torch.stack(self._losses)} if self._losses else {}
+
+    def is_finite(self) -> bool:
+        """Whether all losses and weights are, of the average as well."""
+        networks = [self.network] if self.average is None else [self.network, self.average]
+        held = [value for network in networks for value in network.state_dict().values()]
+        return all(bool(torch.isfinite(value).all()) for value in (*held, *self._losses))
+
+    def restore(self, tensors: Tensors, step: int) -> None:
+        """Return to the state after `step` steps, given the results of `tensors` and `unlogged`."""
+        self.step = step
+        self._losses = list(tensors["losses"].to(self.device)) if "losses" in tensors else []
+        load_weights(self.network, without_prefix("network", tensors), "checkpoint")
+        if self.average is not None:
+            load_weights(self.average, without_prefix("average", tensors), "checkpoint")
+        state: dict[int, dict[str, Any]] = {}
+        for name, value in without_prefix("optimizer", tensors).items():
+            index, _, key = name.partition(".")
+            state.setdefault(int(index), {})[key] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _moving_average(network: nn.Module, decay: float) -> AveragedModel:
+    """An exponential moving average of the network's weights."""
+
+    def update(*lists: Any) -> None:
+        count = int(average.n_averaged)
+        now = min(decay, (1 + count) / (10 + count))
+        get_ema_multi_avg_fn(now)(*lists)  # type: ignore[no-untyped-call]
+
+    average = AveragedModel(network, multi_avg_fn=update)
+    return average
