@@ -1,5 +1,8 @@
 """How good samples are: each number beside what real data reach.
 
+Classifiers and nearest neighbours need scikit-learn, networks for images torch, `ssim`
+scikit-image.
+
 >>> from energyflow import datasets, metrics
 >>> moons = datasets.load("moons", n=500)
 >>> report = metrics.evaluate(moons.test, moons)
