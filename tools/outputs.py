@@ -397,6 +397,45 @@ def permutation_tests(r: Recording) -> None:
            method="sliced", n_resamples=99)  # fmt: skip
 
 
+def dependence(r: Recording) -> None:
+    """Distance covariances and correlations, and tests of independence."""
+    for library in ("numpy", "torch"):
+        x, y = (converter(library)(v) for v in points(60, 60, 2)[:2])
+        z = x[:, :1] + y[:, 1:]
+        for exponent in (1.0, 0.7):
+            how: dict[str, Any] = {"exponent": exponent}
+            for f in (ef.distance_covariance, ef.distance_correlation):
+                r.call(f"{f.__name__} {library} {exponent}", f, x, z, **how)
+            for f in (ef.partial_distance_covariance, ef.partial_distance_correlation):
+                r.call(f"{f.__name__} {library} {exponent}", f, x, y, z, **how)
+            for estimator in ("V", "U"):
+                how["estimator"] = estimator
+                what = f"{library} {exponent} {estimator}"
+                for f in (ef.distance_covariance_squared, ef.distance_correlation_squared):
+                    r.call(f"{f.__name__} {what}", f, x, z, **how)
+                for f in (
+                    ef.sliced_distance_covariance_squared, ef.sliced_distance_correlation_squared,
+                ):  # fmt: skip
+                    r.call(f"{f.__name__} {what}", f, x, z, 20, rng=0, **how)
+                for given in (None, y[:, :1]):
+                    kind = "" if given is None else " partial"
+                    r.call(f"independence_test {what}{kind}", ef.independence_test, x, z, given,
+                           n_resamples=60, rng=0, **how)  # fmt: skip
+
+
+def wasserstein(r: Recording) -> None:
+    """Sliced Wasserstein distances."""
+    for library in ("numpy", "torch", "jax"):
+        for dtype in ("float32", "float64"):
+            x, y, a, b = map(converter(library), points(63, 64, 3, dtype))
+            for p in (1.0, 2.0):
+                for weights in ((), (a, b)):
+                    what = f"{library} {dtype} {p} {len(weights)} weights"
+                    how = {"n_projections": 20, "p": p, "rng": 0}
+                    for f in (ef.sliced_wasserstein_distance, ef.max_sliced_wasserstein_distance):
+                        r.call(f"{f.__name__} {what}", f, x, y, *weights, **how)
+
+
 def reference(r: Recording) -> None:
     """The slow twins."""
     x, y, a, b = points(20, 30, 3)
@@ -637,8 +676,8 @@ def _number(text: str) -> float:
 
 SECTIONS = (
     distances, forms, slicings, derivatives, kernel_sums, flows, transport, permutation_tests,
-    reference, processes, datasets, metrics, inverse, flow_generator, dmmd, flow_matching,
-    posterior_flow,
+    dependence, wasserstein, reference, processes, datasets, metrics, inverse,
+    flow_generator, dmmd, flow_matching, posterior_flow,
 )  # fmt: skip
 
 
