@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one thread each: workers must not fig
 
 import numpy as np
 import pytest
+from energyflow_backends import _registry as registry
+from energyflow_backends import describe, to_host
+from energyflow_backends._base import Backend
 from hypothesis import HealthCheck, settings
+
+import energyflow as ef
 
 settings.register_profile(
     "energyflow", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
@@ -25,51 +30,77 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 @dataclass(frozen=True)
 class Library:
-    """One array library (and device) as the tests use it."""
+    """One array library (and device) as the tests use it, made by a backend that takes its arrays.
+
+    An array that the backend in use refuses, such as one in float32, skips the test.
+    """
 
     name: str
+    make: Callable[[np.ndarray], Any]
     backend: str | None = None  # the one in use, where a test is about it
 
     def asarray(self, array: Any, dtype: Any = None) -> Any:
-        array = np.array(array, dtype=dtype)
-        if self.name == "numpy-readonly":
-            array.flags.writeable = False
-        if self.name.startswith("numpy"):
-            return array
-        if self.name == "array-api-strict":
-            import array_api_strict
-
-            return array_api_strict.asarray(array)
-        if self.name.startswith("torch"):
-            import torch
-
-            return torch.asarray(array, device="cuda" if self.name.endswith("cuda") else "cpu")
-        if self.name == "jax":
-            import jax.numpy as jnp
-
-            return jnp.asarray(array)
-        import cupy
-
-        return cupy.asarray(array)
+        made = self.make(np.array(array, dtype=dtype))
+        reason = self.refuses(made)
+        if reason:
+            pytest.skip(f"{self.backend}: {reason}")
+        return made
 
     def to_numpy(self, array: Any) -> np.ndarray:
-        if self.name.startswith("torch"):
-            return array.detach().cpu().numpy()
-        if self.name == "cupy":
-            return array.get()
-        return np.asarray(array)
+        return to_host(array)
+
+    def refuses(self, array: Any) -> str | None:
+        """Why the backend in use does not take an array of its library, or None."""
+        if self.backend is None:
+            return None
+        return registry.backends()[self.backend].refuses(describe(array))
 
 
-LIBRARIES = (
-    "numpy", "numpy-readonly", "array-api-strict", "torch", "jax", "torch-cuda", "cupy",
-)  # fmt: skip
+def _readonly(array: np.ndarray) -> np.ndarray:
+    array.flags.writeable = False
+    return array
+
+
+def _strict(array: np.ndarray) -> Any:
+    import array_api_strict
+
+    return array_api_strict.asarray(array)
+
+
+def _own_library(backend: Backend) -> str:
+    """The library whose arrays a backend is for; the strictest one for that of any library."""
+    return backend.libraries[0] if backend.libraries else "array-api-strict"
+
+
+def _maker(backend: Backend) -> Callable[[np.ndarray], Any]:
+    return backend.from_numpy if backend.libraries else _strict
+
+
+def library_for(backend: Backend) -> Library:
+    """The library whose arrays a backend is tested with."""
+    return Library(_own_library(backend), _maker(backend), backend.name)
+
+
+def _libraries() -> dict[str, tuple[str, Callable[[np.ndarray], Any]]]:
+    """For each library of `xp`: the module that it needs, and how arrays are made."""
+    libraries = {
+        "numpy": ("numpy", np.asarray),
+        "numpy-readonly": ("numpy", _readonly),
+        "array-api-strict": ("array_api_strict", _strict),
+    }
+    for name, backend in registry.backends().items():
+        if backend.lacks_pairs() is None:
+            own = "torch-cuda" if name == "triton" else _own_library(backend)
+            libraries.setdefault(own, ((*backend.requires, own)[0], _maker(backend)))
+    return libraries
+
+
+LIBRARIES = _libraries()
 
 
 def unavailable(name: str) -> str | None:
     """Why a library cannot be tested here, or None."""
-    module = {"array-api-strict": "array_api_strict", "torch-cuda": "torch"}.get(
-        name, name.partition("-")[0]
-    )
+    module = LIBRARIES[name][0]
     if importlib.util.find_spec(module) is None:
         return f"{module} is not installed"
     if name == "torch-cuda":
@@ -93,26 +124,23 @@ def xp(request: pytest.FixtureRequest) -> Library:
     reason = unavailable(request.param)
     if reason:
         pytest.skip(reason)
-    return Library(request.param)
+    return Library(request.param, LIBRARIES[request.param][1])
 
 
-IMPLEMENTATIONS = {
-    "numba": "numpy", "numpy": "numpy", "torch": "torch", "jax": "jax",
-    "array-api": "array-api-strict",
-}  # fmt: skip
+COMPLETE = [
+    name for name, backend in registry.backends().items() if backend.lacks_pairs() is None
+]  # fmt: skip
 
 
-@pytest.fixture(params=IMPLEMENTATIONS)
+@pytest.fixture(params=COMPLETE)
 def implementation(request: pytest.FixtureRequest) -> Iterator[Library]:
-    """Each backend for CPUs in turn, in use, and a library whose arrays it takes."""
-    import energyflow as ef
-
-    library = IMPLEMENTATIONS[request.param]
-    reason = unavailable(library) or (request.param == "numba" and unavailable("numba"))
+    """Each backend that has all sums in turn, in use, and a library whose arrays it takes."""
+    backend = registry.backends()[request.param]
+    reason = backend.unusable()
     if reason:
         pytest.skip(reason)
-    with ef.use_backend(request.param):
-        yield Library(library, request.param)
+    with ef.use_backend(backend.name):
+        yield library_for(backend)
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
-"""Floor 2: one backend per array library, and a registry that picks one."""
+"""Layer 2: one backend per array library, and a registry that picks one."""
 
 from ._arrays import Array as Array
+from ._arrays import ArrayInfo as ArrayInfo
+from ._arrays import Namespace as Namespace
 from ._arrays import describe as describe
 from ._arrays import detached as detached
 from ._arrays import dtype_name as dtype_name
@@ -9,14 +11,17 @@ from ._arrays import library_of as library_of
 from ._arrays import namespace as namespace
 from ._arrays import to_host as to_host
 from ._arrays import widest_dtypes as widest_dtypes
-from ._dispatch import NonFiniteValue as NonFiniteValue
-from ._dispatch import exact_value_and_gradient as exact_value_and_gradient
-from ._dispatch import sliced_value_and_gradient as sliced_value_and_gradient
 from ._errors import BackendUnavailable as BackendUnavailable
 from ._errors import EnergyflowError as EnergyflowError
-from ._projector import DenseProjector as DenseProjector
-from ._projector import HadamardProjector as HadamardProjector
+from ._errors import NonFiniteValue as NonFiniteValue
+from ._point_sets import PointSets as PointSets
+from ._point_sets import Request as Request
+from ._point_sets import Result as Result
+from ._projector import HadamardProducts as HadamardProducts
+from ._projector import Matrix as Matrix
 from ._projector import Projector as Projector
+from ._projector import arrays_of as arrays_of
+from ._projector import structure_of as structure_of
 from ._registry import BackendStatus as BackendStatus
 from ._registry import BackendTable as BackendTable
 from ._registry import show_backends as show_backends
@@ -26,16 +31,29 @@ from ._typing import Doubles as Doubles
 from ._typing import Floats as Floats
 from ._typing import HostArray as HostArray
 from ._typing import Integers as Integers
-from .autodiff.compile import eager as eager
+from .autodiff.compile import not_compiled as not_compiled
+from .autodiff.functions import DIFFERENTIABLE as DIFFERENTIABLE
 from .autodiff.functions import differentiable_sums as differentiable_sums
 from .autodiff.functions import differentiable_value as differentiable_value
 from .autodiff.functions import without_graph as without_graph
-from .dependence.covariance import ProjectorPair as ProjectorPair
-from .dependence.covariance import exact_distance_covariance as exact_distance_covariance
-from .dependence.covariance import sliced_distance_covariance as sliced_distance_covariance
-from .dependence.permutations import exact_permuted_covariances as exact_permuted_covariances
-from .dependence.permutations import sliced_permuted_covariances as sliced_permuted_covariances
 from .dependence.weights import covariance_weights as covariance_weights
+from .dispatch.distance_covariances import ProjectorPair as ProjectorPair
+from .dispatch.distance_covariances import exact_distance_covariance as exact_distance_covariance
+from .dispatch.distance_covariances import sliced_distance_covariance as sliced_distance_covariance
+from .dispatch.energies import exact_value_and_gradient as exact_value_and_gradient
+from .dispatch.energies import sliced_value_and_gradient as sliced_value_and_gradient
+from .dispatch.kernel_sums import direct_kernel_sums as direct_kernel_sums
+from .dispatch.kernel_sums import linear_kernel_sums as linear_kernel_sums
+from .dispatch.kernel_sums import pair_distances as pair_distances
+from .dispatch.kernel_sums import sliced_kernel_sums as sliced_kernel_sums
+from .dispatch.permutations import exact_permutation_energies as exact_permutation_energies
+from .dispatch.permutations import sliced_permutation_energies as sliced_permutation_energies
+from .dispatch.permuted_covariances import exact_permuted_covariances as exact_permuted_covariances
+from .dispatch.permuted_covariances import (
+    sliced_permuted_covariances as sliced_permuted_covariances,
+)
+from .dispatch.wasserstein import max_sliced_wasserstein as max_sliced_wasserstein
+from .dispatch.wasserstein import sliced_wasserstein as sliced_wasserstein
 from .sharded.processes import Sharding as Sharding
 from .sharded.processes import agree as agree
 from .sharded.processes import any_process as any_process
@@ -47,13 +65,5 @@ from .sharded.processes import sharded as sharded
 from .sharded.processes import sharding as sharding
 from .sharded.processes import summed as summed
 from .sharded.sums import need_whole_sets as need_whole_sets
-from .sums.fourier import Waves as Waves
-from .sums.kernel_sums import direct_kernel_sums as direct_kernel_sums
-from .sums.kernel_sums import linear_kernel_sums as linear_kernel_sums
-from .sums.kernel_sums import pair_distances as pair_distances
-from .sums.kernel_sums import sliced_kernel_sums as sliced_kernel_sums
 from .sums.line_kernel import LineKernel as LineKernel
-from .sums.permutations import exact_permutation_energies as exact_permutation_energies
-from .sums.permutations import sliced_permutation_energies as sliced_permutation_energies
-from .sums.wasserstein import max_sliced_wasserstein as max_sliced_wasserstein
-from .sums.wasserstein import sliced_wasserstein as sliced_wasserstein
+from .sums.waves import Waves as Waves

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import array_api_compat as compat
 import numpy as np
 from numpy.typing import NDArray
+
+from ._typing import Native
 
 Array = Any
 
@@ -35,8 +37,7 @@ class Namespace(Protocol):
     def __getattr__(self, name: str, /) -> Callable[..., Array]: ...
 
 
-@dataclass(frozen=True)
-class ArrayInfo:
+class ArrayInfo(NamedTuple):
     """What a backend needs to know about arrays before it takes them."""
 
     library: str
@@ -57,7 +58,7 @@ class ArrayInfo:
 
 def library_of(array: object) -> str | None:
     """Name of the array library that `array` belongs to, or None where it belongs to none."""
-    if type(array) is np.ndarray:  # the common case, asked for many times a call
+    if type(array) is np.ndarray:
         return "numpy"
     if compat.is_numpy_array(array):
         return "numpy"
@@ -88,6 +89,8 @@ def _numpy_name(dtype: np.dtype[Any]) -> str:
 
 def describe(array: Array) -> ArrayInfo:
     """Library, device and dtype of an array, and whether its values are known yet."""
+    if type(array) is np.ndarray:
+        return _numpy_info(array.dtype)
     library = library_of(array)
     if library is None:
         raise TypeError(f"expected an array, got {type(array).__name__}")
@@ -104,6 +107,11 @@ def describe(array: Array) -> ArrayInfo:
         device = str(compat.device(array))
         traced = library == "dask"
     return ArrayInfo(library, device, dtype_name(array), traced)
+
+
+@cache
+def _numpy_info(dtype: np.dtype[Any]) -> ArrayInfo:
+    return ArrayInfo("numpy", "cpu", _numpy_name(dtype))
 
 
 def namespace(array: Array) -> Namespace:
@@ -125,7 +133,15 @@ def _of_numpy() -> Namespace:
 
 def known_values(array: Array) -> bool:
     """Whether the array's values can be looked at now (not traced, captured or lazy)."""
-    return library_of(array) == "numpy" or not describe(array).traced
+    return type(array) is np.ndarray or not describe(array).traced
+
+
+def seems_finite(array: Array) -> bool:
+    """Whether no number is NaN or infinite, as far as the values are known."""
+    if type(array) is np.ndarray and array.size == 1:  # the common case of one value
+        return math.isfinite(array.item())
+    xp = namespace(array)
+    return not known_values(array) or bool(xp.all(xp.isfinite(array)))
 
 
 def widest_dtypes(array: Array) -> tuple[Any, Any]:
@@ -138,19 +154,20 @@ def widest_dtypes(array: Array) -> tuple[Any, Any]:
     )
 
 
-def detached(array: Array) -> Array:
+def detached(array: Native) -> Array:
     """The array outside of any graph that torch keeps: gradients here are the closed form's."""
-    return array.detach() if library_of(array) == "torch" else array
+    outside: Array = array.detach() if library_of(array) == "torch" else array
+    return outside
 
 
-def to_numpy(array: Array) -> np.ndarray[Any, Any]:
+def to_numpy(array: Native) -> NDArray[Any]:
     """A NumPy view of an array in ordinary memory (no copy), read-only where that is promised."""
     if library_of(array) == "torch":
         return np.asarray(array.detach().resolve_conj().resolve_neg().numpy())
     return np.asarray(array)
 
 
-def transformed_by_torch(array: Array | None) -> bool:
+def transformed_by_torch(array: Native | None) -> bool:
     """Whether a tensor stands for others inside `torch.func.grad`, `vmap` or their like."""
     if array is None or library_of(array) != "torch":
         return False
@@ -161,7 +178,7 @@ def transformed_by_torch(array: Array | None) -> bool:
     return False
 
 
-def _torch_traced(array: Array) -> bool:
+def _torch_traced(array: Native) -> bool:
     import torch
 
     if transformed_by_torch(array):
@@ -171,14 +188,14 @@ def _torch_traced(array: Array) -> bool:
     return array.device.type == "cuda" and torch.cuda.is_current_stream_capturing()
 
 
-def _jax_traced(array: Array) -> bool:
+def _jax_traced(array: Native) -> bool:
     import jax
 
     # a constant met while tracing counts too: whatever is computed then is traced
     return isinstance(array, jax.core.Tracer) or isinstance(jax.numpy.empty(()), jax.core.Tracer)
 
 
-def _jax_device(array: Array) -> str:
+def _jax_device(array: Native) -> str:
     devices = array.devices()
     if len(devices) != 1:
         return "sharded over " + ", ".join(sorted(map(str, devices)))
@@ -186,7 +203,7 @@ def _jax_device(array: Array) -> str:
     return "cpu" if device.platform == "cpu" else str(device)
 
 
-def to_host(array: Array) -> NDArray[Any]:
+def to_host(array: Native) -> NDArray[Any]:
     """A NumPy array of the same numbers; bfloat16, which NumPy lacks, becomes float32."""
     library = library_of(array)
     if library == "torch":

@@ -8,12 +8,12 @@ class EnergyflowError(Exception):
 
 
 class BackendUnavailable(EnergyflowError):
-    """A backend that was asked for by name cannot take the arrays at hand.
+    """A backend that was chosen by name cannot take the arrays at hand.
 
     Attributes
     ----------
     name : str
-        The backend that was asked for.
+        The backend that was chosen.
     reason : str
         Why it cannot serve.
     """
@@ -25,3 +25,7 @@ class BackendUnavailable(EnergyflowError):
 
     def __reduce__(self) -> tuple[type, tuple[str, str, str]]:
         return type(self), (self.name, self.reason, str(self))
+
+
+class NonFiniteValue(ArithmeticError):
+    """The value is not finite: the data hold NaN or infinity, or the sum overflows."""

@@ -1,9 +1,10 @@
-"""What every projector offers: directions, their scale and padding, behind two maps."""
+"""What a projector is: P slices as maps from points to rows of numbers, and back."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from ._arrays import Array
 
@@ -28,6 +29,12 @@ class Projector(Blocks, Protocol):
 
     The sliced sum is ``constant(r) * mean over slices of the one-dimensional sums``, so the
     constant takes care of directions that are not unit vectors, or see part of the data only.
+
+    A projector may have two more members, which `structure_of` and `arrays_of` ask for:
+
+    - ``structure(like)``: how its rows are made, for fused kernels that make them themselves, with
+      arrays in the library, dtype and device of `like`.
+    - ``arrays``: the arrays that it holds, which may be traced.
     """
 
     def project(self, x: Array) -> Array:
@@ -37,29 +44,37 @@ class Projector(Blocks, Protocol):
         """The transposed map: rows (..., P, N) to sums over the slices (..., N, d)."""
 
 
-@runtime_checkable
-class DenseProjector(Projector, Protocol):
-    """A projector that is a matrix, which fused kernels may read."""
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """Rows are products of the points with a matrix."""
 
-    def matrix(self, like: Array) -> Array:
-        """The directions (P, d) in the library, dtype and device of `like`."""
+    directions: Array  # (P, d)
 
 
-@runtime_checkable
-class HadamardProjector(Projector, Protocol):
-    """Rows of products of random signs and Walsh-Hadamard transforms, which fused kernels may make.
+@dataclass(frozen=True, eq=False)
+class HadamardProducts:
+    """Rows of products of random signs and Walsh-Hadamard transforms.
 
     With H the orthonormal transform of length D (a power of two) and s the signs of one product,
     its rows are ``H s[k-1] ... H s[0]`` applied to points padded with zeros to D numbers.
     """
 
-    @property
-    def d(self) -> int:
-        """Dimension of the points."""
+    d: int  # dimension of the points
+    signs: Array  # (products, k, D), each 1 or -1
+    picked: tuple[Array, ...]  # the distinct rows (K,) of each product; all in order where K = D
 
-    @property
-    def picked(self) -> tuple[Array, ...]:
-        """The distinct rows (K,) that each product gives, K <= D; all in order where K = D."""
 
-    def signs(self, like: Array) -> Array:
-        """Signs (products, k, D), each 1 or -1, in the library, dtype and device of `like`."""
+Structure: TypeAlias = Matrix | HadamardProducts
+
+
+def structure_of(projector: Blocks, like: Array) -> Structure | None:
+    """How the rows of a projector are made, in arrays like `like`; None where it does not say."""
+    structure = getattr(projector, "structure", None)
+    made: Structure | None = None if structure is None else structure(like)
+    return made
+
+
+def arrays_of(projector: Blocks | None) -> tuple[Array, ...]:
+    """The arrays that a projector holds, which may be traced."""
+    arrays: tuple[Array, ...] = getattr(projector, "arrays", ())
+    return arrays

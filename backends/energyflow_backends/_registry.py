@@ -1,8 +1,9 @@
 """Which backend serves which arrays, and why.
 
 - No library is imported to find out whether it is there; the type of the array decides.
-- An automatic choice takes the first backend of its library's list that can; a choice by name
-  (`use_backend`, or the environment variable ENERGYFLOW_BACKEND) that cannot serve raises.
+- An automatic choice takes the first backend of the list in `_builtin.py` that can; a choice by
+  name (`use_backend`, or the environment variable ENERGYFLOW_BACKEND) that cannot serve raises.
+- No backend is imported here by its name, so that backends may use the registry in turn.
 """
 
 from __future__ import annotations
@@ -12,39 +13,30 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 
 import numpy as np
 
 from ._arrays import Array, ArrayInfo, describe, known_values
 from ._base import Backend
-from ._cupy import CupyBackend
+from ._builtin import BACKENDS
 from ._errors import BackendUnavailable
-from ._jax import JaxBackend
-from ._numba import NumbaBackend
-from ._numpy import NumpyBackend
-from ._torch import TorchBackend
-from ._triton import TritonBackend
-from .dask.backend import DaskBackend
 
 _log = logging.getLogger("energyflow")
-
-# fastest first: the order in which an automatic choice asks
-_BACKENDS: dict[str, Backend] = {
-    backend.name: backend
-    for backend in (
-        TritonBackend(),
-        NumbaBackend(),
-        NumpyBackend(),
-        TorchBackend(),
-        JaxBackend(),
-        CupyBackend(),
-        DaskBackend(),
-        Backend(),
-    )
-}
 _chosen: ContextVar[str | None] = ContextVar("energyflow_backend", default=None)
+
+
+@cache
+def backends() -> dict[str, Backend]:
+    """All backends by name, in the order in which an automatic choice asks them."""
+    by_name: dict[str, Backend] = {}
+    for line in BACKENDS:
+        module, _, subclass = line.partition(":")
+        backend: Backend = getattr(import_module(module, __package__), subclass)()
+        by_name[backend.name] = backend
+    return by_name
 
 
 @dataclass(frozen=True)
@@ -77,7 +69,7 @@ def use_backend(name: str) -> Iterator[None]:
     Parameters
     ----------
     name : str
-        "triton", "torch", "numba", "numpy", "cupy", "jax", "dask" or "array-api".
+        One of those that `show_backends` lists, such as "numpy" or "array-api".
 
     Returns
     -------
@@ -113,7 +105,7 @@ def show_backends() -> BackendTable:
         imported to make it.
     """
     rows = []
-    for backend in _BACKENDS.values():
+    for backend in backends().values():
         reason = backend.unusable()
         own = backend.requires[-1] if backend.requires else "numpy"
         version = "-" if backend.missing() else _version(own)
@@ -124,9 +116,12 @@ def show_backends() -> BackendTable:
 def select(array: Array, *others: Array | None) -> Backend:
     """The backend for arrays like the first, if the values of all are known; else a tracing one."""
     info = describe(array)
-    if not (info.traced or all(v is None or known_values(v) for v in others)):
-        info = replace(info, device="traced", traced=True)
-    name = _chosen.get() or os.environ.get("ENERGYFLOW_BACKEND") or None
+    if not info.traced:
+        for other in others:
+            if not (other is None or type(other) is np.ndarray or known_values(other)):
+                info = info._replace(device="traced", traced=True)
+                break
+    name = _chosen.get() or os.environ.get("ENERGYFLOW_BACKEND")
     return _explicit(name, info) if name else _automatic(info)
 
 
@@ -144,18 +139,19 @@ def select_on_host() -> Backend:
     one that was named, if it takes them.
     """
     info = describe(np.empty(0))
-    name = _chosen.get() or os.environ.get("ENERGYFLOW_BACKEND") or None
+    name = _chosen.get() or os.environ.get("ENERGYFLOW_BACKEND")
     if name and not (named(name).missing() or named(name).refuses(info)):
         return named(name)
     return _automatic(info)
 
 
+@cache
 def _explicit(name: str, info: ArrayInfo) -> Backend:
     backend = named(name)
     reason = backend.missing() or backend.refuses(info)
     if reason is None:
         return backend
-    able = [b.name for b in _BACKENDS.values() if not b.unusable() and not b.refuses(info)]
+    able = [b.name for b in backends().values() if not b.unusable() and not b.refuses(info)]
     raise BackendUnavailable(
         name, reason, f"backend {name!r} cannot take {info}: {reason}; can: {', '.join(able)}"
     )
@@ -164,7 +160,7 @@ def _explicit(name: str, info: ArrayInfo) -> Backend:
 @cache
 def _automatic(info: ArrayInfo) -> Backend:
     passed_over: list[str] = []
-    for backend in _BACKENDS.values():
+    for backend in backends().values():
         reason = backend.missing() or backend.refuses(info)
         if reason is None:
             _log.debug("%s for %s (%s)", backend.name, info, "; ".join(passed_over) or "first")
@@ -176,9 +172,9 @@ def _automatic(info: ArrayInfo) -> Backend:
 def named(name: str) -> Backend:
     """The backend of that name."""
     try:
-        return _BACKENDS[name]
+        return backends()[name]
     except KeyError:
-        known = ", ".join(_BACKENDS)
+        known = ", ".join(backends())
         raise ValueError(f"backend must be one of {known}; got {name!r}") from None
 
 

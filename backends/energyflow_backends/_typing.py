@@ -11,6 +11,8 @@ HostArray: TypeAlias = NDArray[Any]  # of numbers of any kind
 Floats: TypeAlias = NDArray[np.floating]
 Doubles: TypeAlias = NDArray[np.float64]
 Integers: TypeAlias = NDArray[np.int64]
+# an array of the one library that a module is about, with all that this library has
+Native: TypeAlias = Any
 
 
 class Array(Protocol):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import reduce
+from operator import add
 
 from energyflow_backends import (
     Array,
@@ -39,12 +41,10 @@ def rms_radius(points: Array) -> float:
     def parts() -> Iterator[Array]:
         return (xp.astype(block, wide, copy=False) for block in blocks(detached(points)))
 
-    total, low, high = None, None, None
-    for part in parts():
-        ends = xp.sum(part, axis=0), xp.min(part, axis=0), xp.max(part, axis=0)
-        total = ends[0] if total is None else total + ends[0]
-        low = ends[1] if low is None else xp.minimum(low, ends[1])
-        high = ends[2] if high is None else xp.maximum(high, ends[2])
+    sums, lows, highs = zip(
+        *((xp.sum(p, axis=0), xp.min(p, axis=0), xp.max(p, axis=0)) for p in parts()), strict=True
+    )
+    total, low, high = reduce(add, sums), reduce(xp.minimum, lows), reduce(xp.maximum, highs)
     mean = summed(total) / count  # (d,)
     size = float(largest(xp.max(xp.maximum(high - mean, mean - low))))
     if not 0 < size < math.inf:

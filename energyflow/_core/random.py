@@ -122,11 +122,13 @@ class CupySource:
 
     def normal(self, step: int, block: int, shape: tuple[int, ...]) -> Array:
         """Float64 on the device."""
-        return self.generator.standard_normal(shape)
+        numbers: Array = self.generator.standard_normal(shape)
+        return numbers
 
     def uniform(self, step: int, block: int) -> Array:
         """One number on the device."""
-        return self.generator.random((1, 1))
+        number: Array = self.generator.random((1, 1))
+        return number
 
     def host(self, step: int, block: int) -> np.random.Generator:
         """Seeded by the next number of the stream."""

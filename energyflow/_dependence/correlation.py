@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from energyflow_backends import Array, eager, namespace
+from energyflow_backends import Array, namespace, not_compiled
 
 from .._core.random import Rng
 from .covariance import _sliced
 from .paired import Paired, paired_points
 
 
-@eager
+@not_compiled
 def distance_correlation_squared(
     x: Array,
     y: Array,
@@ -56,7 +56,7 @@ def distance_correlation_squared(
     return _correlation(Paired.checked(exponent, estimator, chunk_size), x, y)
 
 
-@eager
+@not_compiled
 def distance_correlation(
     x: Array, y: Array, *, exponent: float = 1.0, chunk_size: int | None = None
 ) -> Array:
@@ -94,7 +94,7 @@ def distance_correlation(
     return namespace(squared).sqrt(squared)
 
 
-@eager
+@not_compiled
 def sliced_distance_correlation_squared(
     x: Array,
     y: Array,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from energyflow_backends import Array, eager, namespace
+from energyflow_backends import Array, namespace, not_compiled
 
 from .._core.checks import check_count
 from .._core.random import Rng, agreed, as_source
 from .paired import Paired, check_slicing, paired_points
 
 
-@eager
+@not_compiled
 def distance_covariance_squared(
     x: Array,
     y: Array,
@@ -77,7 +77,7 @@ def distance_covariance_squared(
     return task.covariance(paired_points(x=x, y=y), "x", "y")
 
 
-@eager
+@not_compiled
 def distance_covariance(
     x: Array, y: Array, *, exponent: float = 1.0, chunk_size: int | None = None
 ) -> Array:
@@ -115,7 +115,7 @@ def distance_covariance(
     return namespace(squared).sqrt(squared)
 
 
-@eager
+@not_compiled
 def sliced_distance_covariance_squared(
     x: Array,
     y: Array,

@@ -9,7 +9,7 @@ from typing import Any
 import array_api_compat as compat
 import energyflow_backends as backends
 import numpy as np
-from energyflow_backends import Array, ProjectorPair, eager, known_values, namespace, to_host
+from energyflow_backends import Array, ProjectorPair, known_values, namespace, not_compiled, to_host
 from numpy.typing import NDArray
 
 from .._core.checks import check_choice, check_count, check_exponent, check_finite, shape
@@ -28,7 +28,7 @@ Doubles = NDArray[np.float64]
 Statistics = Callable[[NDArray[np.int32], Callable[[int], Any]], Doubles]
 
 
-@eager
+@not_compiled
 def independence_test(
     x: Array,
     y: Array,

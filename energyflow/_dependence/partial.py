@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from energyflow_backends import Array, eager, namespace
+from energyflow_backends import Array, namespace, not_compiled
 
 from .correlation import ratio
 from .paired import Paired, paired_points
 
 
-@eager
+@not_compiled
 def partial_distance_covariance(
     x: Array, y: Array, z: Array, *, exponent: float = 1.0, chunk_size: int | None = None
 ) -> Array:
@@ -60,7 +60,7 @@ def partial_distance_covariance(
     return xy - xp.where(varies, removed, xp.zeros_like(removed))
 
 
-@eager
+@not_compiled
 def partial_distance_correlation(
     x: Array, y: Array, z: Array, *, exponent: float = 1.0, chunk_size: int | None = None
 ) -> Array:

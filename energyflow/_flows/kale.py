@@ -7,7 +7,16 @@ from typing import Any
 
 import array_api_compat as compat
 import energyflow_backends as backends
-from energyflow_backends import Array, eager, known_values, namespace
+from energyflow_backends import (
+    Array,
+    PointSets,
+    Projector,
+    Request,
+    Result,
+    known_values,
+    namespace,
+    not_compiled,
+)
 
 from .._core.checks import check_positive
 from .._sums.problem import problem
@@ -16,7 +25,7 @@ from .kale_dual import KaleDual
 from .kernel_pairs import kernel_pairs
 
 
-@eager
+@not_compiled
 def kale(
     x: Array,
     y: Array,
@@ -78,17 +87,20 @@ def kale(
     chosen = check_definite(kernel)
     scale = check_positive("regularization", regularization)
 
-    def operation(x: Array, y: Array, a: Any, b: Any, *, wrt: tuple[str, ...], **_: Any) -> Any:
-        check_known(x)
-        x, y, a, b = wide(x, y, a, b)
+    def operation(sets: PointSets, held: Projector | None, request: Request) -> Result:
+        check_known(sets.x)
+        x, y, a, b = wide(*sets)
         batch = ([v[k, ...] for v in (x, y, a, b)] for k in range(x.shape[0]))
-        parts = [_Kale(chosen, scale, *part).result(wrt) for part in batch]
+        parts = [_Kale(chosen, scale, *part).result(request.wrt) for part in batch]
         xp = namespace(x)
-        value, gx, gy = zip(*parts, strict=True)
-        gradients = (xp.stack(g) if name in wrt else None for name, g in (("x", gx), ("y", gy)))
-        return xp.stack(value), *gradients
+        value, *gradients = zip(*parts, strict=True)
+        gx, gy = (
+            xp.stack(g) if name in request.wrt else None
+            for name, g in zip(("x", "y"), gradients, strict=True)
+        )
+        return xp.stack(value), gx, gy
 
-    return task.value(operation)
+    return task._replace(operation=operation).value(None)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ from typing import Any
 
 import energyflow_backends as backends
 import numpy as np
-from energyflow_backends import Array, namespace
+from energyflow_backends import Array, PointSets, Request, namespace
 
 from .._core.blocks import rms_radius
 from .._core.checks import check_count, check_exponent
@@ -119,9 +119,10 @@ class ParticleFlow(Descent):
         b = None if weights is None else batch_of_one(weights)
         try:
             value, gradient, _ = backends.sliced_value_and_gradient(
-                batch_of_one(x), batch_of_one(target), None, b, projector,
-                exponent=self.exponent, estimator="V", wrt=("x",) if need_gradient else (),
-            )  # fmt: skip
+                PointSets(batch_of_one(x), batch_of_one(target), None, b),
+                projector,
+                Request(self.exponent, wrt=("x",) if need_gradient else ()),
+            )
         except backends.NonFiniteValue:
             raise state.not_finite() from None
         if gradient is not None:  # scaled before it is rounded: F = E / 2, times N

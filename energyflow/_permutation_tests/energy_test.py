@@ -8,7 +8,7 @@ from typing import Any
 import array_api_compat as compat
 import energyflow_backends as backends
 import numpy as np
-from energyflow_backends import Array, Doubles, eager, namespace
+from energyflow_backends import Array, Doubles, namespace, not_compiled
 
 from .._core.checks import check_choice, check_count, check_exponent
 from .._core.progress import Progress
@@ -25,7 +25,7 @@ _TIE = 1e-10  # of the statistic, below which a difference is one of rounding
 _ROUNDING = 1e-14  # of the mean distance to the mean, the same where the statistic nearly vanishes
 
 
-@eager
+@not_compiled
 def energy_test(
     *samples: Array,
     n_resamples: int = 999,

@@ -40,11 +40,12 @@ def slicing_constant(d: int, exponent: float = 1.0) -> float:
     Hertrich, Wald, Altekrüger, Hagemann, "Generative Sliced MMD Flows with Riesz Kernels",
     ICLR 2024, Theorem 1.
     """
-    return _constant(check_count("d", d), check_exponent(exponent))
+    return constant_of(check_count("d", d), check_exponent(exponent))
 
 
 @cache
-def _constant(d: int, r: float) -> float:
+def constant_of(d: int, r: float) -> float:
+    """`slicing_constant` of arguments that are checked."""
     return math.sqrt(math.pi) * _gamma_ratio(d, r) / math.gamma((r + 1) / 2) if d > 1 else 1.0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from energyflow_backends import Array, Projector, eager
+from energyflow_backends import Array, Projector, not_compiled
 
 from .._core.checks import check_array, check_choice, check_count
 from .._core.random import JaxSource, Rng, Source, as_source
@@ -72,7 +72,7 @@ def sampled_projector(
     return projector
 
 
-@eager
+@not_compiled
 def sample_projections(
     n: int, d: int, *, method: str = "auto", rng: Rng = None, like: Array | None = None
 ) -> Array:

@@ -11,7 +11,7 @@ import numpy as np
 from energyflow_backends import Array, namespace
 
 from .._core.random import JaxSource, Source
-from .constants import slicing_constant
+from .constants import constant_of
 from .projectors import DenseProjector, moved
 from .slicing import Slicing
 from .spread_store import set_size, spread_set
@@ -94,7 +94,7 @@ class SampledProjector:
 
     def constant(self, exponent: float) -> float:
         """c(d, r) of unit directions."""
-        return slicing_constant(self.d, exponent)
+        return constant_of(self.d, exponent)
 
     def _draw(self, block: int, count: int) -> Array:
         if self.d == 1:

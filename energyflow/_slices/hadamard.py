@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
+from itertools import accumulate, pairwise
+from operator import add
 from typing import ClassVar
 
 import array_api_compat as compat
 import numpy as np
-from energyflow_backends import Array, namespace
+from energyflow_backends import Array, HadamardProducts, namespace
 from numpy.typing import NDArray
 
 from .._core.checks import check_count
 from .._core.random import Source
-from .constants import slicing_constant
+from .constants import constant_of
 from .projectors import moved, moved_index
 from .slicing import Slicing
 
@@ -170,14 +172,11 @@ class HadamardProjector:
         """What it holds, which may be traced."""
         return tuple(part.signs for part in self.parts)
 
-    @property
-    def picked(self) -> tuple[Array, ...]:
-        """The rows of each product, (K,) whole numbers; all in order where there are D."""
-        return tuple(part.order[: part.count] for part in self.parts)
-
-    def signs(self, like: Array) -> Array:
-        """The signs (products, rounds, D) in the library, dtype and device of `like`."""
-        return namespace(like).stack([moved(part.signs, like) for part in self.parts])
+    def structure(self, like: Array) -> HadamardProducts:
+        """The signs (products, rounds, D) and the rows of each product, for fused kernels."""
+        signs = namespace(like).stack([moved(part.signs, like) for part in self.parts])
+        picked = tuple(part.order[: part.count] for part in self.parts)
+        return HadamardProducts(self.d, signs, picked)
 
     def blocks(self, size: int) -> Iterator[HadamardProjector]:
         """At most `size` slices at a time; every piece of a product transforms all points anew."""
@@ -197,16 +196,13 @@ class HadamardProjector:
 
     def project_back(self, g: Array) -> Array:
         """Rows (..., P, N) to sums over the slices (..., N, d)."""
-        total, start = None, 0
-        for part in self.parts:
-            back = part.project_back(g[..., start : start + part.count, :], self.d)
-            total = back if total is None else total + back
-            start += part.count
-        return total
+        edges = accumulate((part.count for part in self.parts), initial=0)
+        parts = zip(self.parts, pairwise(edges), strict=True)
+        return reduce(add, (part.project_back(g[..., i:j, :], self.d) for part, (i, j) in parts))
 
     def constant(self, exponent: float) -> float:
         """c(D, r): that of uniform directions of the padded space."""
-        return slicing_constant(self.parts[0].length, exponent)
+        return constant_of(self.parts[0].length, exponent)
 
 
 def transform(x: Array) -> Array:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache, partial, reduce
+from itertools import accumulate, pairwise
+from operator import add
 from typing import Any, ClassVar
 
 import numpy as np
@@ -175,13 +177,9 @@ class PatchProjector:
 
     def project_back(self, g: Array) -> Array:
         """Rows (..., P, N) to sums over the slices (..., N, d)."""
-        total, start = None, 0
-        for patch in self.patches:
-            stop = start + patch.weights.n_projections
-            back = patch.project_back(g[..., start:stop, :])
-            total = back if total is None else total + back
-            start = stop
-        return total
+        edges = accumulate((patch.weights.n_projections for patch in self.patches), initial=0)
+        parts = zip(self.patches, pairwise(edges), strict=True)
+        return reduce(add, (patch.project_back(g[..., i:j, :]) for patch, (i, j) in parts))
 
     def constant(self, exponent: float) -> float:
         """c(k, r) of the cells that every patch has."""

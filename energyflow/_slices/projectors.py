@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import array_api_compat as compat
 import numpy as np
-from energyflow_backends import Array, library_of, namespace
+from energyflow_backends import Array, Matrix, library_of, namespace
 
-from .constants import slicing_constant
+from .constants import constant_of
 
 _SMALL = 3  # up to this dimension, products are summed one coordinate at a time
 
@@ -36,9 +36,13 @@ class DenseProjector:
 
     def blocks(self, size: int) -> Iterator[DenseProjector]:
         """Slices in order, at most `size` at a time."""
-        for start in range(0, self.n_projections, size):
-            stop = min(start + size, self.n_projections)
-            yield DenseProjector(self.directions[start:stop, :])
+        count = int(self.directions.shape[0])
+        if count <= size:
+            return iter((self,))
+        return (
+            DenseProjector(self.directions[start : min(start + size, count), :])
+            for start in range(0, count, size)
+        )
 
     def project(self, x: Array) -> Array:
         """Points (..., N, d) to rows (..., P, N)."""
@@ -61,15 +65,21 @@ class DenseProjector:
 
     def constant(self, exponent: float) -> float:
         """c(d, r) of unit directions."""
-        return slicing_constant(int(self.directions.shape[1]), exponent)
+        return constant_of(int(self.directions.shape[1]), exponent)
 
     def matrix(self, like: Array) -> Array:
         """The directions (P, d) in the library, dtype and device of `like`."""
         return moved(self.directions, like)
 
+    def structure(self, like: Array) -> Matrix:
+        """The matrix, for fused kernels."""
+        return Matrix(moved(self.directions, like))
+
 
 def moved(array: Array, like: Array) -> Array:
     """Floating numbers in the library, dtype and device of `like`."""
+    if type(array) is type(like) is np.ndarray and array.dtype == like.dtype:
+        return array
     xp, device = namespace(like), compat.device(like)
     if library_of(array) == library_of(like):
         return xp.astype(compat.to_device(array, device), like.dtype, copy=False)
@@ -79,5 +89,6 @@ def moved(array: Array, like: Array) -> Array:
 def moved_index(index: Array, like: Array) -> Array:
     """Whole numbers in the library and on the device of `like`."""
     if library_of(index) == library_of(like):
-        return compat.to_device(index, compat.device(like))
+        own: Array = compat.to_device(index, compat.device(like))
+        return own
     return namespace(like).asarray(np.asarray(index), device=compat.device(like))

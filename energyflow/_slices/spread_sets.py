@@ -7,17 +7,13 @@ spreading makes small.
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
-
 import numpy as np
-from numpy.typing import NDArray
-
-Doubles: TypeAlias = NDArray[np.floating[Any]]
+from energyflow_backends import Doubles
 
 _STEPS = 150
 
 
-def spread(n: int, d: int) -> Doubles:
+def well_spread(n: int, d: int) -> Doubles:
     r"""Maximise the sum of distances between n lines through the unit sphere of R^d.
 
     .. math:: S(t) = \sum_{p, q} |t_p - t_q| + |t_p + t_q|

@@ -9,10 +9,11 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
+from energyflow_backends import Doubles
 
 from .._core.files import atomic_write
 from .._core.reading import opened
-from .spread_sets import Doubles, spread
+from .spread_sets import well_spread
 
 TABLE = Path(__file__).with_name("spread_table.npz")
 TABLE_DIMENSIONS = (3, 4, 5, 6, 7, 8, 10)
@@ -55,16 +56,16 @@ def ready(n: int, d: int) -> bool:
 @lru_cache(maxsize=32)
 def spread_set(n: int, d: int) -> Doubles:
     """The set of n > d unit directions in R^d, read-only."""
-    found: Doubles = _table()[f"{d}x{n}"] / _FINE if in_table(n, d) else _cached(n, d)
-    found /= np.linalg.norm(found, axis=1, keepdims=True)
-    found.flags.writeable = False
-    return found
+    directions = _table()[f"{d}x{n}"] / _FINE if in_table(n, d) else _cached(n, d)
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    directions.flags.writeable = False
+    return directions
 
 
 def write_table(path: Path = TABLE) -> None:
     """Compute the table that the package ships: about a minute."""
     sets = {
-        f"{d}x{n}": np.rint(spread(n, d) * _FINE).astype(np.int16)
+        f"{d}x{n}": np.rint(well_spread(n, d) * _FINE).astype(np.int16)
         for d in TABLE_DIMENSIONS
         for n in TABLE_SIZES
     }
@@ -94,18 +95,18 @@ def _cached(n: int, d: int) -> Doubles:
     try:
         path = cache_folder() / f"spread-{_FORMAT}-{d}x{n}.float64"
     except RuntimeError:  # this user has no home
-        return spread(n, d)
-    known = _read(path, (n, d))
-    if known is not None:
-        return known
-    found = spread(n, d)
+        return well_spread(n, d)
+    cached = _read(path, (n, d))
+    if cached is not None:
+        return cached
+    directions = well_spread(n, d)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as file:
-            file.write(found.tobytes())
+            file.write(directions.tobytes())
     except OSError:  # a cache that cannot be written costs time, no more
         pass
-    return found
+    return directions
 
 
 def _read(path: Path, shape: tuple[int, int]) -> Doubles | None:
@@ -114,12 +115,12 @@ def _read(path: Path, shape: tuple[int, int]) -> Doubles | None:
         with opened(path) as handle:
             if path.stat().st_size != 8 * math.prod(shape):
                 return None
-            found: Doubles = np.fromfile(handle)
+            numbers: Doubles = np.fromfile(handle)
     except OSError:
         return None
-    if found.size != math.prod(shape):
+    if numbers.size != math.prod(shape):
         return None
-    found = found.reshape(shape)
+    directions = numbers.reshape(shape)
     with np.errstate(over="ignore", invalid="ignore"):
-        unit = np.abs(np.linalg.norm(found, axis=1) - 1) < 1e-6  # False for NaN
-    return found if bool(np.all(unit)) else None
+        unit = np.abs(np.linalg.norm(directions, axis=1) - 1) < 1e-6  # False for NaN
+    return directions if bool(np.all(unit)) else None

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import energyflow_backends as backends
-from energyflow_backends import Array, Projector, eager, library_of
+from energyflow_backends import Array, Projector, library_of, not_compiled
 
 from .._core.checks import check_count, check_directions
 from .._core.random import Rng, agreed, as_source
 from .._slices.directions import sampled_projector
 from .._slices.projectors import DenseProjector
 from .._slices.slicing import Slicing
-from .problem import Problem, Result, problem
+from .problem import Problem, problem
 
 
 class _Default(int):
@@ -23,7 +21,7 @@ class _Default(int):
 _N_PROJECTIONS = _Default(128)
 
 
-@eager
+@not_compiled
 def energy_distance(
     x: Array,
     y: Array,
@@ -83,10 +81,10 @@ def energy_distance(
     Székely, Rizzo, "Energy statistics: A class of statistics based on distances", 2013.
     """
     task = problem(x, y, a, b, exponent=exponent, estimator=estimator, chunk_size=chunk_size)
-    return task.value(*_exact(task))
+    return task.value(_along_line(task))
 
 
-@eager
+@not_compiled
 def energy_gradient(
     x: Array,
     y: Array,
@@ -130,10 +128,10 @@ def energy_gradient(
     ICLR 2024, Section 3.
     """
     task = problem(x, y, a, b, exponent=exponent, estimator=estimator, chunk_size=chunk_size)
-    return task.value_and_gradient(*_exact(task))[1]
+    return task.value_and_gradient(_along_line(task))[1]
 
 
-@eager
+@not_compiled
 def sliced_energy_distance(
     x: Array,
     y: Array,
@@ -205,10 +203,10 @@ def sliced_energy_distance(
     ICLR 2024, Theorem 1.
     """
     task = problem(x, y, a, b, exponent=exponent, estimator=estimator, chunk_size=chunk_size)
-    return task.value(*_sliced(task, n_projections, projections, slicing, rng))
+    return task.value(_projector(task.x, n_projections, projections, slicing, rng))
 
 
-@eager
+@not_compiled
 def sliced_energy_gradient(
     x: Array,
     y: Array,
@@ -256,10 +254,10 @@ def sliced_energy_gradient(
     ICLR 2024, Theorem 3.
     """
     task = problem(x, y, a, b, exponent=exponent, estimator=estimator, chunk_size=chunk_size)
-    return task.value_and_gradient(*_sliced(task, n_projections, projections, slicing, rng))[1]
+    return task.value_and_gradient(_projector(task.x, n_projections, projections, slicing, rng))[1]
 
 
-@eager
+@not_compiled
 def sliced_energy_value_and_gradient(
     x: Array,
     y: Array,
@@ -302,20 +300,14 @@ def sliced_energy_value_and_gradient(
     As `sliced_energy_gradient`.
     """
     task = problem(x, y, a, b, exponent=exponent, estimator=estimator, chunk_size=chunk_size)
-    return task.value_and_gradient(*_sliced(task, n_projections, projections, slicing, rng))
+    return task.value_and_gradient(_projector(task.x, n_projections, projections, slicing, rng))
 
 
-def _exact(task: Problem) -> tuple[Callable[..., Result], Projector | None]:
-    if task.x.shape[-1] > 1 or task.exponent != 1:
-        return backends.exact_value_and_gradient, None
-    return _sliced(task, 1, None, "auto", 0)
-
-
-def _sliced(
-    task: Problem, n_projections: Any, projections: Any, slicing: Any, rng: Rng
-) -> tuple[Callable[..., Result], Projector]:
-    projector = _projector(task.x, n_projections, projections, slicing, rng)
-    return backends.sliced_value_and_gradient, projector
+def _along_line(task: Problem) -> Projector | None:
+    """In one dimension with r = 1 one direction is exact; all else is summed over pairs."""
+    if task.x.shape[-1] > 1 or task.request.exponent != 1:
+        return None
+    return _projector(task.x, 1, None, "auto", 0)
 
 
 def _projector(x: Array, n: Any, projections: Any, slicing: Any, rng: Rng) -> Projector:

@@ -14,10 +14,10 @@ from energyflow_backends import (
     Array,
     LineKernel,
     Projector,
-    eager,
     known_values,
     library_of,
     namespace,
+    not_compiled,
 )
 
 from .._core.checks import check_array, check_choice, check_finite, check_together, shape
@@ -33,7 +33,7 @@ from .distances import _N_PROJECTIONS, _projector
 from .problem import Problem, problem
 
 
-@eager
+@not_compiled
 def kernel_sum(
     x: Array,
     y: Array,
@@ -129,7 +129,7 @@ def kernel_sum(
     )
 
 
-@eager
+@not_compiled
 def kernel_sum_gradient(
     x: Array,
     y: Array,
@@ -181,7 +181,10 @@ def kernel_sum_gradient(
         x, y, weights, kernel, method, tolerance, chunk_size,
         n_projections, projections, slicing, rng,
     )  # fmt: skip
-    return backends.without_graph(task.gradient, task.x, task.y, task.weights, held=task.projector)
+    gradient: Array = backends.without_graph(
+        task.gradient, task.x, task.y, task.weights, held=task.projector
+    )
+    return gradient
 
 
 class SumsOverflow(ValueError):
@@ -230,7 +233,7 @@ class _Task:
         kept = x.dtype if gradient else xp.result_type(x, y)
         weights = xp.broadcast_to(weights, shape(y)[:-1])
         waves = isinstance(self.kernel, SmoothKernel) and self.projector is not None
-        held = getattr(self.projector, "arrays", ())
+        held = backends.arrays_of(self.projector)
         if waves and not all(known_values(v) for v in (x, y, weights, *held)):
             return self._on_host(x, y, weights, trailing, kept, gradient)
         flat = [
@@ -272,12 +275,13 @@ class _Task:
             return replace(self, projector=projector)._compute(x, y, weights, gradient=gradient)
 
         result = jax.ShapeDtypeStruct(trailing, dtype)  # type: ignore[no-untyped-call]
-        return jax.pure_callback(
+        sums: Array = jax.pure_callback(
             compute, result, x, y, weights, *directions, vmap_method="sequential"
         )
+        return sums
 
     def _operation(self, x: Array, y: Array, w: Array, *, gradient: bool) -> Array:
-        chunk_size = self.problem.chunk_size
+        chunk_size = self.problem.request.chunk_size
         if isinstance(self.kernel, Linear):
             return backends.linear_kernel_sums(x, y, w, gradient=gradient)
         if not isinstance(self.kernel, RadialKernel):

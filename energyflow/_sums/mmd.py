@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from energyflow_backends import Array, eager, namespace
+from energyflow_backends import Array, namespace, not_compiled
 
 from .._core.checks import check_choice, check_count, shape
 from ..kernels import Kernel, RadialKernel, as_kernel
@@ -13,7 +13,7 @@ from .problem import Problem, problem
 from .witness import full_weights
 
 
-@eager
+@not_compiled
 def mmd_squared(
     x: Array,
     y: Array,
@@ -100,7 +100,7 @@ def mmd_squared(
 def _sums(x: Array, y: Array, w: Array, kernel: Kernel, task: Problem) -> Array:
     """Sums over j of w_j K(x_i, y_j) in the dtype of the computation, (..., N)."""
     x, y = (namespace(v).astype(v, task.dtype, copy=False) for v in (x, y))
-    return kernel_sum(x, y, w, kernel=kernel, method="direct", chunk_size=task.chunk_size)
+    return kernel_sum(x, y, w, kernel=kernel, method="direct", chunk_size=task.request.chunk_size)
 
 
 def _diagonal(kernel: Kernel, points: Array, dtype: Any) -> Array:

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import energyflow_backends as backends
 import numpy as np
-from energyflow_backends import Array, Projector, dtype_name, known_values, namespace
+from energyflow_backends import (
+    Array,
+    ArrayInfo,
+    PointSets,
+    Projector,
+    Request,
+    Result,
+    dtype_name,
+    known_values,
+    namespace,
+)
 
 from .._core.checks import (
     check_array,
@@ -25,47 +34,62 @@ from .._core.checks import (
 )
 from .._core.memory import CHUNKS, advise
 
-Result = tuple[Array, Array | None, Array | None]
+Operation = Callable[[PointSets, Projector | None, Request], Result]
 
 
-@dataclass(frozen=True, eq=False)
-class Problem:
+class Problem(NamedTuple):
     """Two checked sets of points with one batch shape, and how they are to be compared."""
 
     x: Array  # (*batch, N, d)
     y: Array  # (*batch, M, d)
     a: Array | None
     b: Array | None
-    exponent: float
-    estimator: str
-    chunk_size: int | None
+    request: Request
     dtype: Any  # of the computation
+    info: ArrayInfo  # of x
+    operation: Operation | None = None  # in place of the energy distance
+
+    def value(self, projector: Projector | None) -> Array:
+        """The value, known to automatic differentiation."""
+        if self.info.library in backends.DIFFERENTIABLE:
+            sets = self.x, self.y, self.a, self.b
+            return backends.differentiable_value(self.compute, *sets, held=projector)
+        return self.compute(self.x, self.y, self.a, self.b, wrt=(), held=projector)[0]
+
+    def value_and_gradient(self, projector: Projector | None) -> tuple[Array, Array]:
+        """The value, and its gradient with respect to x; neither carries a graph."""
+        run = partial(self.compute, wrt=("x",))
+        sets = self.x, self.y, self.a, self.b
+        value, gradient, _ = backends.without_graph(run, *sets, held=projector)
+        return value, gradient
 
     def compute(
         self,
-        operation: Callable[..., Result],
         x: Array,
         y: Array,
         a: Array | None,
         b: Array | None,
         *,
         wrt: tuple[str, ...],
-        held: Projector | None = None,
+        held: Projector | None,
     ) -> Result:
         """Value (*batch) and gradients, shaped and typed like the points."""
-        xp = namespace(x)
-        batch = shape(x)[:-2]
-        kept = xp.result_type(x, y)
-        points = (self._flat(v, batch, 2) for v in (x, y))
-        weights = (self._flat(v, batch, 1) for v in (a, b))
+        batch = x.shape[:-2]
+        sets = PointSets(
+            self._flat(x, batch, 2),
+            self._flat(y, batch, 2),
+            None if a is None else self._flat(a, batch, 1),
+            None if b is None else self._flat(b, batch, 1),
+        )
+        exponent, estimator, _, chunk_size = self.request
+        request = Request(exponent, estimator, wrt, chunk_size)
         try:
-            value, gx, gy = operation(
-                *points, *weights, *(() if held is None else (held,)),
-                exponent=self.exponent,
-                estimator=self.estimator,
-                wrt=wrt,
-                chunk_size=self.chunk_size,
-            )  # fmt: skip
+            if self.operation is not None:
+                value, gx, gy = self.operation(sets, held, request)
+            elif held is None:
+                value, gx, gy = backends.exact_value_and_gradient(sets, request)
+            else:
+                value, gx, gy = backends.sliced_value_and_gradient(sets, held, request)
         except (MemoryError, RuntimeError) as error:
             advise(error, CHUNKS)
             raise
@@ -76,38 +100,35 @@ class Problem:
                 f"x and y must be small enough for their distance to be finite in "
                 f"{getattr(self.dtype, '__name__', self.dtype)}"
             ) from None
-        with np.errstate(over="ignore"):  # beyond the range of float16 lies infinity
-            value = xp.astype(xp.reshape(value, batch), kept, copy=False)
-            gx, gy = (
-                None if g is None else xp.astype(xp.reshape(g, v.shape), v.dtype, copy=False)
-                for g, v in ((gx, x), (gy, y))
-            )
-        return value, gx, gy
-
-    def value(self, operation: Callable[..., Result], held: Projector | None = None) -> Array:
-        """The value, known to automatic differentiation; `held` is what the operation slices by."""
-        return backends.differentiable_value(
-            partial(self.compute, operation), self.x, self.y, self.a, self.b, held=held
+        native = x.dtype == y.dtype == self.dtype
+        kept = self.dtype if native else namespace(x).result_type(x, y)
+        return (
+            _shaped(value, batch, kept),
+            None if gx is None else _shaped(gx, x.shape, x.dtype),
+            None if gy is None else _shaped(gy, y.shape, y.dtype),
         )
 
-    def value_and_gradient(
-        self, operation: Callable[..., Result], held: Projector | None = None
-    ) -> tuple[Array, Array]:
-        """The value, and its gradient with respect to x; neither carries a graph."""
-        run = partial(self.compute, operation, wrt=("x",))
-        value, gradient, _ = backends.without_graph(run, self.x, self.y, self.a, self.b, held=held)
-        return value, gradient
-
-    def _flat(self, array: Array | None, batch: tuple[int, ...], trailing: int) -> Array | None:
+    def _flat(self, array: Array, batch: tuple[int, ...], trailing: int) -> Array:
         """Batch dimensions in one, and the dtype of the computation."""
-        if array is None:
-            return None
-        xp = namespace(array)
-        tail = shape(array)[array.ndim - trailing :]
-        if trailing == 1:
-            array = xp.broadcast_to(array, (*batch, *tail))
-        flat = xp.reshape(array, (math.prod(batch), *tail))
-        return xp.astype(flat, self.dtype, copy=False)
+        if array.ndim == trailing and not batch:
+            flat = array[None, ...]
+        else:
+            xp, tail = namespace(array), array.shape[array.ndim - trailing :]
+            if trailing == 1:
+                array = xp.broadcast_to(array, (*batch, *tail))
+            flat = xp.reshape(array, (math.prod(batch), *tail))
+        return flat if flat.dtype == self.dtype else namespace(flat).astype(flat, self.dtype)
+
+
+def _shaped(array: Array, wanted: tuple[int, ...], dtype: Any) -> Array:
+    """A result whose first axis stands for all batch dimensions, in the dtype that is kept."""
+    xp = namespace(array)
+    one = array.shape[0] == 1 and array.shape[1:] == wanted
+    array = array[0, ...] if one else xp.reshape(array, wanted)
+    if array.dtype == dtype:
+        return array
+    with np.errstate(over="ignore"):  # beyond the range of float16 lies infinity
+        return xp.astype(array, dtype)
 
 
 def problem(
@@ -121,24 +142,31 @@ def problem(
     chunk_size: Any,
 ) -> Problem:
     """Check the arguments that all distances share, and bring both sets to one batch shape."""
-    check_points("x", x)
-    check_points("y", y)
+    info = check_points("x", x)
+    names = info.dtype, check_points("y", y).dtype
     check_together("x", x, "y", y)
     if x.shape[-1] != y.shape[-1]:
         raise ValueError(
             "x and y must have the same dimension, "
             f"got {x.shape[-1]} and {y.shape[-1]} (shapes {shape(x)} and {shape(y)})"
         )
-    exponent = check_exponent(exponent)
-    estimator = check_choice("estimator", estimator, ("V", "U"))
-    chunk_size = None if chunk_size is None else check_count("chunk_size", chunk_size)
-    try:
-        batch = np.broadcast_shapes(shape(x)[:-2], shape(y)[:-2])
-    except ValueError:
-        raise ValueError(
-            f"x and y must have batch dimensions that broadcast, got {shape(x)} and {shape(y)}"
-        ) from None
-    _agree(estimator, a=a, b=b)
+    request = Request(
+        check_exponent(exponent),
+        check_choice("estimator", estimator, ("V", "U")),
+        chunk_size=None if chunk_size is None else check_count("chunk_size", chunk_size),
+    )
+    batch: tuple[int, ...] = ()
+    if x.ndim > 2 or y.ndim > 2:
+        try:
+            batch = np.broadcast_shapes(shape(x)[:-2], shape(y)[:-2])
+        except ValueError:
+            raise ValueError(
+                f"x and y must have batch dimensions that broadcast, got {shape(x)} and {shape(y)}"
+            ) from None
+    here = backends.sharding()
+    if here is not None and here.parted:
+        _agree(here, request.estimator, a=a, b=b)
+    unbiased = request.estimator == "U"
     for name, weights, points_name, points in (("a", a, "x", x), ("b", b, "y", y)):
         if weights is not None:
             check_weights(name, weights, points_name, points)
@@ -151,22 +179,22 @@ def problem(
                     f"{name} must have batch dimensions that broadcast to {batch}, "
                     f"got shape {shape(weights)}"
                 )
-        if estimator == "U":
+        if unbiased:
             check_self_term(name, weights, points_name, points)
-    dtype = working_dtype(x, y)
+    if batch:
+        xp = namespace(x)
+        x, y = (
+            v if shape(v)[:-2] == batch else xp.broadcast_to(v, (*batch, *shape(v)[-2:]))
+            for v in (x, y)
+        )
     xp = namespace(x)
-    x, y = (
-        v if shape(v)[:-2] == batch else xp.broadcast_to(v, (*batch, *shape(v)[-2:]))
-        for v in (x, y)
-    )
-    return Problem(x, y, a, b, exponent, estimator, chunk_size, dtype)
+    dtype = xp.float64 if "float64" in names else xp.float32
+    dtype = np.dtype(dtype) if info.library == "numpy" else dtype
+    return Problem(x, y, a, b, request, dtype, info)
 
 
-def _agree(estimator: str, **weights: Any) -> None:
-    """What decides which sums the checks ask other processes for must be the same in all."""
-    here = backends.sharding()
-    if here is None or not here.parted:
-        return
+def _agree(here: backends.Sharding, estimator: str, **weights: Any) -> None:
+    """Processes that share points must compare these: they decide which sums all ask for."""
     given = {name: w for name, w in weights.items() if w is not None}
     for name, w in given.items():
         check_array(name, w)

@@ -6,7 +6,7 @@ from typing import Any
 
 import array_api_compat as compat
 import numpy as np
-from energyflow_backends import Array, eager, known_values, namespace
+from energyflow_backends import Array, known_values, namespace, not_compiled
 
 from .._core.checks import (
     check_array,
@@ -26,7 +26,7 @@ from .problem import check_self_term, working_dtype
 _TOO_FAR = "samples and truth must be small enough for their score to be finite"
 
 
-@eager
+@not_compiled
 def energy_score(
     samples: Array,
     truth: Array,
@@ -95,7 +95,7 @@ def energy_score(
     return xp.astype(score, dtype, copy=False)
 
 
-@eager
+@not_compiled
 def crps(
     samples: Array, truth: Array, weights: Array | None = None, *, estimator: str = "V"
 ) -> Array:
@@ -145,18 +145,18 @@ def crps(
             raise ValueError(_TOO_FAR)
     if weights is None:
         ranks = 2 * xp.arange(1, n + 1, dtype=away.dtype, device=compat.device(away)) - (n + 1)
-        spread = xp.sum(xp.sort(away, axis=-2) * ranks[:, None], axis=-2) / n
-        score = xp.mean(xp.abs(away), axis=-2) - spread / (n if estimator == "V" else n - 1)
+        distance = xp.sum(xp.sort(away, axis=-2) * ranks[:, None], axis=-2) / n
+        score = xp.mean(xp.abs(away), axis=-2) - distance / (n if estimator == "V" else n - 1)
         return xp.astype(score, dtype, copy=False)
     shares = xp.broadcast_to(weights[..., None], away.shape)
     order = xp.argsort(away, axis=-2)
     in_order = xp.take_along_axis(away, order, axis=-2)
     below = xp.cumulative_sum(xp.take_along_axis(shares, order, axis=-2), axis=-2)[..., :-1, :]
     gaps = in_order[..., 1:, :] - in_order[..., :-1, :]
-    spread = xp.sum(gaps * below * (1 - below), axis=-2)
+    half_distance = xp.sum(gaps * below * (1 - below), axis=-2)  # half the mean distance
     if estimator == "U":
-        spread = spread / (1 - xp.sum(weights**2, axis=-1))[..., None]
-    return xp.astype(xp.sum(shares * xp.abs(away), axis=-2) - spread, dtype, copy=False)
+        half_distance = half_distance / (1 - xp.sum(weights**2, axis=-1))[..., None]
+    return xp.astype(xp.sum(shares * xp.abs(away), axis=-2) - half_distance, dtype, copy=False)
 
 
 def _checked(

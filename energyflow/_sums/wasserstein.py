@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import energyflow_backends as backends
-from energyflow_backends import Array, HadamardProjector, Projector, eager, namespace
+from energyflow_backends import (
+    Array,
+    HadamardProducts,
+    PointSets,
+    Projector,
+    Request,
+    Result,
+    namespace,
+    not_compiled,
+    structure_of,
+)
 
 from .._core.checks import check_count, check_positive
 from .._core.random import Rng
@@ -13,10 +23,10 @@ from .._slices.families import SampledProjector
 from .._slices.projectors import DenseProjector
 from .._slices.slicing import Slicing
 from .distances import _N_PROJECTIONS, _projector
-from .problem import Result, problem
+from .problem import problem
 
 
-@eager
+@not_compiled
 def sliced_wasserstein_distance(
     x: Array,
     y: Array,
@@ -85,19 +95,17 @@ def sliced_wasserstein_distance(
     task = problem(x, y, a, b, exponent=1.0, estimator="V", chunk_size=chunk_size)
     projector = _projector(task.x, n_projections, projections, slicing, rng)
 
-    def operation(
-        x: Array, y: Array, a: Any, b: Any, held: Projector, *, wrt: tuple[str, ...],
-        chunk_size: int | None, **_: Any,
-    ) -> Result:  # fmt: skip
-        found = backends.sliced_wasserstein(
-            x, y, a, b, held, p=power, wrt=wrt, chunk_size=chunk_size
+    def operation(sets: PointSets, held: Projector | None, request: Request) -> Result:
+        assert held is not None
+        powers = backends.sliced_wasserstein(
+            sets, held, p=power, wrt=request.wrt, chunk_size=request.chunk_size
         )
-        return _root(found, power, _padding(held, x, power))
+        return _root(powers, power, _padding(held, sets.x, power))
 
-    return task.value(operation, projector)
+    return task._replace(operation=operation).value(projector)
 
 
-@eager
+@not_compiled
 def max_sliced_wasserstein_distance(
     x: Array,
     y: Array,
@@ -165,15 +173,14 @@ def max_sliced_wasserstein_distance(
     if not isinstance(projector, DenseProjector):
         raise ValueError("slicing must give a matrix of directions for the max-sliced distance")
 
-    def operation(
-        x: Array, y: Array, a: Any, b: Any, held: Any, *, wrt: tuple[str, ...], **_: Any
-    ) -> Result:
-        found = backends.max_sliced_wasserstein(
-            x, y, a, b, held.matrix(x), p=power, n_starts=starts, n_steps=steps, wrt=wrt
+    def operation(sets: PointSets, held: Projector | None, request: Request) -> Result:
+        assert isinstance(held, DenseProjector)
+        powers = backends.max_sliced_wasserstein(
+            sets, held.matrix(sets.x), p=power, n_starts=starts, n_steps=steps, wrt=request.wrt
         )
-        return _root(found, power, 1.0)
+        return _root(powers, power, 1.0)
 
-    return task.value(operation, projector)
+    return task._replace(operation=operation).value(projector)
 
 
 def _check_power(p: Any) -> float:
@@ -183,17 +190,17 @@ def _check_power(p: Any) -> float:
     return power
 
 
-def _root(found: Result, p: float, scale: float) -> Result:
+def _root(powers: Result, p: float, scale: float) -> Result:
     """From scale W_p^p and its gradients to the p-th root; nothing where the sets are equal."""
-    value, gx, gy = found
+    value, *gradients = powers
     xp = namespace(value)
-    powers = value * scale
-    apart = powers > 0
-    safe = xp.where(apart, powers, xp.ones_like(powers))
+    power = value * scale
+    apart = power > 0
+    safe = xp.where(apart, power, xp.ones_like(power))
     root = safe ** (1 / p)
     factor = xp.where(apart, root / safe * (scale / p), xp.zeros_like(safe))[:, None, None]
-    value = xp.where(apart, root, powers)
-    return value, *(None if g is None else g * xp.astype(factor, g.dtype) for g in (gx, gy))
+    gx, gy = (None if g is None else g * xp.astype(factor, g.dtype) for g in gradients)
+    return xp.where(apart, root, power), gx, gy
 
 
 def _padding(projector: Projector, x: Array, p: float) -> float:
@@ -202,9 +209,10 @@ def _padding(projector: Projector, x: Array, p: float) -> float:
     With D coordinates of which d are seen, E |<theta, z>|^p is |z|^p / c(D, p) in place of
     |z|^p / c(d, p), with c as in `slicing_constant`.
     """
-    if not isinstance(projector, HadamardProjector):
+    structure = structure_of(projector, x)
+    if not isinstance(structure, HadamardProducts):
         return 1.0
     from scipy.special import poch
 
-    padded = projector.signs(x).shape[-1]
-    return float(poch(padded / 2, p / 2) / poch(projector.d / 2, p / 2))
+    padded = structure.signs.shape[-1]
+    return float(poch(padded / 2, p / 2) / poch(structure.d / 2, p / 2))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import array_api_compat as compat
-from energyflow_backends import Array, Projector, detached, eager, known_values, namespace
+from energyflow_backends import Array, Projector, detached, known_values, namespace, not_compiled
 
 from .._core.checks import check_finite, check_points, check_together, shape
 from .._core.random import Rng
@@ -19,7 +19,7 @@ from .kernel_sums import SumsOverflow, kernel_sum, kernel_sum_gradient
 from .problem import problem
 
 
-@eager
+@not_compiled
 def witness(
     points: Array,
     x: Array,
@@ -88,7 +88,7 @@ def witness(
         )  # fmt: skip
 
 
-@eager
+@not_compiled
 def witness_gradient(
     points: Array,
     x: Array,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from energyflow_backends import Array, dtype_name, eager, namespace, to_host
+from energyflow_backends import Array, dtype_name, namespace, not_compiled, to_host
 from numpy.typing import NDArray
 
 from .._core.checks import (
@@ -91,7 +91,7 @@ class Coupling:
         return rows, columns
 
 
-@eager
+@not_compiled
 def conditional_coupling(
     x: Array,
     y_x: Array | None,
@@ -183,7 +183,7 @@ def conditional_coupling(
     return assembled(plans, x, batch, (int(x.shape[-2]), int(z.shape[-2])))
 
 
-@eager
+@not_compiled
 def conditional_geodesic(x: Array, z: Array, coupling: Coupling, t: float) -> tuple[Array, Array]:
     r"""Points on the way from x to z along a coupling, and their velocities.
 

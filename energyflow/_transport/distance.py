@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from energyflow_backends import Array, Doubles, differentiable_value, eager, namespace
+from energyflow_backends import Array, Doubles, differentiable_value, namespace, not_compiled
 
 from .._core.checks import check_points, shape
 from .._sums.problem import working_dtype
@@ -20,7 +20,7 @@ from .solvers import Transport
 _PAIRS = 2**16  # whose differences are held at once
 
 
-@eager
+@not_compiled
 def conditional_wasserstein_distance(
     x: Array,
     y_x: Array | None,

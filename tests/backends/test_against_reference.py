@@ -6,7 +6,9 @@ import itertools
 
 import numpy as np
 import pytest
-from energyflow_backends import _registry, library_of
+from conftest import COMPLETE, Library, library_for
+from energyflow_backends import PointSets, Request, library_of
+from energyflow_backends import _registry as registry
 
 import energyflow as ef
 from energyflow import reference
@@ -24,33 +26,20 @@ def covering() -> list[tuple[int, int, int]]:
     return sorted(triples)
 
 
-def arrays_for(name: str, *arrays: np.ndarray) -> list:
-    """The arrays as the named backend takes them."""
-    if name == "torch":
-        import torch
-
-        return [torch.asarray(a) for a in arrays]
-    if name == "jax":
-        import jax.numpy as jnp
-
-        return [jnp.asarray(a) for a in arrays]
-    if name == "array-api":
-        import array_api_strict
-
-        return [array_api_strict.asarray(a) for a in arrays]
-    return list(arrays)
+def takers(dtype: str) -> dict[str, Library]:
+    """The backends that take arrays of this dtype here and now, and the libraries of those."""
+    usable = [b for b in map(registry.named, COMPLETE) if not b.unusable()]
+    libraries = {backend.name: library_for(backend) for backend in usable}
+    one = np.zeros(1, dtype)
+    return {
+        k: library for k, library in libraries.items() if not library.refuses(library.make(one))
+    }
 
 
-def backends() -> list[str]:
-    """Names of the backends that compute here and now, on a CPU."""
-    others = ("cupy", "triton", "dask")
-    return [s.name for s in ef.show_backends() if s.usable and s.name not in others]
-
-
-def relative(found, expected: np.ndarray) -> float:
-    assert np.isfinite(np.asarray(found)).all()
+def relative(result, expected: np.ndarray) -> float:
+    assert np.isfinite(np.asarray(result)).all()
     scale = np.linalg.norm(expected)
-    return float(np.linalg.norm(np.asarray(found) - expected) / (scale or 1))
+    return float(np.linalg.norm(np.asarray(result) - expected) / (scale or 1))
 
 
 def gradient_at(some: np.ndarray, x, y, a, b, how: dict) -> np.ndarray:
@@ -89,19 +78,19 @@ def check(
     some = np.unique(np.r_[0, rng.integers(n, size=40), n - 1])
     gradient = gradient_at(some, x, y, a, b, how)
     allowed = 5e-3 if dtype == "float32" else 1e-12 if exponent >= 1 else 1e-7
-    for name in backends():
+    for name, library in takers(dtype).items():
         if name == "jax" and not jax:
             continue  # it compiles anew for every shape: see test_dimensions for large ones
-        given = arrays_for(name, x, y, theta, *(() if a is None else (a, b)))
+        given = [None if v is None else library.asarray(v) for v in (x, y, a, b, theta)]
         with ef.use_backend(name):
-            found = ef.sliced_energy_value_and_gradient(
-                *given[:2], *given[3:], projections=given[2], exponent=exponent
+            result = ef.sliced_energy_value_and_gradient(
+                *given[:4], projections=given[4], exponent=exponent
             )
-        assert library_of(found[1]) == library_of(given[0])
-        assert relative(np.asarray(found[1])[some], gradient) <= allowed, name
-        assert np.isfinite(float(found[0]))
+        assert library_of(result[1]) == library_of(given[0])
+        assert relative(library.to_numpy(result[1])[some], gradient) <= allowed, name
+        assert np.isfinite(float(result[0]))
         if value is not None:
-            assert relative(found[0], np.asarray(value)) <= allowed, name
+            assert relative(library.to_numpy(result[0]), np.asarray(value)) <= allowed, name
 
 
 @pytest.mark.parametrize(("n", "m", "p"), covering())
@@ -157,7 +146,6 @@ def test_rows(kind: str, dtype: str, estimator: str, n: int, m: int) -> None:
     ys = awkward_rows(kind, m, rng).astype(dtype)
     a, b = rng.dirichlet(np.ones(n), 3).astype(dtype), rng.dirichlet(np.ones(m), 3).astype(dtype)
     tolerance = 1e-5 if dtype == "float32" else 1e-12
-    names = [name for name in backends() if name != "jax" or n == 2]  # it compiles every shape
     line = {"projections": np.ones((1, 1)), "estimator": estimator}
     for weights in ((None, None), (a, b)):
         expected = []
@@ -169,16 +157,75 @@ def test_rows(kind: str, dtype: str, estimator: str, n: int, m: int) -> None:
                 for wrt in ("x", "y")
             ]
             expected.append((reference.sliced_energy_distance(*sets, *own, **line), gradients))
-        for name in names:
-            given = arrays_for(name, xs, ys, *(w for w in weights if w is not None))
-            row_weights = given[2:] or [None, None]
-            values, *found = _registry._BACKENDS[name].rows(
-                *given[:2], *row_weights, exponent=1.0, estimator=estimator, wrt=("x", "y")
-            )
+        for name, library in takers(dtype).items():
+            if name == "jax" and n > 2:
+                continue  # it compiles every shape
+            given = [None if v is None else library.asarray(v) for v in (xs, ys, *weights)]
+            rows = PointSets(*given)
+            result = registry.named(name).rows(rows, Request(1.0, estimator, ("x", "y")))
+            values, *slopes = (library.to_numpy(v) for v in result)
             for row, (value, gradients) in enumerate(expected):
                 scale = np.abs(np.concatenate([xs[row], ys[row]])).max()
                 assert abs(float(values[row]) - value) <= tolerance * scale, name
-                for got, gradient in zip(found, gradients, strict=True):
+                assert estimator == "U" or values[row] >= 0, name
+                for got, gradient in zip(slopes, gradients, strict=True):
                     # where the true gradient nearly vanishes, weights round against one another
                     limit = tolerance * max(np.linalg.norm(gradient), 0.05 / len(gradient) ** 0.5)
-                    assert np.linalg.norm(np.asarray(got[row, ...]) - gradient) <= limit, name
+                    assert np.linalg.norm(got[row] - gradient) <= limit, name
+
+
+# -- the contract of `rows` ----------------------------------------------------------------------
+
+
+def rows_of(implementation: Library, x: np.ndarray, y: np.ndarray, request: Request) -> list:
+    """What the backend in use gives for rows, as NumPy arrays."""
+    assert implementation.backend is not None
+    backend = registry.named(implementation.backend)
+    sets = PointSets(*(backend.adopt(implementation.asarray(v)) for v in (x, y)))
+    with np.errstate(all="ignore"):
+        result = backend.rows(sets, request)
+    return [None if v is None else implementation.to_numpy(v) for v in result]
+
+
+@pytest.mark.parametrize("exponent", [0.5, 1.0])
+@pytest.mark.parametrize("wrt", [(), ("x",), ("y",), ("x", "y")])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_give_what_is_wanted(implementation, wrt, dtype: str, exponent: float, rng) -> None:
+    x, y = rng.normal(size=(2, 5)).astype(dtype), rng.normal(size=(2, 4)).astype(dtype)
+    copies = x.copy(), y.copy()
+    value, gx, gy = rows_of(implementation, x, y, Request(exponent, "V", wrt))
+    assert value.shape == (2,)
+    assert value.dtype.itemsize >= np.dtype(dtype).itemsize
+    for name, gradient, points in (("x", gx, x), ("y", gy, y)):
+        assert (gradient is not None) == (name in wrt)
+        if gradient is not None:
+            assert (gradient.shape, gradient.dtype) == (points.shape, points.dtype)
+    np.testing.assert_array_equal(x, copies[0])
+    np.testing.assert_array_equal(y, copies[1])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("exponent", [0.5, 1.0])
+def test_rows_that_are_not_finite_show_it_and_spoil_no_other(
+    implementation, exponent: float, bad: float, rng
+) -> None:
+    x, y = rng.normal(size=(2, 5)), rng.normal(size=(2, 4))
+    request = Request(exponent, "V", ("x", "y"))
+    good = rows_of(implementation, x, y, request)
+    x[0, 2] = bad
+    spoilt = rows_of(implementation, x, y, request)
+    assert not np.isfinite(spoilt[0][0])
+    for one, other in zip(good, spoilt, strict=True):
+        np.testing.assert_array_equal(one[1:], other[1:])
+
+
+def test_rows_do_not_see_the_order_of_points(implementation, rng) -> None:
+    x, y = rng.integers(-4, 4, size=(2, 3, 40)) / 3
+    mixed, other = rng.permutation(40), rng.permutation(40)
+    request = Request(1.0, "V", ("x", "y"))
+    value, gx, gy = rows_of(implementation, x, y, request)
+    again, moved_x, moved_y = rows_of(implementation, x[:, mixed], y[:, other], request)
+    np.testing.assert_array_equal(again, value)
+    np.testing.assert_array_equal(moved_x, gx[:, mixed])
+    np.testing.assert_array_equal(moved_y, gy[:, other])
+    assert (value >= 0).all()

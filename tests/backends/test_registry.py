@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,6 +36,12 @@ def test_table_imports_nothing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_the_documentation_lists_the_backends() -> None:
+    page = Path(__file__).parents[2] / "docs/api/backends.md"
+    names = re.findall(r"^\| `(.+?)` \|", page.read_text(), re.MULTILINE)
+    assert sorted(names) == sorted(status.name for status in ef.show_backends())
 
 
 def test_arrays_in_ordinary_memory_are_viewed() -> None:

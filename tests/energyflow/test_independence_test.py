@@ -6,13 +6,12 @@ from itertools import permutations as every_order
 
 import numpy as np
 import pytest
-from energyflow_backends.dependence.permutations import (
+from energyflow_backends import (
+    covariance_weights,
     exact_permuted_covariances,
-    numpy_line_covariances,
-    numpy_pair_products,
     sliced_permuted_covariances,
 )
-from energyflow_backends.dependence.weights import covariance_weights
+from energyflow_backends.dependence import permutations as twins
 from scipy import stats
 
 import energyflow as ef
@@ -39,8 +38,8 @@ def test_permuted_covariances(samples, rng, backend, estimator, monkeypatch) -> 
     pair = Paired(1.0, estimator, None, as_source(0), 6, "iid").projectors(3, 2)
     with ef.use_backend(backend):
         exact = exact_permuted_covariances(x, y, orders, weights, 1.5)
-        monkeypatch.setattr("energyflow_backends.dependence.permutations._HELD", 8 * 30 * 7)
-        monkeypatch.setattr("energyflow_backends.dependence.permutations._TILE", 11)
+        monkeypatch.setattr("energyflow_backends.dispatch.permuted_covariances._HELD", 8 * 30 * 7)
+        monkeypatch.setattr("energyflow_backends.dispatch.permuted_covariances._TILE", 11)
         tiled = exact_permuted_covariances(x, y, orders, weights, 1.5)
         sliced = sliced_permuted_covariances(x, y, orders, weights, pair)
     for k, order in enumerate(orders):
@@ -65,10 +64,11 @@ def test_numpy_is_the_kernels_twin(rng) -> None:
     orders = np.stack([rng.permutation(33) for _ in range(17)]).astype(np.int32)
     weights = covariance_weights(33, "V")
     found = permuted_moments(xs, ys, orders) @ np.array(weights)
-    np.testing.assert_allclose(numpy_line_covariances(xs, ys, orders, weights), found, rtol=1e-9)
+    expected = twins.permuted_line_covariances(xs, ys, orders, weights)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
     near, far = rng.normal(size=(2, 10, 33))
     np.testing.assert_allclose(
-        numpy_pair_products(near, 9, far, 20, orders),
+        twins.pair_products(near, 9, far, 20, orders),
         pair_products(near, 9, far, 20, orders),
         rtol=1e-12,
     )

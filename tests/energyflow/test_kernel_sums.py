@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from energyflow_backends.sums import fourier as _fourier
+from energyflow_backends.sums import waves
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -218,7 +218,7 @@ def test_batches_and_chunks(kernel: Kernel, method: str) -> None:
 def test_rows_in_parts_to_save_memory(derivative: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     f, how = FUNCTIONS[derivative], {"kernel": Gauss(0.5), "n_projections": 7, "rng": 0}
     expected = f(X, Y, W, **how)
-    monkeypatch.setattr(_fourier, "MEMORY_BUDGET", 1)
+    monkeypatch.setattr(waves, "MEMORY_BUDGET", 1)
     np.testing.assert_allclose(f(X, Y, W, **how), expected, atol=1e-12)
 
 
@@ -232,7 +232,7 @@ def test_fast_transforms_against_products(
         how = {"kernel": kernel, "n_projections": 5, "rng": 0}
         products = f(X, Y, W, **how)
         with monkeypatch.context() as patch:
-            patch.setattr(_fourier, "_LONG", 1)
+            patch.setattr(waves, "_LONG", 1)
             fast = f(X, Y, W, **how)
         np.testing.assert_allclose(fast, products, atol=1e-8)
 

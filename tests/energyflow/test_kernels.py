@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from energyflow_backends import LineKernel
-from energyflow_backends._numpy import NumpyBackend
+from energyflow_backends.libraries.numpy import NumpyBackend
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import hyp1f1, roots_legendre
@@ -33,7 +33,7 @@ def slices(line: LineKernel, u: np.ndarray, *, derivative: bool = False) -> np.n
     """f(u), from the sum over a single point at 0."""
     one, zero = np.ones((1, 1)), np.zeros((1, 1))
     how = {"derivative": derivative, "tolerance": 1e-10}
-    return line.sums(NumpyBackend(), u[None, :], zero, one, **how)[0]
+    return NumpyBackend().line_sums(line, u[None, :], zero, one, **how)[0]
 
 
 @pytest.mark.parametrize("kernel", RADIAL, ids=str)

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from energyflow_backends import HadamardProjector, Projector
+from energyflow_backends import Projector
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.linalg import hadamard
@@ -14,7 +14,7 @@ from scipy.linalg import hadamard
 import energyflow as ef
 from energyflow._core.random import as_source
 from energyflow._slices.directions import resolve_slicing, sampled_projector
-from energyflow._slices.hadamard import transform
+from energyflow._slices.hadamard import HadamardProjector, transform
 from energyflow._slices.slicing import Slicing
 
 IMAGE = (2, 6, 5)
@@ -103,25 +103,25 @@ def test_hadamard_rows_are_those_of_the_product(rounds):
     d, n = 70, 300
     projector = ef.HadamardSlicing(rounds).projector(n, d, as_source(0))
     assert isinstance(projector, HadamardProjector)
-    signs = projector.signs(np.empty(0))
-    assert signs.shape == (3, rounds or 3, 128)
-    assert set(np.unique(signs)) == {-1, 1}
+    products = projector.structure(np.empty(0))
+    assert products.signs.shape == (3, rounds or 3, 128)
+    assert set(np.unique(products.signs)) == {-1, 1}
     rows = []
-    for block, picked in zip(signs, projector.picked, strict=True):
+    for block, picked in zip(products.signs, products.picked, strict=True):
         product = np.eye(128)
         for s in block:
             product = hadamard(128) @ (s[:, None] * product) / np.sqrt(128)
         np.testing.assert_allclose(product @ product.T, np.eye(128), atol=1e-12)
         rows.append(product[picked, :d])
     assert [len(r) for r in rows] == [128, 128, 44]
-    assert len(set(projector.picked[2].tolist())) == 44
+    assert len(set(products.picked[2].tolist())) == 44
     np.testing.assert_allclose(matrix(projector, d), np.concatenate(rows), atol=1e-12)
 
 
 def test_default_rounds():
     for d, rounds, length in ((1, 3, 64), (64, 3, 64), (65, 3, 128), (784, 2, 1024)):
         projector = ef.HadamardSlicing().projector(10, d, as_source(0))
-        assert projector.signs(np.empty(0)).shape == (1, rounds, length)
+        assert projector.structure(np.empty(0)).signs.shape == (1, rounds, length)
 
 
 def hadamard_ratio(d, rounds, exponent, points):

@@ -10,7 +10,7 @@ import pytest
 import energyflow as ef
 from energyflow._slices import spread_store
 from energyflow._slices.directions import resolve_slicing
-from energyflow._slices.spread_sets import spread, sum_and_ascent
+from energyflow._slices.spread_sets import sum_and_ascent, well_spread
 from energyflow._slices.spread_store import TABLE_DIMENSIONS, TABLE_SIZES, set_size, spread_set
 
 
@@ -42,18 +42,18 @@ def test_the_sum_is_over_all_ends_and_its_ascent_a_gradient(rng):
 
 @pytest.mark.parametrize("d", [2, 3, 8])
 def test_as_many_lines_as_dimensions_become_orthogonal(d):
-    t = spread(d, d)
+    t = well_spread(d, d)
     np.testing.assert_allclose(np.abs(t @ t.T), np.eye(d), atol=1e-4)
 
 
 def test_six_lines_in_space_are_the_diagonals_of_the_icosahedron():
-    t = spread(6, 3)
+    t = well_spread(6, 3)
     off = np.abs(t @ t.T)[~np.eye(6, dtype=bool)]
     np.testing.assert_allclose(off, 5**-0.5, atol=1e-4)
 
 
 def test_lines_in_the_plane_become_equispaced():
-    t = spread(5, 2)
+    t = well_spread(5, 2)
     angles = np.sort(np.arctan2(t[:, 1], t[:, 0]) % np.pi)
     np.testing.assert_allclose(np.diff(angles), np.pi / 5, atol=1e-3)
 
@@ -61,7 +61,7 @@ def test_lines_in_the_plane_become_equispaced():
 @pytest.mark.parametrize("d", TABLE_DIMENSIONS)
 def test_the_table_holds_what_the_optimiser_finds(d):
     n = 64
-    shipped, found = spread_set(n, d), spread(n, d)
+    shipped, found = spread_set(n, d), well_spread(n, d)
     np.testing.assert_allclose(np.linalg.norm(shipped, axis=1), 1, atol=1e-14)
     sums = [sum_and_ascent(t)[0] for t in (shipped, found)]
     np.testing.assert_allclose(sums[0], sums[1], rtol=1e-6)
@@ -121,7 +121,7 @@ def test_sets_are_kept_in_the_cache(cache, monkeypatch):
     first = ef.sample_projections(13, 3, method="distance", rng=0)
     (file,) = cache.iterdir()
     spread_set.cache_clear()
-    monkeypatch.setattr(spread_store, "spread", None)
+    monkeypatch.setattr(spread_store, "well_spread", None)
     np.testing.assert_array_equal(ef.sample_projections(13, 3, method="distance", rng=0), first)
     assert file.name == "spread-1-3x13.float64"
 

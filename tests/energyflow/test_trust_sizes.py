@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import oracle
 import pytest
-from energyflow_backends._base import cdf_difference
+from energyflow_backends.sums.sorted_rows import cdf_difference
 
 import energyflow as ef
 from energyflow import reference

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from _triton_twin import naive_rows, relative_error
-from energyflow_backends._triton import TritonBackend
+from energyflow_backends import HadamardProducts
+from energyflow_backends.libraries.triton import TritonBackend
 from energyflow_kernels.triton.hadamard import HadamardSlices, hadamard_back, hadamard_rows
 from energyflow_kernels.triton.launch import SHORT_WARPS
 from energyflow_kernels.triton.sliced import sliced_energy
@@ -147,13 +148,13 @@ def test_slices_in_parts_are_the_same_slices(monkeypatch):
 
 
 class Products:
-    """What the backend reads of a Hadamard projector, with rows of one library or another."""
+    """What the backend asks of a Hadamard projector, with rows of one library or another."""
 
     def __init__(self, signs, picked):
-        self._signs, self.picked = signs, picked
+        self._signs, self._picked = signs, picked
 
-    def signs(self, like):
-        return self._signs.to(like.dtype)
+    def structure(self, like):
+        return HadamardProducts(like.shape[1], self._signs.to(like.dtype), self._picked)
 
 
 @pytest.mark.parametrize("convert", [torch.Tensor.numpy, torch.Tensor.int])

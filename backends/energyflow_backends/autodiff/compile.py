@@ -11,7 +11,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def eager(function: Callable[P, R]) -> Callable[P, R]:
+def not_compiled(function: Callable[P, R]) -> Callable[P, R]:
     """The function, for `torch.compile` to break its graph at and call with real tensors.
 
     Its kernels and its random numbers on the host cannot be traced; with ``fullgraph=True`` torch

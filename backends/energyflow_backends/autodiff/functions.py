@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 from .._arrays import Array, library_of, transformed_by_torch
-from .._base import Result
-from .._projector import Projector
+from .._point_sets import Result
+from .._projector import Projector, arrays_of
 
 Compute = Callable[..., Result]  # (x, y, *others, wrt=, held=)
 Sums = Callable[..., Array]  # (x, y, w, held=)
 Pull = Callable[..., Array]  # (name, x, y, w, outer, held=)
+
+DIFFERENTIABLE = ("torch", "jax")  # libraries with automatic differentiation
 
 
 def differentiable_value(
@@ -23,16 +26,11 @@ def differentiable_value(
     x is (*batch, N, d), y (*batch, M, d), the `others` broadcast to (*batch, N) or (*batch, M);
     `compute` serves every batch shape. What it uses of `held` is not differentiated.
     """
-    library = library_of(x)
-    if library == "torch":
-        from . import torch as _autodiff_torch
-
-        return _autodiff_torch.value(compute, x, y, *others, held=held)
-    if library == "jax":
-        from . import jax as _autodiff_jax
-
-        return _autodiff_jax.value(compute, x, y, *others, held=held)
-    return compute(x, y, *others, wrt=(), held=held)[0]
+    rules = _rules(x)
+    if rules is None:
+        return compute(x, y, *others, wrt=(), held=held)[0]
+    value: Array = rules.value(compute, x, y, *others, held=held)
+    return value
 
 
 def differentiable_sums(
@@ -43,16 +41,11 @@ def differentiable_sums(
     ``pull(name, x, y, w, outer, held=held)`` is the gradient of sum_i outer_i s_i with respect to
     the set that is named, "x" or "y".
     """
-    library = library_of(x)
-    if library == "torch":
-        from . import torch as _autodiff_torch
-
-        return _autodiff_torch.sums(sums, pull, x, y, w, held)
-    if library == "jax":
-        from . import jax as _autodiff_jax
-
-        return _autodiff_jax.sums(sums, pull, x, y, w, held)
-    return sums(x, y, w, held=held)
+    rules = _rules(x)
+    if rules is None:
+        return sums(x, y, w, held=held)
+    total: Array = rules.sums(sums, pull, x, y, w, held)
+    return total
 
 
 def without_graph(
@@ -60,8 +53,14 @@ def without_graph(
 ) -> Any:
     """``run(*arrays, held=held)``, arrays or tuples; `run` gets tensors that hold their numbers."""
     run = partial(run, held=held)
-    if any(transformed_by_torch(v) for v in (*arrays, *getattr(held, "arrays", ()))):
-        from . import torch as _autodiff_torch
+    if any(transformed_by_torch(v) for v in (*arrays, *arrays_of(held))):
+        from . import torch as rules
 
-        return _autodiff_torch.without_graph(run, *arrays, held=held)
+        return rules.without_graph(run, *arrays, held=held)
     return run(*arrays)
+
+
+def _rules(x: Array) -> Any:
+    """The module of gradients for the library of x, or None where it has no such thing."""
+    library = library_of(x)
+    return import_module(f".{library}", __package__) if library in DIFFERENTIABLE else None

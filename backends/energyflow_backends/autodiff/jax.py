@@ -8,28 +8,32 @@ from typing import Any
 
 import jax
 
-from .._arrays import Array
 from .._projector import Projector
+from .._typing import Native
 
 
 def value(
-    compute: Callable[..., Any], x: Array, y: Array, *others: Array | None, held: Projector | None
-) -> Array:
-    """See `_autodiff.differentiable_value`; only the gradients that are asked for are computed."""
+    compute: Callable[..., Any],
+    x: Native,
+    y: Native,
+    *others: Native,
+    held: Projector | None,
+) -> Native:
+    """See `functions.differentiable_value`; only the gradients that are needed are computed."""
     n = 2 + len(others)
 
     def run(*arrays: Any, wrt: tuple[str, ...]) -> Any:
         return compute(*arrays[:n], wrt=wrt, held=_filled(held, iter(arrays[n:])))
 
     @jax.custom_vjp
-    def value(*arrays: Any) -> Array:
+    def value(*arrays: Any) -> Native:
         return run(*arrays, wrt=())[0]
 
-    def forward(*primals: Any) -> tuple[Array, tuple[Array | None, Array | None]]:
+    def forward(*primals: Any) -> tuple[Native, tuple[Native | None, Native | None]]:
         result, gx, gy = run(*map(_plain, primals), wrt=_wanted(*primals))
         return result, (gx, gy)
 
-    def backward(gradients: tuple[Array | None, ...], outer: Array) -> tuple[Array | None, ...]:
+    def backward(gradients: tuple[Native | None, ...], outer: Native) -> tuple[Native | None, ...]:
         pulled = (None if g is None else outer[..., None, None] * g for g in gradients)
         return *pulled, *(None,) * (len(arrays) - 2)
 
@@ -39,28 +43,28 @@ def value(
 
 
 def sums(
-    sums: Callable[..., Array],
-    pull: Callable[..., Array],
-    x: Array,
-    y: Array,
-    w: Array,
+    sums: Callable[..., Native],
+    pull: Callable[..., Native],
+    x: Native,
+    y: Native,
+    w: Native,
     held: Projector | None,
-) -> Array:
-    """See `_autodiff.differentiable_sums`."""
+) -> Native:
+    """See `functions.differentiable_sums`."""
 
-    def run(*arrays: Any) -> Array:
+    def run(*arrays: Any) -> Native:
         return sums(*arrays[:3], held=_filled(held, iter(arrays[3:])))
 
-    def forward(*primals: Any) -> tuple[Array, tuple[tuple[Any, ...], dict[str, None]]]:
+    def forward(*primals: Any) -> tuple[Native, tuple[tuple[Any, ...], dict[str, None]]]:
         wanted = dict.fromkeys(_wanted(*primals))  # keys, which stay known under jit
         arrays = tuple(map(_plain, primals))
         return run(*arrays), (arrays, wanted)
 
-    def backward(kept: tuple[Any, dict[str, None]], outer: Array) -> tuple[Array | None, ...]:
+    def backward(kept: tuple[Any, dict[str, None]], outer: Native) -> tuple[Native | None, ...]:
         arrays, wanted = kept
-        again = _filled(held, iter(arrays[3:]))
+        projector = _filled(held, iter(arrays[3:]))
         pulled = (
-            pull(name, *arrays[:3], outer, held=again) if name in wanted else None
+            pull(name, *arrays[:3], outer, held=projector) if name in wanted else None
             for name in ("x", "y")
         )
         return *pulled, *(None,) * (len(arrays) - 2)
@@ -99,7 +103,7 @@ def _parts(held: Any) -> dict[str, Any]:
     return {field.name: getattr(held, field.name) for field in fields(held) if field.init}
 
 
-def _plain(primal: Any) -> Array | None:
+def _plain(primal: Any) -> Native | None:
     return None if primal is None else primal.value
 
 

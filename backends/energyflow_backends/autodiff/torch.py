@@ -2,7 +2,7 @@
 
 The functions that are called get tensors that hold their numbers: torch unwraps its transforms
 around `forward`, and `vmap` becomes one more batch dimension. What they give has no derivative,
-and says so where one is asked for.
+and raises an error where one is needed.
 """
 
 from __future__ import annotations
@@ -13,14 +13,19 @@ from typing import Any
 
 from torch.autograd import Function
 
-from .._arrays import Array, transformed_by_torch
-from .._projector import Projector
+from .._arrays import transformed_by_torch
+from .._projector import Projector, arrays_of
+from .._typing import Native
 
 
 def value(
-    compute: Callable[..., Any], x: Array, y: Array, *others: Array | None, held: Projector | None
-) -> Array:
-    """See `_autodiff.differentiable_value`."""
+    compute: Callable[..., Any],
+    x: Native,
+    y: Native,
+    *others: Native,
+    held: Projector | None,
+) -> Native:
+    """See `functions.differentiable_value`."""
     _refuse_mapped(held)
     compute = partial(compute, held=held)
     transformed = any(transformed_by_torch(v) for v in (x, y, *others))
@@ -33,14 +38,14 @@ def value(
 
 
 def sums(
-    sums: Callable[..., Array],
-    pull: Callable[..., Array],
-    x: Array,
-    y: Array,
-    w: Array,
+    sums: Callable[..., Native],
+    pull: Callable[..., Native],
+    x: Native,
+    y: Native,
+    w: Native,
     held: Projector | None,
-) -> Array:
-    """See `_autodiff.differentiable_sums`."""
+) -> Native:
+    """See `functions.differentiable_sums`."""
     _refuse_mapped(held)
     sums, pull = partial(sums, held=held), partial(pull, held=held)
     if not any(v.requires_grad or transformed_by_torch(v) for v in (x, y, w)):
@@ -49,9 +54,9 @@ def sums(
 
 
 def without_graph(
-    run: Callable[..., Any], *arrays: Array | None, held: Projector | None = None
+    run: Callable[..., Any], *arrays: Native | None, held: Projector | None = None
 ) -> Any:
-    """See `_autodiff.without_graph`."""
+    """See `functions.without_graph`."""
     _refuse_mapped(held)
     return _Plain.apply(run, *arrays)  # type: ignore[no-untyped-call]
 
@@ -60,7 +65,7 @@ class _Value(Function):
     """The value, and the gradients that it will be multiplied into: one sort gives all."""
 
     @staticmethod
-    def forward(compute: Any, wrt: tuple[str, ...], *arrays: Array | None) -> Any:
+    def forward(compute: Any, wrt: tuple[str, ...], *arrays: Native | None) -> Any:
         return compute(*arrays, wrt=wrt)
 
     @staticmethod
@@ -70,7 +75,7 @@ class _Value(Function):
         ctx.save_for_backward(*output[1:])
 
     @staticmethod
-    def backward(ctx: Any, outer: Array | None, *second: Array | None) -> Any:
+    def backward(ctx: Any, outer: Native | None, *second: Native | None) -> Any:
         if any(s is not None for s in second):
             _no_second_derivative()
         pulled = (
@@ -81,25 +86,25 @@ class _Value(Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, compute: Any, wrt: Any, *arrays: Any) -> Any:
-        found = _Value.apply(compute, wrt, *_one_more_batch(info, in_dims[2:], arrays))  # type: ignore[no-untyped-call]
-        return found, tuple(None if v is None else 0 for v in found)
+        result = _Value.apply(compute, wrt, *_one_more_batch(info, in_dims[2:], arrays))  # type: ignore[no-untyped-call]
+        return result, tuple(None if v is None else 0 for v in result)
 
 
 class _Sums(Function):
-    """Sums over y at each point of x; going back sums again."""
+    """Sums over y at each point of x; the backward pass sums likewise."""
 
     @staticmethod
-    def forward(sums: Any, pull: Any, *arrays: Array) -> Any:
+    def forward(sums: Any, pull: Any, *arrays: Native) -> Any:
         return sums(*arrays)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Array) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Native) -> None:
         ctx.pull = inputs[1]
         ctx.save_for_backward(*inputs[2:])
 
     @staticmethod
-    def backward(ctx: Any, outer: Array) -> Any:
-        def pulled(name: str) -> Array:
+    def backward(ctx: Any, outer: Native) -> Any:
+        def pulled(name: str) -> Native:
             run = partial(ctx.pull, name)
             return _Plain.apply(run, *ctx.saved_tensors, outer)  # type: ignore[no-untyped-call]
 
@@ -116,7 +121,7 @@ class _Plain(Function):
     """What carries no graph."""
 
     @staticmethod
-    def forward(run: Any, *arrays: Array | None) -> Any:
+    def forward(run: Any, *arrays: Native | None) -> Any:
         return run(*arrays)
 
     @staticmethod
@@ -124,21 +129,22 @@ class _Plain(Function):
         pass
 
     @staticmethod
-    def backward(ctx: Any, *outer: Array | None) -> Any:
+    def backward(ctx: Any, *outer: Native | None) -> Any:
         _no_second_derivative()
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, run: Any, *arrays: Any) -> Any:
-        found = _Plain.apply(run, *_one_more_batch(info, in_dims[1:], arrays))  # type: ignore[no-untyped-call]
-        dims = tuple(None if v is None else 0 for v in found) if isinstance(found, tuple) else 0
-        return found, dims
+        result = _Plain.apply(run, *_one_more_batch(info, in_dims[1:], arrays))  # type: ignore[no-untyped-call]
+        if not isinstance(result, tuple):
+            return result, 0
+        return result, tuple(None if v is None else 0 for v in result)
 
 
-def _one_more_batch(info: Any, dims: Any, arrays: tuple[Any, ...]) -> tuple[Array | None, ...]:
+def _one_more_batch(info: Any, dims: Any, arrays: tuple[Any, ...]) -> tuple[Native | None, ...]:
     """The mapped dimension first: points (V, *batch, N, d), all else (V, *batch, N) or as it is."""
     logical = arrays[0].ndim - (dims[0] is not None)  # of points
 
-    def batched(place: int, array: Array | None, dim: int | None) -> Array | None:
+    def batched(place: int, array: Native | None, dim: int | None) -> Native | None:
         points = place < 2
         if array is None:
             return None
@@ -152,7 +158,7 @@ def _one_more_batch(info: Any, dims: Any, arrays: tuple[Any, ...]) -> tuple[Arra
 
 
 def _refuse_mapped(held: Projector | None) -> None:
-    if any(transformed_by_torch(v) for v in getattr(held, "arrays", ())):
+    if any(transformed_by_torch(v) for v in arrays_of(held)):
         raise TypeError(
             "projections must be the same for all: torch.func can map over points and weights only"
         )

@@ -16,43 +16,44 @@ import dask.array as da
 import numpy as np
 from dask import delayed
 
-from .._arrays import Array
-from .._base import Result
+from .._point_sets import PointSets, Request, Result
 from .._projector import Projector
 from .._registry import named, select_on_host
-from .recompute import again
+from .._typing import Native
+from .recompute import recomputed
 
 _SUM_OFF = 1e-2  # a sum of weights may be, as that of weights in half precision
 _tasks = partial(da.blockwise, concatenate=True, align_arrays=False)
 
 
 def distance(
-    points: tuple[Array, Array],
-    weights: tuple[Array | None, ...],
+    sets: PointSets,
     groups: list[Projector],
     scale: float,
-    dtype: Any,
+    dtype: np.dtype[Any],
     per_task: int,
-    how: dict[str, Any],
+    request: Request,
 ) -> Result:
     """One pair of sets (N, d) and (M, d): their value () and gradients."""
-    whole = tuple(v if v.numblocks[1] == 1 else v.rechunk({0: "auto", 1: -1}) for v in points)
-    weights = tuple(
+    points: list[Native] = [sets.x, sets.y]
+    weights: list[Native] = [sets.a, sets.b]
+    whole = [v if v.numblocks[1] == 1 else v.rechunk({0: "auto", 1: -1}) for v in points]
+    weights = [
         None if w is None else w.rechunk((v.chunks[0],))
         for w, v in zip(weights, whole, strict=True)
-    )
+    ]
     middle = _middle(whole[0])
-    sums: list[Array | None] = [None, None, None]
+    sums: list[Native] = [None, None, None]
     for group in groups:
         done = [v for v in sums if v is not None]
-        here = again(whole, done) if done else whole
-        new = _group(here, weights, group, middle, scale, dtype, per_task, how)
+        here = recomputed(whole, done) if done else whole
+        new = _group(here, weights, group, middle, scale, dtype, per_task, request)
         sums = [p if q is None else p + q for p, q in zip(new, sums, strict=True)]
     value, gx, gy = sums
     return value, gx, gy
 
 
-def _middle(x: Array) -> Any:
+def _middle(x: Native) -> Any:
     """Where the first points lie if that is far from the origin, else 0, as a delayed value.
 
     Whatever is near these points is projected without loss of precision. The middle of all points
@@ -63,15 +64,15 @@ def _middle(x: Array) -> Any:
 
 
 def _group(
-    points: Sequence[Array],
-    weights: Sequence[Array | None],
+    points: Sequence[Native],
+    weights: Sequence[Native],
     projector: Projector,
     middle: Any,
     scale: float,
-    dtype: Any,
+    dtype: np.dtype[Any],
     per_task: int,
-    how: dict[str, Any],
-) -> tuple[Array | None, ...]:
+    request: Request,
+) -> list[Native]:
     """The sums over the slices of one projector, times scale."""
     host, rays, count = select_on_host().name, delayed(projector), projector.n_projections
     rows = [
@@ -84,11 +85,14 @@ def _group(
     operands: list[Any] = []
     for array, axes in zip((*rows, *weights), ("pn", "pm", "n", "m"), strict=True):
         operands += [array, None if array is None else axes]
-    solved = _tasks(_solve, "p", *operands, dtype=object, meta=np.empty(0), host=host, how=how)
+    solved = _tasks(
+        _solve, "p", *operands, dtype=object, meta=np.empty(0),
+        host=host, options=request._asdict(),  # Dask looks into tuples
+    )  # fmt: skip
     value = _tasks(_part, "p", solved, "p", dtype=np.float64, meta=np.empty(0), place=0)
-    sums: list[Array | None] = [value.sum() * scale, None, None]
+    sums: list[Native] = [value.sum() * scale, None, None]
     for place, name, v in zip((1, 2), ("x", "y"), points, strict=True):
-        if name not in how["wrt"]:
+        if name not in request.wrt:
             continue
         slopes = _tasks(
             _part, "pn", solved, "p", new_axes={"n": v.shape[0]}, dtype=dtype,
@@ -100,7 +104,7 @@ def _group(
             _project_back, "nd", slopes, "pn", new_axes={"d": v.shape[1]}, dtype=dtype,
             meta=np.empty((0, 0)), host=host, rays=rays, scale=scale,
         )  # fmt: skip
-    return tuple(sums)
+    return sums
 
 
 # -- tasks, on NumPy arrays ----------------------------------------------------------------------
@@ -120,7 +124,9 @@ def _project(points: Any, *, host: str, rays: Projector, middle: Any, kept: Any)
         return named(host).project(rays, (points.astype(kept, copy=False) - middle)[None])[0]
 
 
-def _solve(xs: Any, ys: Any, a: Any, b: Any, *, host: str, how: dict[str, Any]) -> tuple[Any, ...]:
+def _solve(
+    xs: Any, ys: Any, a: Any, b: Any, *, host: str, options: dict[str, Any]
+) -> tuple[Any, ...]:
     """Values (P,) of whole rows (P, N) and (P, M), and slopes; all NaN in rows that are not finite.
 
     So are those of weights that are negative or do not sum to one. No error is raised: nobody may
@@ -130,7 +136,9 @@ def _solve(xs: Any, ys: Any, a: Any, b: Any, *, host: str, how: dict[str, Any]) 
         None if w is None else np.broadcast_to(w, rows.shape) for w, rows in ((a, xs), (b, ys))
     )
     with np.errstate(all="ignore"):
-        value, *slopes = named(host).rows(xs, ys, *weights, **how)
+        value: Native
+        slopes: list[Native]
+        value, *slopes = named(host).rows(PointSets(xs, ys, *weights), Request(**options))
         if not all(w is None or (w.min() >= 0 and abs(w.sum() - 1) < _SUM_OFF) for w in (a, b)):
             value = np.full_like(value, np.nan)
     for slope in slopes:

@@ -16,19 +16,19 @@ from dask.core import flatten
 from dask.graph_manipulation import checkpoint
 from dask.highlevelgraph import HighLevelGraph
 
-from .._arrays import Array
+from .._typing import Native
 
 
-def again(arrays: Sequence[Array], after: Sequence[Array]) -> list[Array]:
+def recomputed(arrays: Sequence[Native], after: Sequence[Native]) -> list[Native]:
     """Arrays of the same numbers, which are computed anew once all of `after` are there.
 
     Data that lie in the graph, such as those of persisted arrays, are used as they are.
     """
     barrier = checkpoint(*after)
-    return [_again(array, barrier) for array in arrays]
+    return [_recomputed(array, barrier) for array in arrays]
 
 
-def _again(array: Array, barrier: Any) -> Array:
+def _recomputed(array: Native, barrier: Any) -> Native:
     nodes = convert_legacy_graph(array.__dask_graph__())
     new = {
         key: clone_key(key, barrier.key)

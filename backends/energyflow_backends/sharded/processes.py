@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .._arrays import Array, describe, library_of, namespace
 from .process_group import process_group
@@ -75,26 +76,26 @@ class Sharding:
         import torch.distributed as dist
 
         given = torch.tensor(mine, dtype=torch.int64, device=self._device)
-        found = [torch.empty_like(given) for _ in range(self.size)]
-        dist.all_gather(found, given, group=self.group)
-        return [tensor.tolist() for tensor in found]
+        gathered = [torch.empty_like(given) for _ in range(self.size)]
+        dist.all_gather(gathered, given, group=self.group)
+        return [tensor.tolist() for tensor in gathered]
 
     def agreed(self, mine: Mapping[str, object], *own: int) -> list[list[int]]:
         """The whole numbers `own` of each process; a ValueError on all where `mine` differs."""
         text = "\n".join(f"{name}: {value}" for name, value in mine.items()).encode()
         digest = int.from_bytes(hashlib.sha256(text).digest()[:7], "big")
-        found = self.numbers([digest, len(text), *own])
-        if any(others[0] != digest for others in found):
-            length = max(others[1] for others in found)
-            rows = self.numbers(list(text.ljust(length)))
-            given = [bytes(row).decode().rstrip().split("\n") for row in rows]
+        rows = self.numbers([digest, len(text), *own])
+        if any(row[0] != digest for row in rows):
+            length = max(row[1] for row in rows)
+            texts = map(bytes, self.numbers(list(text.ljust(length))))
+            given = [text.decode().rstrip().split("\n") for text in texts]
             same = set(given[0]).intersection(*given[1:])
-            told: dict[str, str] = {}
+            differences: dict[str, str] = {}
             for rank, lines in enumerate(given):
                 differing = ", ".join(line for line in lines if line not in same)
-                told.setdefault(differing, f"{differing} in process {rank}")
-            raise ValueError(f"processes must agree, got {'; '.join(told.values())}")
-        return [others[2:] for others in found]
+                differences.setdefault(differing, f"{differing} in process {rank}")
+            raise ValueError(f"processes must agree, got {'; '.join(differences.values())}")
+        return [row[2:] for row in rows]
 
     def exchanged(self, pieces: Sequence[Array], shapes: Sequence[tuple[int, ...]]) -> list[Array]:
         """What each process has for this one, of the given shapes.
@@ -121,8 +122,7 @@ class Sharding:
         kind = describe(rows)
         mine = as_tensor(rows).contiguous()
         same = {"array": f"{kind.library} {kind.dtype}", "shape of rows": tuple(rows.shape[1:])}
-        found = self.agreed(same, rows.shape[0])
-        counts = [count for (count,) in found]
+        counts = [count for (count,) in self.agreed(same, rows.shape[0])]
         first = dist.get_global_rank(self.group, 0)
         if self.rank > 0:
             dist.send(mine, first, self.group)
@@ -176,8 +176,8 @@ def sharded(what: str, *, group: Any, timeout: float) -> Iterator[None]:
     """Share the work inside the ``with`` block among processes; see `energyflow.distributed`."""
     if what not in WHAT:
         raise ValueError(f"what must be one of {', '.join(WHAT)}; got {what!r}")
-    with process_group(group, timeout) as found:
-        token = _current.set(None if found is None else Sharding(what, found))
+    with process_group(group, timeout) as members:
+        token = _current.set(None if members is None else Sharding(what, members))
         try:
             yield
         finally:
@@ -245,5 +245,9 @@ def as_array(tensor: Any, like: Array) -> Array:
     """The tensor in the library of `like`, without a copy where that can be."""
     library = library_of(like)
     if library == "numpy":
-        return tensor.numpy()
-    return tensor if library == "torch" else namespace(like).from_dlpack(tensor)
+        shared: NDArray[Any] = tensor.numpy()
+        return shared
+    if library != "torch":
+        return namespace(like).from_dlpack(tensor)
+    same: Array = tensor
+    return same

@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from typing import Any
 
 from .._arrays import Array, describe, dtype_name, namespace
-from .._base import Backend, Result
+from .._base import Backend
+from .._point_sets import PointSets, Request, Result
 from .._projector import Blocks, Projector
 from .processes import Sharding, sharding
 
 
-def shared(backend: Backend, x: Array) -> Backend:
-    """The backend for arrays like `x` as its work is shared here, or as it is."""
-    here = sharding()
-    if here is None:
-        return backend
+def shared(backend: Backend, here: Sharding, x: Array) -> Backend:
+    """The backend for arrays like `x` as its work is shared here."""
     if describe(x).traced:
         raise TypeError(f"sharded sums need arrays whose values are known, got {describe(x)}")
     return (_SharedPoints if here.parted else _SharedSlices)(backend, here)
@@ -34,17 +31,17 @@ def need_whole_sets(what: str) -> None:
 
 
 def _same_in_all(
-    inner: Backend, x: Array, a: Array | None, b: Array | None, projector: Blocks, how: Any
+    inner: Backend, sets: PointSets, projector: Blocks, request: Request
 ) -> dict[str, object]:
     """What processes must agree on: with other numbers, or other chunks, sums would be wrong."""
     return {
         "backend": inner.name,
-        "dtype": dtype_name(x),
-        "batch": x.shape[0],
-        "d": x.shape[2],
+        "dtype": dtype_name(sets.x),
+        "batch": sets.x.shape[0],
+        "d": sets.x.shape[2],
         "projections": projector.n_projections,
-        "weights": [name for name, weights in (("a", a), ("b", b)) if weights is not None],
-        **how,
+        "weights": [name for name in ("a", "b") if getattr(sets, name) is not None],
+        **request._asdict(),
     }
 
 
@@ -55,21 +52,16 @@ class _SharedSlices(Backend):
         self._inner, self._here = inner, here
 
     def sliced_value_and_gradient(
-        self,
-        x: Array,
-        y: Array,
-        a: Array | None,
-        b: Array | None,
-        projector: Blocks,
-        **how: Any,
+        self, sets: PointSets, projector: Blocks, request: Request
     ) -> Result:
-        same = _same_in_all(self._inner, x, a, b, projector, how)
-        self._here.agreed({**same, "n": x.shape[1], "m": y.shape[1]})
+        same = _same_in_all(self._inner, sets, projector, request)
+        n, m = sets.counts
+        self._here.agreed({**same, "n": n, "m": m})
         share = _Share(projector, self._here)
-        results = self._inner.sliced_value_and_gradient(x, y, a, b, share, **how)
-        totals = iter(self._here.summed(*(v for v in results if v is not None)))
-        value, gx, gy = (None if v is None else next(totals) for v in results)
-        return value, gx, gy
+        value, *gradients = self._inner.sliced_value_and_gradient(sets, share, request)
+        total, *sums = self._here.summed(value, *(g for g in gradients if g is not None))
+        gx, gy = (None if g is None else sums.pop(0) for g in gradients)
+        return total, gx, gy
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,19 +102,13 @@ class _SharedPoints(Backend):
         self._inner, self._here = inner, here
 
     def sliced_value_and_gradient(
-        self,
-        x: Array,
-        y: Array,
-        a: Array | None,
-        b: Array | None,
-        projector: Blocks,
-        **how: Any,
+        self, sets: PointSets, projector: Blocks, request: Request
     ) -> Result:
-        same = _same_in_all(self._inner, x, a, b, projector, how)
-        found = self._here.agreed(same, x.shape[1], y.shape[1])
-        counts = [n for n, _ in found], [m for _, m in found]
+        same = _same_in_all(self._inner, sets, projector, request)
+        sizes = self._here.agreed(same, *sets.counts)
+        counts = [n for n, _ in sizes], [m for _, m in sizes]
         exchange = _ExchangedRows(self._inner, self._here, counts)
-        return exchange.sliced_value_and_gradient(x, y, a, b, projector, **how)
+        return exchange.sliced_value_and_gradient(sets, projector, request)
 
 
 class _ExchangedRows(Backend):
@@ -137,20 +123,19 @@ class _ExchangedRows(Backend):
         self._points = points  # of x and of y in each process
 
     def sliced_value_and_gradient(
-        self,
-        x: Array,
-        y: Array,
-        a: Array | None,
-        b: Array | None,
-        projector: Blocks,
-        **how: Any,
+        self, sets: PointSets, projector: Blocks, request: Request
     ) -> Result:
         a, b = (
             None if w is None else self._joined_weights(w, counts)
-            for w, counts in zip((a, b), self._points, strict=True)
+            for w, counts in zip((sets.a, sets.b), self._points, strict=True)
         )
-        value, gx, gy = super().sliced_value_and_gradient(x, y, a, b, projector, **how)
+        whole = sets._replace(a=a, b=b)
+        value, gx, gy = super().sliced_value_and_gradient(whole, projector, request)
         return self._here.summed(value)[0], gx, gy
+
+    def around_origin(self, x: Array) -> bool:
+        """Processes must not differ, since `extremes` is a collective."""
+        return False
 
     def extremes(self, x: Array) -> tuple[Array, Array]:
         low, high = self._inner.extremes(x)
@@ -167,45 +152,36 @@ class _ExchangedRows(Backend):
         return self._inner.sets_at_once(-(-slices // self._here.size), n, m)
 
     def block(
-        self,
-        x: Array,
-        y: Array,
-        a: Array | None,
-        b: Array | None,
-        projector: Projector,
-        *,
-        exponent: float,
-        estimator: str,
-        wrt: tuple[str, ...],
-        scale: float,
+        self, sets: PointSets, projector: Projector, request: Request, scale: float
     ) -> Result:
-        xp, inner = namespace(x), self._inner
-        sets, n_slices = x.shape[0], projector.n_projections
+        xp, inner = namespace(sets.x), self._inner
+        batch, n_slices = sets.x.shape[0], projector.n_projections
         shares = [stop - start for start, stop in pairwise(self._here.bounds(n_slices))]
         mine = shares[self._here.rank]
-        rows = [
+        xs, ys = (
             self._whole_rows(inner.project(projector, v), shares, counts)
-            for v, counts in zip((x, y), self._points, strict=True)
-        ]  # (share B, N), (share B, M)
+            for v, counts in zip((sets.x, sets.y), self._points, strict=True)
+        )  # (share B, N), (share B, M)
         weights = (
             None if w is None
             else xp.reshape(xp.broadcast_to(w[None, ...], (mine, *w.shape)), (-1, w.shape[1]))
-            for w in (a, b)
+            for w in (sets.a, sets.b)
         )  # fmt: skip
+        slopes: dict[str, Array | None] = {"x": xs, "y": ys}
         if mine:
-            value, *slopes = inner.rows(
-                *rows, *weights, exponent=exponent, estimator=estimator, wrt=wrt
-            )
+            value, slopes["x"], slopes["y"] = inner.rows(PointSets(xs, ys, *weights), request)
         else:  # fewer slices than processes: no rows are no values, and their own empty slopes
-            value, *slopes = (xp.sum(rows[0], axis=1), *rows)
+            value = xp.sum(xs, axis=1)
 
-        def back(name: str, side: int) -> Array | None:
-            if name not in wrt:
+        def back(name: str, counts: list[int]) -> Array | None:
+            rows = slopes[name]
+            if name not in request.wrt or rows is None:
                 return None
-            own = self._own_columns(slopes[side], shares, self._points[side], sets)
+            own = self._own_columns(rows, shares, counts, batch)
             return inner.project_back(projector, own, scale)
 
-        return xp.sum(xp.reshape(value, (mine, sets)), axis=0) * scale, back("x", 0), back("y", 1)
+        total = xp.sum(xp.reshape(value, (mine, batch)), axis=0) * scale
+        return total, back("x", self._points[0]), back("y", self._points[1])
 
     def _whole_rows(self, projected: Array, shares: list[int], counts: list[int]) -> Array:
         """A share of whole rows (share B, N), of all processes' projected points (B, P, N_k)."""

@@ -9,31 +9,34 @@ of coincident points adds nothing to it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
+from operator import add
+
+import array_api_compat as compat
 
 from .._arrays import Array, namespace
+from .._point_sets import PointSets, Request, Result
 
 COORDINATES = 8  # up to this dimension, differences are formed one coordinate at a time
 
 
 def pair_sums(
-    x: Array,
-    y: Array,
-    a: Array,
-    b: Array,
+    sets: PointSets,
+    request: Request,
     *,
-    exponent: float,
     self_scales: tuple[Array | float, Array | float],
-    wrt: tuple[str, ...],
     distances: Callable[[Array, Array], Array],
     tile_numbers: int,
-) -> tuple[Array, Array | None, Array | None]:
+) -> Result:
     """Energy distances of a batch of weighted point sets, and their gradients.
 
-    x is (B, N, d) with weights a (B, N), y is (B, M, d) with b (B, M); `self_scales` are s_x and
-    s_y, numbers or arrays (B, 1); `distances` maps (B, T, d) and (B, L, d) to Euclidean distances
-    (B, T, L); a tile holds at most `tile_numbers` pairs. Returns the values (B,), and the
-    gradients of the sets in `wrt`, else None.
+    `self_scales` are s_x and s_y, numbers or arrays (B, 1); `distances` maps (B, T, d) and
+    (B, L, d) to Euclidean distances (B, T, L); a tile holds at most `tile_numbers` pairs. Returns
+    the values (B,), and the gradients of the sets in `wrt`, else None.
     """
+    x, y = sets.x, sets.y
+    a, b = _full(sets.a, x), _full(sets.b, y)
+    exponent, wrt = request.exponent, request.wrt
     xp = namespace(x)
     z = xp.concat([x, y], axis=1)  # (B, L, d)
     s_x, s_y = self_scales
@@ -41,7 +44,7 @@ def pair_sums(
         ("x", x, a, xp.concat([s_x * a, -b], axis=1)),
         ("y", y, b, xp.concat([-a, s_y * b], axis=1)),
     )
-    value: Array = 0.0
+    value = xp.zeros_like(z[:, 0, 0])
     gradients: dict[str, Array | None] = {"x": None, "y": None}
     rows = max(1, tile_numbers // (z.shape[0] * z.shape[1]))
     for name, points, weights, others in sides:
@@ -66,17 +69,26 @@ def pair_sums(
     return value, gradients["x"], gradients["y"]
 
 
+def _full(weights: Array | None, points: Array) -> Array:
+    """Weights (B, N) of points (B, N, d) in their dtype, uniform where None."""
+    xp, (batch, n, _) = namespace(points), points.shape
+    if weights is not None:
+        return xp.astype(weights, points.dtype)
+    return xp.full((batch, n), 1 / n, dtype=points.dtype, device=compat.device(points))
+
+
 def euclidean_distances(tile: Array, z: Array) -> Array:
     """Distances (B, T, L) from differences, never from a Gram matrix, which loses near pairs."""
     xp = namespace(z)
     if z.shape[2] == 1:
         return xp.abs(tile - xp.matrix_transpose(z))
-    squares: Array = 0.0
-    for k in range(0, z.shape[2], COORDINATES):
-        block = slice(k, min(k + COORDINATES, z.shape[2]))
+
+    def squares(start: int) -> Array:
+        block = slice(start, min(start + COORDINATES, z.shape[2]))
         difference = tile[:, :, None, block] - z[:, None, :, block]
-        squares = squares + xp.sum(difference * difference, axis=3)
-    return xp.sqrt(squares)
+        return xp.sum(difference * difference, axis=3)
+
+    return xp.sqrt(reduce(add, map(squares, range(0, z.shape[2], COORDINATES))))
 
 
 def weighted_differences(force: Array, tile: Array, z: Array) -> Array:

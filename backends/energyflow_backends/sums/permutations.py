@@ -1,65 +1,21 @@
-"""Energy distances of many relabellings of one pooled sample, on the host in float64."""
+"""Energy distances of many relabellings of the same points on a line, by NumPy."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from itertools import combinations
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._base import MEMORY_BUDGET
-from .._projector import Projector
-from .._registry import select_on_host
-from ..sharded.sums import need_whole_sets
+from .._memory import MEMORY_BUDGET
+from .._typing import Doubles, Integers
 
-Doubles = NDArray[np.float64]
-Labels = NDArray[np.uint8]
+Labels: TypeAlias = NDArray[np.uint8]
 
 
-def sliced_permutation_energies(
-    blocks: Callable[[], Iterable[Doubles]],
-    labels: Sequence[Labels],
-    sizes: NDArray[np.int64],
-    projector: Projector,
-    report: Callable[[int], Any] = lambda done: None,
-) -> Doubles:
-    """Sliced energy distances between the groups of points (T, d) that each labelling makes.
-
-    blocks: gives the points in order, some at a time, around their middle; labels: blocks (T, W)
-    of labellings; sizes: points in each of the k groups. The result is (k (k - 1) / 2, sum of the
-    W). `report` is called with the number of slices that are done.
-    """
-    need_whole_sets("permutation tests")
-    row_energies = _row_energies()
-    pairs = len(sizes) * (len(sizes) - 1) // 2
-    sums = np.zeros((pairs, sum(block.shape[1] for block in labels)))
-    count = len(labels[0])
-    at_once = max(1, MEMORY_BUDGET // max(16 * count, sums.nbytes))
-    done = 0
-    for part in projector.blocks(min(at_once, projector.n_projections)):
-        rows, start = np.empty((part.n_projections, count)), 0  # (P, T)
-        for block in blocks():
-            rows[:, start : start + len(block)] = part.project(block[None])[0]
-            start += len(block)
-        sums += row_energies(rows, labels, sizes)
-        done += len(rows)
-        report(done)
-    return sums * (projector.constant(1.0) / projector.n_projections)
-
-
-def _row_energies() -> Callable[[Doubles, Sequence[Labels], NDArray[np.int64]], Doubles]:
-    if select_on_host().name != "numba":
-        return numpy_row_energies
-    from energyflow_kernels.numba.permutations import permutation_energies
-
-    return permutation_energies
-
-
-def numpy_row_energies(
-    rows: Doubles, labels: Sequence[Labels], sizes: NDArray[np.int64]
-) -> Doubles:
+def permutation_energies(rows: Doubles, labels: Sequence[Labels], sizes: Integers) -> Doubles:
     """Sums over rows (R, T) of the energy distances, for the pairs of groups of each labelling."""
     pairs = list(combinations(range(len(sizes)), 2))
     sums = [np.zeros((len(pairs), block.shape[1])) for block in labels]
@@ -77,46 +33,3 @@ def numpy_row_energies(
                     charges = below[g] * m - below[h] * n  # whole numbers: equals stay equal
                     total[place, part] += 2 / (n * m) / (n * m) * (gaps @ np.square(charges))
     return np.concatenate(sums, axis=1)
-
-
-def exact_permutation_energies(
-    points: Doubles,
-    labels: Sequence[Labels],
-    sizes: NDArray[np.int64],
-    exponent: float,
-    report: Callable[[int], Any] = lambda done: None,
-) -> Doubles:
-    """The same by sums over all pairs of points; `report` gets the number of points done."""
-    from scipy.spatial.distance import cdist
-
-    need_whole_sets("permutation tests")
-    count, k = len(points), len(sizes)
-    if k == 2:  # charges, of which one column does
-        shares = np.array([1 / sizes[0], -1 / sizes[1]])
-        columns = np.concatenate([shares[block] for block in labels], axis=1)[:, None]
-    else:
-        members = [np.stack([block == g for g in range(k)], axis=1) for block in labels]
-        columns = np.concatenate(members, axis=2, dtype=np.float64)  # (T, k, R)
-    n_columns, n_labels = columns.shape[1:]
-    flat = columns.reshape(count, -1)
-    between = np.zeros((n_columns, n_columns, n_labels))  # sums of distances, each pair once
-    fit = MEMORY_BUDGET // (16 * max(count, flat.shape[1]))
-    at_once = max(1, min(fit, max(64, count // 8)))
-    for start in range(0, count, at_once):
-        stop = min(start + at_once, count)
-        far = cdist(points[start:stop], points[start:])
-        if exponent != 1:
-            far **= exponent
-        far[:, : stop - start] /= 2  # among themselves, both (i, j) and (j, i) come
-        reached = (far @ flat[start:]).reshape(-1, n_columns, n_labels)
-        for g in range(n_columns):
-            between[g] += np.einsum("tr,thr->hr", columns[start:stop, g], reached)
-        report(stop)
-    between += between.swapaxes(0, 1).copy()
-    if k == 2:
-        energies: Doubles = -between[0]
-    else:
-        between /= (sizes[:, None] * sizes)[:, :, None]
-        pairs = combinations(range(k), 2)
-        energies = np.stack([2 * between[g, h] - between[g, g] - between[h, h] for g, h in pairs])
-    return energies.clip(min=0)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import array_api_compat as compat
 
 from .._arrays import Array, namespace, widest_dtypes
-from .._base import Backend, Result
+from .._point_sets import PointSets, Result
 
 
 def transport_rows(
-    backend: Backend,
-    xs: Array,
-    ys: Array,
-    a: Array | None,
-    b: Array | None,
+    sets: PointSets,
     p: float,
     wrt: tuple[str, ...],
+    *,
+    pooled_order: Callable[[Array], tuple[Array, Array]],
+    searchsorted: Callable[[Array, Array, str], Array],
 ) -> Result:
     """W_p^p (R,) of rows (R, N) and (R, M), and the gradients (R, N) and (R, M) of those in `wrt`.
 
@@ -23,10 +24,11 @@ def transport_rows(
     where one of them jumps, a point of x goes to a point of y. Equal points of a row share the
     slopes that they have together, by their weights.
     """
+    xs, ys, a, b = sets
     xp, wide = namespace(xs), widest_dtypes(xs)[0]
-    n, m = xs.shape[1], ys.shape[1]
-    order_x, sorted_x = backend.pooled_order(xs)
-    order_y, sorted_y = backend.pooled_order(ys)
+    n, m = sets.counts
+    order_x, sorted_x = pooled_order(xs)
+    order_y, sorted_y = pooled_order(ys)
     zx, zy = xp.astype(sorted_x, wide, copy=False), xp.astype(sorted_y, wide, copy=False)
     if a is None and b is None and n == m:
         cost, slope = _cost(zx - zy, p)
@@ -38,7 +40,7 @@ def transport_rows(
         before = xp.concat([xp.zeros_like(levels[:, :1]), levels[:, :-1]], axis=1)
         mass = levels - before
         places = (
-            xp.clip(backend.searchsorted(e, levels, "left"), max=e.shape[1] - 1)
+            xp.clip(searchsorted(e, levels, "left"), max=e.shape[1] - 1)
             for e in (ends["x"], ends["y"])
         )
         of_x, of_y = (
@@ -49,16 +51,14 @@ def transport_rows(
         sums = _padded_sums(mass * slope)  # (R, N + M + 1)
         slopes = {}
         for name, sign in (("x", 1.0), ("y", -1.0)):
-            upto = xp.take_along_axis(
-                sums, backend.searchsorted(levels, ends[name], "right"), axis=1
-            )
+            upto = xp.take_along_axis(sums, searchsorted(levels, ends[name], "right"), axis=1)
             first = xp.concat([xp.zeros_like(upto[:, :1]), upto[:, :-1]], axis=1)
             slopes[name] = sign * (upto - first)
 
     def at_points(name: str, points: Array, z: Array, weights: Array | None) -> Array | None:
         if name not in wrt:
             return None
-        left, right = (backend.searchsorted(z, points, side) for side in ("left", "right"))
+        left, right = (searchsorted(z, points, side) for side in ("left", "right"))
         left = xp.clip(left, max=points.shape[1] - 1)
         sums = _padded_sums(slopes[name])
         count = xp.astype(right - left, wide)

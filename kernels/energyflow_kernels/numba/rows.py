@@ -45,6 +45,14 @@ def locked(array: NDArray[_T]) -> NDArray[_T]:
     return view
 
 
+def contiguous(points: NDArray[_T]) -> NDArray[_T]:
+    """The array, or a copy where its numbers do not lie one after the other."""
+    flags = points.flags
+    if flags.c_contiguous and flags.aligned:
+        return points
+    return np.require(points, None, ("C", "A"))
+
+
 def flat(rows: NDArray[_T]) -> tuple[NDArray[_T], int]:
     """View rows as one flat array, and the step between them; ValueError for rows with holes."""
     n, size = rows.shape
@@ -68,10 +76,13 @@ def flat_rows(array: NDArray[_T]) -> tuple[NDArray[_T], int]:
     return locked(np.require(view, None, "A")), step
 
 
+_UNIFORM = locked(np.empty(0))
+
+
 def flat_weights(weights: Floats | None, shape: tuple[int, int]) -> tuple[Doubles, int]:
     """Flat weights and the step between their rows, 0 for one row; empty for uniform ones."""
     if weights is None:
-        return locked(np.empty(0)), 0
+        return _UNIFORM, 0
     if weights.shape not in (shape, shape[1:]):
         raise ValueError(f"weights: expected {shape[1:]} or {shape}, got {weights.shape}")
     shared = weights.ndim == 1 or weights.strides[0] == 0
@@ -108,10 +119,11 @@ def make_scratch(
     if dtype == np.float32:
         rows = second.view(np.float32)[:, :n]
     weights = n if weighing else 0
-    return [
-        (np.empty(n, np.uint64), *pair, np.empty(COUNTERS, np.uint32), np.empty(weights))
-        for pair in zip(second, rows, strict=True)
-    ], rows
+    scratch: list[Scratch] = []
+    for k in range(count):
+        own = np.empty(n, np.uint64), second[k], rows[k]
+        scratch.append((*own, np.empty(COUNTERS, np.uint32), np.empty(weights)))
+    return scratch, rows
 
 
 def solve(
@@ -134,6 +146,9 @@ def solve(
         solve_rows(*x, *y, unbiased, values, *own, start, stop)
 
     n_threads = len(scratch) if n * values.size >= _SHARED_POINTS else 1
+    if n_threads == 1 and not in_place:
+        work(0, 0, values.size)
+        return
     block = max(_BLOCK_POINTS // n, values.size // (_BLOCKS * n_threads), 1)
     share(work, values.size, 1 if in_place else block, n_threads)
 

@@ -11,8 +11,8 @@ from .rows import (
     Floats,
     Side,
     check,
-    flat_gradient,
-    flat_rows,
+    contiguous,
+    flat,
     flat_weights,
     locked,
     make_scratch,
@@ -85,15 +85,15 @@ def sliced_energy(
     bits for every number of threads, and equal points have equal projections.
     """
     shape = slices.shape if isinstance(slices, np.ndarray) else (slices.n, slices.d)
-    shapes = x.shape, y.shape, shape
-    if any(len(shape) != 2 or shape[1] != shapes[2][1] for shape in shapes) or min(shapes[2]) < 1:
+    fits = len(shape) == 2 and min(shape) >= 1
+    if not fits or x.ndim != 2 or y.ndim != 2 or not x.shape[1] == y.shape[1] == shape[1]:
         raise ValueError(
-            "x, y, slices: expected (N, d), (M, d) and (P, d), got {}, {}, {}".format(*shapes)
+            f"x, y, slices: expected (N, d), (M, d) and (P, d), got {x.shape}, {y.shape}, {shape}"
         )
     if slices.dtype != x.dtype:
         raise TypeError(f"slices: expected {x.dtype} like x, got {slices.dtype}")
     check(x, y, len(x), len(y), unbiased, wrt)
-    x, y = (np.require(points, None, ("C", "A")) for points in (x, y))
+    x, y = contiguous(x), contiguous(y)
     n_x, n_y = len(x), len(y)
     rays = as_slices(slices)
     weights = flat_weights(a, (1, n_x)), flat_weights(b, (1, n_y))
@@ -112,20 +112,29 @@ def sliced_energy(
     at_once = memory // (slice_numbers * x.itemsize)
     in_place = at_once < n_solving
     parts = list(rays.parts(max(n_solving, at_once // n_solving * n_solving)))
+    whole_x, whole_y = rows[:, :n_x], rows[:, n_x:]
     if not in_place:
-        rows = np.empty((max(stop - start for start, stop in parts), n_x + n_y), x.dtype)
+        most = max(stop - start for start, stop in parts) if len(parts) > 1 else rays.n
+        whole_x, whole_y = np.empty((most, n_x), x.dtype), np.empty((most, n_y), x.dtype)
     for start, stop in parts:
-        px, py = rows[: stop - start, :n_x], rows[: stop - start, n_x:]
+        px, py = whole_x[: stop - start], whole_y[: stop - start]
         rays.project(x, start, px, threads)
         rays.project(y, start, py, threads)
+        (flat_x, step_x), (flat_y, step_y) = flat(px), flat(py)
         solve(
-            Side(*flat_rows(px), n_x, *weights[0], *flat_gradient(None if gx is None else px, x)),
-            Side(*flat_rows(py), n_y, *weights[1], *flat_gradient(None if gy is None else py, y)),
+            Side(
+                locked(flat_x), step_x, n_x, *weights[0],
+                *((flat_x, step_x) if gx is not None else (flat_x[:0], 0)),
+            ),
+            Side(
+                locked(flat_y), step_y, n_y, *weights[1],
+                *((flat_y, step_y) if gy is not None else (flat_y[:0], 0)),
+            ),
             values[start:stop],
             scratch,
             unbiased=unbiased,
             in_place=in_place,
-        )
+        )  # fmt: skip
         for slopes, out in ((px, gx), (py, gy)):
             if out is not None:
                 rays.add_back(slopes, start, scale, out, threads)
@@ -151,16 +160,16 @@ def extent(points: Floats, n_threads: int | None = None) -> tuple[Floats, Floats
     -----
     One pass over the points: time N d.
     """
-    points = np.require(points, None, ("C", "A"))
+    points = contiguous(points)
     n, d = points.shape
     n_threads = usable_threads() if n_threads is None else n_threads
     length = d * -(-64 // d)
     low = np.full((n_threads, length), np.inf, points.dtype)
     high = -low
-    flat = locked(points.reshape(-1))
+    numbers = locked(points.reshape(-1))
 
     def work(thread: int, start: int, stop: int) -> None:
-        extremes(flat, d, start, stop, low[thread], high[thread])
+        extremes(numbers, d, start, stop, low[thread], high[thread])
 
     block = max(1, _EXTENT_BLOCK // d)
     share(work, n, block, n_threads if points.size >= 4 * _EXTENT_BLOCK else 1)

@@ -54,8 +54,8 @@ class DenseSlices:
 
     def parts(self, size: int) -> Iterator[tuple[int, int]]:
         """Parts of `size` slices, and the rest."""
-        for start in range(0, self.n, size):
-            yield start, min(start + size, self.n)
+        starts = range(0, self.n, size)
+        return zip(starts, (*starts[1:], self.n), strict=True)
 
     def project(self, points: Floats, start: int, rows: Floats, n_threads: int) -> None:
         """Matrix products tile by tile: K N d terms."""
@@ -152,6 +152,9 @@ def as_slices(slices: Floats | Slices) -> Slices:
 
 
 def _share_points(work: Any, n: int, terms: int, n_threads: int) -> None:
-    """Blocks of whole tiles of points and of rows."""
+    """Blocks of whole tiles of points and of rows, for as many threads as they are worth."""
+    if terms < _SHARED_TERMS:
+        work(0, 0, n)
+        return
     block = max(_BLOCK_POINTS, n // (8 * n_threads)) // 192 * 192
-    share(work, n, block, n_threads if terms >= _SHARED_TERMS else 1)
+    share(work, n, block, n_threads)

@@ -101,10 +101,11 @@ def sliced_energy(
     *,
     unbiased: bool = False,
     wrt: Sequence[str] = ("x",),
+    scale: float = 1.0,
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Energy distance of x and y along each direction, and the gradients summed over directions.
 
-    values_p = E(x t_p, y t_p);  gx = sum over p of (d values_p / d (x t_p)) t_p.
+    values_p = E(x t_p, y t_p);  gx = scale * sum over p of (d values_p / d (x t_p)) t_p.
 
     Parameters
     ----------
@@ -119,14 +120,15 @@ def sliced_energy(
         The U estimator in place of the V estimator; needs two points a side.
     wrt : sequence of str
         Which gradients are wanted, of "x" and "y".
+    scale : float
+        Factor of the gradients, alone.
 
     Returns
     -------
     values : tensor (P,)
         float64.
     gx, gy : tensors (N, d) and (M, d), or None
-        Gradients in the dtype of the points, None where not wanted. They are sums over
-        directions: the caller scales them.
+        Gradients in the dtype of the points, None where not wanted.
 
     Raises
     ------
@@ -156,6 +158,7 @@ def sliced_energy(
     else:
         _check_directions(slices, x)
         values, gx, gy = _sliced_op(x, y, slices.contiguous(), *how)
+    gx, gy = (g if scale == 1 else g.mul_(scale) for g in (gx, gy))
     return values, gx if "x" in wrt else None, gy if "y" in wrt else None
 
 

@@ -7,14 +7,16 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .._arrays import Array, detached, known_values, namespace, widest_dtypes
-from .._base import MEMORY_BUDGET, Backend, centred
-from .._dispatch import NonFiniteValue
-from .._projector import Projector
+from .._arrays import Array, namespace, seems_finite, widest_dtypes
+from .._base import Backend
+from .._errors import NonFiniteValue
+from .._memory import MEMORY_BUDGET
+from .._projector import Projector, arrays_of
 from .._registry import select_for_pairs
 from ..sharded.sums import need_whole_sets
-from .kernel_pairs import pair_kernel_sums
-from .line_kernel import LineKernel
+from ..sums.centring import centred, largest_size
+from ..sums.kernel_pairs import pair_kernel_sums
+from ..sums.line_kernel import LineKernel
 
 
 def sliced_kernel_sums(
@@ -42,7 +44,7 @@ def sliced_kernel_sums(
         slices = min(slices, projector.n_projections)
         sets = max(1, MEMORY_BUDGET // (8 * Backend.scratch * slices * points))
         starts = range(0, x.shape[0], sets)
-        totals: list[Array] = [0.0] * len(starts)
+        totals: list[Array | float] = [0.0] * len(starts)
         for block in projector.blocks(slices):
             for k, start in enumerate(starts):
                 part = slice(start, min(start + sets, x.shape[0]))
@@ -50,13 +52,13 @@ def sliced_kernel_sums(
                 charges = xp.broadcast_to(w[part, None, :], ys.shape)
                 rows = [xp.reshape(v, (-1, v.shape[2])) for v in (xs, ys, charges)]
                 f = line if isinstance(line, LineKernel) else line(_extent(rows[0], rows[1]))
-                sums = f.sums(backend, *rows, derivative=gradient, tolerance=tolerance)
+                sums = backend.line_sums(f, *rows, derivative=gradient, tolerance=tolerance)
                 sums = xp.reshape(sums, xs.shape)
                 back = block.project_back(sums) if gradient else xp.sum(sums, axis=1)
                 totals[k] = totals[k] + back
         return xp.concat(totals, axis=0) / projector.n_projections
 
-    return _by_backend(run, x, y, w, held=getattr(projector, "arrays", ()))
+    return _by_backend(run, x, y, w, held=arrays_of(projector))
 
 
 def direct_kernel_sums(
@@ -70,14 +72,12 @@ def direct_kernel_sums(
 ) -> Array:
     """Sums of w_j F(|x_i - y_j|) over all pairs: (B, N), or gradients (B, N, d).
 
-    `profile` is F, or F' where gradients are asked for; `chunk_size` counts points of x.
+    `profile` is F, or F' for gradients; `chunk_size` counts points of x.
     """
 
     def run(backend: Backend, x: Array, y: Array, w: Array) -> Array:
         x, y = centred(x, y)
-        xp = namespace(x)
-        size = xp.maximum(*(xp.max(xp.abs(v), axis=(1, 2), keepdims=True) for v in (x, y)))
-        size = xp.where(size > 0, size, xp.ones_like(size))  # (B, 1, 1)
+        size = largest_size(x, y)  # (B, 1, 1)
         chunk = chunk_size and chunk_size * x.shape[0] * y.shape[1]
         return pair_kernel_sums(
             x / size, y / size, w, lambda s: profile(s * size),
@@ -132,12 +132,11 @@ def _by_backend(
     """Run in the backend's own arrays and the widest precision; all numbers must be finite."""
     need_whole_sets("kernel sums")
     backend = select_for_pairs(x, *others, *held)
-    adopted = (backend.adopt(detached(v)) for v in (x, *others))
+    adopted = (backend.adopt(v) for v in (x, *others))
     with np.errstate(all="ignore"):  # what is not finite is reported below, by name
         arrays = [namespace(v).astype(v, widest_dtypes(v)[0], copy=False) for v in adopted]
         sums = run(backend, *arrays)
-        if known_values(sums):  # a gradient by sorting is finite where the points are not
-            xp = namespace(sums)
-            if not all(bool(xp.all(xp.isfinite(v))) for v in (sums, *arrays)):
-                raise NonFiniteValue
+        # a gradient by sorting is finite where the points are not
+        if not all(map(seems_finite, (sums, *arrays))):
+            raise NonFiniteValue
     return backend.restore(sums, x)

@@ -7,34 +7,35 @@ from typing import ClassVar
 
 import numpy as np
 
-from ._arrays import Array, ArrayInfo, library_of, to_numpy
-from ._base import Backend
-
-_HOST_LIBRARIES = ("numpy", "torch", "jax")
+from .._arrays import ArrayInfo, library_of, to_numpy
+from .._base import Backend
+from .._typing import Native
+from ..sums.waves import Waves, transformed_sums, transforms_pay
 
 
 class NumpyBackend(Backend):
     """Sorting by `numpy.sort`, which is vectorised; foreign arrays are viewed, not copied."""
 
     name: ClassVar[str] = "numpy"
+    libraries: ClassVar[tuple[str, ...]] = ("numpy", "torch", "jax")
+    arrays: ClassVar[str] = "viewed as NumPy arrays"
 
     def refuses(self, info: ArrayInfo) -> str | None:
         """Arrays whose values are in ordinary memory and known can be taken."""
-        if info.library not in _HOST_LIBRARIES:
-            return f"{info.library} arrays are not viewed as NumPy arrays"
-        if info.traced:
+        reason = super().refuses(info)
+        if reason is None and info.traced:
             return "the values are not known while tracing"
-        if not info.on_cpu:
+        if reason is None and not info.on_cpu:
             return f"the data are on {info.device}, not in ordinary memory"
-        return None
+        return reason
 
-    def adopt(self, array: Array) -> Array:
+    def adopt(self, array: Native) -> Native:
         """A view."""
-        return to_numpy(array)
+        return array if type(array) is np.ndarray else to_numpy(array)
 
-    def restore(self, array: Array, like: Array) -> Array:
+    def restore(self, array: Native, like: Native) -> Native:
         """A view in the library of `like` (torch), or a copy where that library owns its data."""
-        library = library_of(like)
+        library = None if type(like) is np.ndarray else library_of(like)
         if library == "torch":
             import torch
 
@@ -45,7 +46,7 @@ class NumpyBackend(Backend):
             return jnp.asarray(array)
         return np.asarray(array)
 
-    def pooled_order(self, pooled: Array) -> tuple[Array, Array]:
+    def pooled_order(self, pooled: Native) -> tuple[Native, Native]:
         """Order by sorting order-preserving integer keys packed with the index, where they fit."""
         if pooled.dtype != np.float32:
             return super().pooled_order(pooled)
@@ -57,14 +58,14 @@ class NumpyBackend(Backend):
         return order, np.take_along_axis(pooled, order, axis=1)
 
     def limits(
-        self, pooled: Array, order: Array, points: Array, start: int
-    ) -> Callable[[Array], Array]:
+        self, pooled: Native, order: Native, points: Native, start: int
+    ) -> Callable[[Native], Native]:
         """Limits are formed along the sorted row, and written where the points belong."""
         length = pooled.shape[1]
         new = pooled[:, 1:] != pooled[:, :-1]
         ties = None if new.all() else _tie_groups(new)
 
-        def at_points(function: Array) -> Array:
+        def at_points(function: Native) -> Native:
             padded = np.zeros((len(function), length + 1), dtype=function.dtype)
             padded[:, 1:] = function
             if ties is None:
@@ -78,7 +79,7 @@ class NumpyBackend(Backend):
 
         return at_points
 
-    def distances(self, tile: Array, z: Array) -> Array:
+    def distances(self, tile: Native, z: Native) -> Native:
         """SciPy's direct distances, which need no working memory."""
         if z.shape[2] == 1:
             return super().distances(tile, z)
@@ -86,8 +87,16 @@ class NumpyBackend(Backend):
 
         return np.stack([cdist(t, s) for t, s in zip(tile, z, strict=True)])
 
+    def wave_sums(
+        self, waves: Waves, xs: Native, ys: Native, w: Native, *, derivative: bool
+    ) -> Native:
+        """Long rows take fast Fourier transforms where finufft is installed."""
+        if transforms_pay(xs, ys):
+            return transformed_sums(waves, xs, ys, w, derivative)
+        return super().wave_sums(waves, xs, ys, w, derivative=derivative)
 
-def _tie_groups(new: Array) -> tuple[Array, Array]:
+
+def _tie_groups(new: Native) -> tuple[Native, Native]:
     """How many places of each row are before, and not after, the group of equal numbers."""
     rows, length = new.shape[0], new.shape[1] + 1
     place = np.arange(length + 1)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import reduce
 from importlib.util import find_spec
+from operator import add
 from typing import Any
 
 import array_api_compat as compat
@@ -16,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import Array, namespace
-from .._base import MEMORY_BUDGET, Backend
-from .._numpy import NumpyBackend
+from .._memory import MEMORY_BUDGET
+from .._typing import Doubles, Native
 
 _LONG = 2048  # points in a row from which planning a fast transform pays
 _PRECISION = 1e-12  # of fast transforms; ten digits less take a tenth less time
@@ -31,12 +33,12 @@ class Waves:
     exp(2 pi i k u) = exp(2 pi i centre u) exp(2 pi i offset u).
     """
 
-    centres: NDArray[np.float64]  # (n,)
-    offsets: NDArray[np.float64]  # (m,)
-    weights: NDArray[np.float64]  # (n, m)
+    centres: Doubles  # (n,)
+    offsets: Doubles  # (m,)
+    weights: Doubles  # (n, m)
 
     @property
-    def frequencies(self) -> NDArray[np.float64]:
+    def frequencies(self) -> Doubles:
         """All k, (n, m)."""
         return np.asarray(self.centres[:, None] + self.offsets)
 
@@ -45,19 +47,11 @@ class Waves:
         return self.weights * (2j * math.pi * self.frequencies if derivative else 1)
 
 
-def wave_sums(
-    backend: Backend, waves: Waves, xs: Array, ys: Array, w: Array, derivative: bool
-) -> Array:
+def product_sums(waves: Waves, xs: Array, ys: Array, w: Array, derivative: bool) -> Array:
     """Sums (R, N) of the waves at x_i - y_j, or of their derivatives: xs (R, N), ys and w (R, M).
 
-    Long rows in ordinary memory take fast transforms where finufft is installed.
+    By matrix products over the grid of frequencies, some rows at a time.
     """
-    if (
-        isinstance(backend, NumpyBackend)
-        and xs.shape[1] + ys.shape[1] >= _LONG
-        and find_spec("finufft") is not None
-    ):
-        return _fast_sums(waves, xs, ys, w, derivative)
     step = max(1, MEMORY_BUDGET // (64 * waves.weights.size))
     parts = []
     for start in range(0, xs.shape[0], step):
@@ -67,7 +61,7 @@ def wave_sums(
 
 
 def _product_sums(waves: Waves, xs: Array, ys: Array, w: Array, derivative: bool) -> Array:
-    """By matrix products over the grid of frequencies, a tile of points at a time."""
+    """Of few rows, a tile of points at a time."""
     xp = namespace(xs)
     dtype = xp.complex128 if xs.dtype == xp.float64 else xp.complex64
 
@@ -76,15 +70,17 @@ def _product_sums(waves: Waves, xs: Array, ys: Array, w: Array, derivative: bool
         size = max(1, MEMORY_BUDGET // (16 * numbers))
         return [slice(k, min(k + size, rows.shape[1])) for k in range(0, rows.shape[1], size)]
 
-    def at(frequencies: NDArray[np.float64], points: Array) -> Array:
+    def at(frequencies: Doubles, points: Array) -> Array:
         phase = _like(2 * math.pi * frequencies, points, points.dtype)[:, None] * points[:, None, :]
         return xp.astype(xp.cos(phase), dtype) + 1j * xp.astype(xp.sin(phase), dtype)
 
-    moments: Array = 0.0
-    for tile in tiles(ys):
+    def moments_of(tile: slice) -> Array:
         charged = at(waves.centres, ys[:, tile]) * xp.astype(w[:, None, tile], dtype)
         fine = xp.matrix_transpose(at(waves.offsets, ys[:, tile]))
-        moments = moments + xp.matmul(charged, fine)  # (R, n, m)
+        return xp.matmul(charged, fine)  # (R, n, m)
+
+    nothing: Native = 0.0
+    moments = reduce(add, map(moments_of, tiles(ys)), nothing)
     moments = xp.conj(moments) * _like(waves.factors(derivative), moments, dtype)
     parts = []
     for tile in tiles(xs):
@@ -94,8 +90,18 @@ def _product_sums(waves: Waves, xs: Array, ys: Array, w: Array, derivative: bool
     return xp.concat(parts, axis=1)
 
 
-def _fast_sums(waves: Waves, xs: Array, ys: Array, w: Array, derivative: bool) -> Array:
-    """By two non-uniform fast Fourier transforms a row, rows spread over threads."""
+def transforms_pay(xs: Array, ys: Array) -> bool:
+    """Whether rows are long enough for `transformed_sums`, and finufft is installed."""
+    return xs.shape[1] + ys.shape[1] >= _LONG and find_spec("finufft") is not None
+
+
+def transformed_sums(
+    waves: Waves, xs: Doubles, ys: Doubles, w: Doubles, derivative: bool
+) -> Doubles:
+    """`product_sums` of NumPy arrays by two non-uniform fast Fourier transforms a row.
+
+    Rows are spread over threads.
+    """
     import finufft  # type: ignore[import-untyped]
     from energyflow_kernels.numba.threads import share, usable_threads
 

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ._arrays import Array, ArrayInfo, library_of
-from ._base import Result
-from ._fused import FusedBackend
-from ._projector import Projector
-from ._torch import TorchBackend
+from .._arrays import ArrayInfo, library_of
+from .._projector import HadamardProducts
+from .._typing import Floats, Native
+from .fused import FusedBackend, Kernel
+from .torch import TorchBackend
 
 _DRIVER_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 
@@ -22,35 +22,40 @@ class TritonBackend(FusedBackend, TorchBackend):
 
     name: ClassVar[str] = "triton"
     requires: ClassVar[tuple[str, ...]] = ("torch", "triton")
+    libraries: ClassVar[tuple[str, ...]] = ("torch", "cupy")
+    arrays: ClassVar[str] = "torch tensors or CuPy arrays"
+    dtypes: ClassVar[tuple[str, ...]] = ("float32", "float64")
 
     def unusable(self) -> str | None:
         """Triton and torch must be there, and a GPU: torch knows, or else its driver's files do."""
         torch = sys.modules.get("torch")
         if torch is None:
-            found = any(Path(file).exists() for file in _DRIVER_FILES)
+            has_gpu = any(Path(file).exists() for file in _DRIVER_FILES)
         else:
-            found = torch.cuda.is_available()
-        return self.missing() or (None if found else "no GPU was found")
+            has_gpu = torch.cuda.is_available()
+        return self.missing() or (None if has_gpu else "no GPU was found")
 
     def refuses(self, info: ArrayInfo) -> str | None:
         """Arrays on a CUDA or ROCm device, of torch or CuPy."""
-        if info.library not in ("torch", "cupy"):
-            return f"{info.library} arrays are not torch tensors or CuPy arrays"
         if info.library == "torch" and not info.device.startswith("cuda"):
             return f"the data are on {info.device}, not on a GPU"
-        if info.dtype not in ("float32", "float64"):
-            return f"the kernels take float32 and float64, not {info.dtype}"
-        return None
+        return super().refuses(info)
 
-    def adopt(self, array: Array) -> Array:
+    def from_numpy(self, array: Floats) -> Native:
+        """A tensor on the GPU."""
+        import torch
+
+        return torch.asarray(array, device="cuda")
+
+    def adopt(self, array: Native) -> Native:
         """The tensor, or a view of a CuPy array as one."""
         if library_of(array) == "torch":
-            return array
+            return array.detach()
         from torch.utils.dlpack import from_dlpack
 
         return from_dlpack(array)
 
-    def restore(self, array: Array, like: Array) -> Array:
+    def restore(self, array: Native, like: Native) -> Native:
         """The tensor, or a view of it as a CuPy array."""
         if library_of(like) == "torch":
             return array
@@ -58,36 +63,31 @@ class TritonBackend(FusedBackend, TorchBackend):
 
         return cupy.from_dlpack(array)
 
-    def slices(self, projector: Projector, like: Array) -> Any:
-        """A matrix, or a Hadamard projector's signs where its transforms fit into registers."""
-        signs, picked = (getattr(projector, name, None) for name in ("signs", "picked"))
-        if signs is None or picked is None:
-            return super().slices(projector, like)
+    def hadamard_slices(self, products: HadamardProducts) -> Any:
+        """Signs and rows, where the transforms fit into registers."""
         from energyflow_kernels.triton.hadamard import HadamardSlices, takes
 
-        signs = signs(like)
+        signs: Native = products.signs
         if not takes(signs.shape[-1]):
             return None
-        return HadamardSlices(signs, tuple(_index(rows, like) for rows in picked))
+        return HadamardSlices(signs, tuple(_index(rows, signs) for rows in products.picked))
 
-    def sliced_energy(
-        self, x: Array, y: Array, slices: Any, *rest: Any, scale: float, **how: Any
-    ) -> Result:
+    @property
+    def sliced_energy(self) -> Kernel:
         """Projection, comparison, gradient and back-projection."""
         from energyflow_kernels.triton.sliced import sliced_energy
 
-        value, *gradients = sliced_energy(x, y, slices, *rest, **how)
-        gx, gy = (None if g is None else g.mul_(scale) for g in gradients)
-        return value, gx, gy
+        return sliced_energy
 
-    def energy_rows(self, xs: Array, ys: Array, *rest: Any, **how: Any) -> Result:
+    @property
+    def energy_rows(self) -> Kernel:
         """Rows that are projected already."""
         from energyflow_kernels.triton.rows import energy_rows
 
-        return energy_rows(xs, ys, *rest, **how)
+        return energy_rows
 
 
-def _index(rows: Array, like: Array) -> Array:
+def _index(rows: Native, like: Native) -> Native:
     """Whole numbers of any library as a tensor on the device of `like`."""
     import torch
 

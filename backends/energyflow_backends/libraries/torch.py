@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from ._arrays import Array, ArrayInfo
-from ._base import Backend
+from .._base import Backend
+from .._typing import Floats, Native
 
 
 class TorchBackend(Backend):
@@ -13,24 +13,28 @@ class TorchBackend(Backend):
 
     name: ClassVar[str] = "torch"
     requires: ClassVar[tuple[str, ...]] = ("torch",)
+    libraries: ClassVar[tuple[str, ...]] = ("torch",)
+    arrays: ClassVar[str] = "torch tensors"
 
-    def refuses(self, info: ArrayInfo) -> str | None:
-        """Torch tensors only."""
-        return None if info.library == "torch" else f"{info.library} arrays are not torch tensors"
+    def from_numpy(self, array: Floats) -> Native:
+        """On the CPU."""
+        import torch
 
-    def searchsorted(self, rows: Array, queries: Array, side: str) -> Array:
+        return torch.asarray(array)
+
+    def searchsorted(self, rows: Native, queries: Native, side: str) -> Native:
         """Batched search."""
         import torch
 
         return torch.searchsorted(rows.contiguous(), queries.contiguous(), side=side)
 
-    def distances(self, tile: Array, z: Array) -> Array:
+    def distances(self, tile: Native, z: Native) -> Native:
         """Direct distances, never by a matrix product, which loses near pairs."""
         import torch
 
         return torch.cdist(tile, z, compute_mode="donot_use_mm_for_euclid_dist")
 
-    def pooled_order(self, pooled: Array) -> tuple[Array, Array]:
+    def pooled_order(self, pooled: Native) -> tuple[Native, Native]:
         """One sort gives both."""
         values, order = pooled.sort(dim=1)
         return order, values

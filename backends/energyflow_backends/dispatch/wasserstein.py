@@ -2,93 +2,87 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import array_api_compat as compat
+import numpy as np
 
 from .._arrays import Array, known_values, namespace, widest_dtypes
-from .._base import MEMORY_BUDGET, Backend, Result, centred
-from .._dispatch import _through
-from .._numba import NumbaBackend
-from .._projector import Projector
+from .._base import Backend
+from .._memory import MEMORY_BUDGET
+from .._point_sets import PointSets, Result, added
+from .._projector import Projector, arrays_of
 from .._registry import select_for_pairs
 from ..sharded.sums import need_whole_sets
-from .quantiles import transport_rows
+from ..sums.centring import centred
+from .energies import adopted, restored
 
 _LONGEST, _SHORTEST = 1e3, 1e-6  # steps of directions, in units of the unit sphere's radius
 
 
 def sliced_wasserstein(
-    x: Array,
-    y: Array,
-    a: Array | None,
-    b: Array | None,
+    sets: PointSets,
     projector: Projector,
     *,
     p: float,
     wrt: tuple[str, ...],
     chunk_size: int | None,
 ) -> Result:
-    """Means (B,) over slices of W_p^p of the projected points, and their gradients.
-
-    x is (B, N, d) with weights a (B, N) or None, y is (B, M, d) with b.
-    """
+    """Means (B,) over slices of W_p^p of the projected points, and their gradients."""
     need_whole_sets("sliced Wasserstein distances")
-    backend = select_for_pairs(x, y, a, b, *getattr(projector, "arrays", ()))
+    backend = select_for_pairs(*sets, *arrays_of(projector))
+    with np.errstate(all="ignore"):  # what is not finite is reported by `restored`
+        result = _of_slices(backend, adopted(backend, sets), projector, p, wrt, chunk_size)
+        return restored(backend, result, sets)
 
-    def run(x: Array, y: Array, a: Array | None, b: Array | None) -> Result:
-        xp, dtype = namespace(x), x.dtype
-        x, y = centred(x, y, extremes=backend.extremes)
-        points = x.shape[1] + y.shape[1]
-        fit = max(1, MEMORY_BUDGET // (8 * backend.scratch * points))
-        slices = min(chunk_size or fit, projector.n_projections)
-        sets = max(1, fit // slices)
-        parts = [slice(k, min(k + sets, x.shape[0])) for k in range(0, x.shape[0], sets)]
-        sums: list[list[Array | None]] = [[None] * 3 for _ in parts]
-        for block in projector.blocks(slices):
-            for total, part in zip(sums, parts, strict=True):
-                own, other = (None if w is None else w[part, :] for w in (a, b))
-                new = _block(backend, x[part, ...], y[part, ...], own, other, block, p, wrt)
-                total[:] = [t if n is None else n if t is None else t + n
-                            for t, n in zip(total, new, strict=True)]  # fmt: skip
-        scale = 1 / projector.n_projections
 
-        def joined(which: int) -> Array | None:
-            pieces = [total[which] for total in sums]
-            if pieces[0] is None:
-                return None
-            whole = pieces[0] if len(pieces) == 1 else xp.concat(pieces, axis=0)
-            return xp.astype(whole * scale, dtype, copy=False)
+def _of_slices(
+    backend: Backend,
+    sets: PointSets,
+    projector: Projector,
+    p: float,
+    wrt: tuple[str, ...],
+    chunk_size: int | None,
+) -> Result:
+    x, y, a, b = sets
+    xp, dtype = namespace(x), x.dtype
+    whole = PointSets(*centred(x, y, backend.extremes), a, b)
+    fit = max(1, MEMORY_BUDGET // (8 * backend.scratch * sum(sets.counts)))
+    slices = min(chunk_size or fit, projector.n_projections)
+    at_once = max(1, fit // slices)
+    starts = range(0, x.shape[0], at_once)
+    parts = [whole.part(slice(k, min(k + at_once, x.shape[0]))) for k in starts]
+    sums: dict[int, Result] = {}
+    for block in projector.blocks(slices):
+        for k, part in enumerate(parts):
+            new = _block(backend, part, block, p, wrt)
+            sums[k] = added(sums[k], new) if k in sums else new
+    scale = 1 / projector.n_projections
 
-        return joined(0), joined(1), joined(2)
+    def joined(pieces: Sequence[Array]) -> Array:
+        joint = pieces[0] if len(pieces) == 1 else xp.concat(pieces, axis=0)
+        return xp.astype(joint * scale, dtype, copy=False)
 
-    return _through(backend, run, x, y, a, b)
+    values, *gradients = zip(*sums.values(), strict=True)
+    gx, gy = (None if pieces[0] is None else joined(pieces) for pieces in gradients)
+    return joined(values), gx, gy
 
 
 def _block(
-    backend: Backend,
-    x: Array,
-    y: Array,
-    a: Array | None,
-    b: Array | None,
-    block: Projector,
-    p: float,
-    wrt: tuple[str, ...],
+    backend: Backend, sets: PointSets, block: Projector, p: float, wrt: tuple[str, ...]
 ) -> Result:
     """Sums over the slices of one projector."""
-    xp = namespace(x)
-    rows = backend.project(block, x), backend.project(block, y)  # (B, P, N), (B, P, M)
-    value, gx, gy = _rows(backend, *rows, a, b, p, wrt)
+    rows = backend.project(block, sets.x), backend.project(block, sets.y)  # (B, P, N), (B, P, M)
+    value, gx, gy = _rows(backend, PointSets(*rows, sets.a, sets.b), p, wrt)
 
     def back(g: Array | None) -> Array | None:
         return None if g is None else backend.project_back(block, g)
 
-    return xp.sum(value, axis=1), back(gx), back(gy)
+    return namespace(value).sum(value, axis=1), back(gx), back(gy)
 
 
 def max_sliced_wasserstein(
-    x: Array,
-    y: Array,
-    a: Array | None,
-    b: Array | None,
+    sets: PointSets,
     directions: Array,
     *,
     p: float,
@@ -102,17 +96,18 @@ def max_sliced_wasserstein(
     a step that does not climb is not taken, and the next one is shorter.
     """
     need_whole_sets("sliced Wasserstein distances")
-    backend = select_for_pairs(x, y, a, b, directions)
+    backend = select_for_pairs(*sets, directions)
 
-    def run(x: Array, y: Array, a: Array | None, b: Array | None, starts: Array) -> Result:
+    def ascended(sets: PointSets, starts: Array) -> Result:
+        x, y, a, b = sets
         xp, dtype = namespace(x), x.dtype
         wide = widest_dtypes(x)[0]
-        x, y = centred(x, y, extremes=backend.extremes)
+        x, y = centred(x, y, backend.extremes)
         turned_x, turned_y = xp.matrix_transpose(x), xp.matrix_transpose(y)
 
         def slopes(theta: Array, both: bool = True) -> Result:
             rows = xp.matmul(theta, turned_x), xp.matmul(theta, turned_y)
-            return _rows(backend, *rows, a, b, p, ("x", "y") if both else ())
+            return _rows(backend, PointSets(*rows, a, b), p, ("x", "y") if both else ())
 
         first = xp.concat(
             [
@@ -147,13 +142,15 @@ def max_sliced_wasserstein(
         theta = xp.take_along_axis(theta, where, axis=1)  # (B, 1, d)
         value, gx, gy = slopes(theta)
 
-        def spread(g: Array | None, name: str) -> Array | None:
+        def along(g: Array | None, name: str) -> Array | None:
             return None if g is None or name not in wrt else xp.matrix_transpose(g) * theta
 
         value = xp.astype(xp.astype(value[:, 0], wide), dtype, copy=False)
-        return value, spread(gx, "x"), spread(gy, "y")
+        return value, along(gx, "x"), along(gy, "y")
 
-    return _through(backend, run, x, y, a, b, directions)
+    with np.errstate(all="ignore"):
+        result = ascended(adopted(backend, sets), backend.adopt(directions))
+        return restored(backend, result, sets)
 
 
 def _lengths(theta: Array) -> Array:
@@ -163,18 +160,10 @@ def _lengths(theta: Array) -> Array:
     return xp.where(lengths > 0, lengths, xp.ones_like(lengths))
 
 
-def _rows(
-    backend: Backend,
-    xs: Array,
-    ys: Array,
-    a: Array | None,
-    b: Array | None,
-    p: float,
-    wrt: tuple[str, ...],
-) -> Result:
+def _rows(backend: Backend, sets: PointSets, p: float, wrt: tuple[str, ...]) -> Result:
     """W_p^p (B, P) of rows (B, P, N) and (B, P, M) with weights (B, N) and (B, M)."""
-    xp = namespace(xs)
-    shape = xs.shape[:2]
+    xp = namespace(sets.x)
+    shape = sets.x.shape[:2]
 
     def flat(array: Array) -> Array:
         return xp.reshape(array, (-1, array.shape[2]))
@@ -184,14 +173,7 @@ def _rows(
             return None
         return flat(xp.broadcast_to(w[:, None, :], (*shape, w.shape[1])))
 
-    if isinstance(backend, NumbaBackend):
-        from energyflow_kernels.numba.transport.rows import wasserstein_rows
-
-        found = wasserstein_rows(flat(xs), flat(ys), weights(a), weights(b), p=p, wrt=wrt)
-    else:
-        found = transport_rows(backend, flat(xs), flat(ys), weights(a), weights(b), p, wrt)
-    value, gx, gy = found
-    return (
-        xp.reshape(value, shape),
-        *(None if g is None else xp.reshape(g, (*shape, g.shape[1])) for g in (gx, gy)),
-    )
+    rows = PointSets(flat(sets.x), flat(sets.y), weights(sets.a), weights(sets.b))
+    value, *gradients = backend.transport_rows(rows, p, wrt)
+    gx, gy = (None if g is None else xp.reshape(g, (*shape, g.shape[1])) for g in gradients)
+    return xp.reshape(value, shape), gx, gy

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from ._arrays import Array, ArrayInfo
-from ._base import Backend
+from .._base import Backend
+from .._typing import Floats, Native
 
 
 class CupyBackend(Backend):
@@ -13,12 +13,16 @@ class CupyBackend(Backend):
 
     name: ClassVar[str] = "cupy"
     requires: ClassVar[tuple[str, ...]] = ("cupy",)
+    libraries: ClassVar[tuple[str, ...]] = ("cupy",)
+    arrays: ClassVar[str] = "CuPy arrays"
 
-    def refuses(self, info: ArrayInfo) -> str | None:
-        """CuPy arrays only."""
-        return None if info.library == "cupy" else f"{info.library} arrays are not CuPy arrays"
+    def from_numpy(self, array: Floats) -> Native:
+        """On the current device."""
+        import cupy
 
-    def pooled_order(self, pooled: Array) -> tuple[Array, Array]:
+        return cupy.asarray(array)
+
+    def pooled_order(self, pooled: Native) -> tuple[Native, Native]:
         """Order by one flat sort of (row, key) packed into 64-bit integers, where they fit.
 
         The column is found from the sorted position by a stable flat `argsort` of the packed

@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import Array, detached, known_values, namespace, widest_dtypes
-from .._base import MEMORY_BUDGET, Backend, Result, added
-from .._dispatch import NonFiniteValue
-from .._projector import Projector
+from .._arrays import Array, known_values, namespace, seems_finite, widest_dtypes
+from .._base import Backend
+from .._errors import NonFiniteValue
+from .._memory import MEMORY_BUDGET
+from .._point_sets import Result, added
+from .._projector import Projector, arrays_of
 from .._registry import select_for_pairs
+from ..dependence.pairs import pair_covariance
+from ..dependence.weights import Weights, covariance_weights
 from ..sharded.sums import need_whole_sets
-from .lines import line_covariance
-from .pairs import pair_covariance
-from .weights import Weights, covariance_weights
 
 _SCRATCH = 40  # working numbers per projected number, at most
 
@@ -31,7 +32,7 @@ class ProjectorPair:
     @property
     def arrays(self) -> tuple[Array, ...]:
         """What they hold, which may be traced."""
-        return tuple(v for p in (self.first, self.second) for v in getattr(p, "arrays", ()))
+        return *arrays_of(self.first), *arrays_of(self.second)
 
 
 def exact_distance_covariance(
@@ -51,7 +52,7 @@ def exact_distance_covariance(
 
     def run(backend: Backend, x: Array, y: Array) -> Result:
         if exponent == 1 and x.shape[2] == y.shape[2] == 1:
-            value, gx, gy = line_rows(backend, x[:, :, 0], y[:, :, 0], weights, wrt)
+            value, gx, gy = backend.covariance_rows(x[:, :, 0], y[:, :, 0], weights, wrt)
             return value, *(None if g is None else g[:, :, None] for g in (gx, gy))
         size = chunk_size * x.shape[0] * x.shape[1] if chunk_size else backend.tile_numbers()
         return pair_covariance(
@@ -105,7 +106,7 @@ def _block(
     shape = xs.shape
     flat = [xp.reshape(v, (shape[0] * shape[1], shape[2])) for v in (xs, ys)]
     if exponent == 1:
-        value, gx, gy = line_rows(backend, flat[0], flat[1], weights, wrt)
+        value, gx, gy = backend.covariance_rows(flat[0], flat[1], weights, wrt)
     else:
         value, gx, gy = pair_covariance(
             flat[0][:, :, None], flat[1][:, :, None], weights,
@@ -119,19 +120,6 @@ def _block(
     return xp.sum(xp.reshape(value, shape[:2]), axis=1) * scale, *back
 
 
-def line_rows(
-    backend: Backend, xs: Array, ys: Array, weights: Weights, wrt: tuple[str, ...]
-) -> Result:
-    """Values (R,) and gradients (R, N) of pairs of rows, for the exponent 1."""
-    if backend.name != "numba":
-        return line_covariance(xs, ys, weights, wrt=wrt)
-    from energyflow_kernels.numba.dependence.rows import covariance_rows
-
-    if not (np.isfinite(xs).all() and np.isfinite(ys).all()):
-        raise NonFiniteValue
-    return covariance_rows(xs, ys, weights, wrt=wrt)
-
-
 def _by_backend(
     run: Callable[..., Result],
     x: Array,
@@ -143,7 +131,7 @@ def _by_backend(
     """Run in the backend's arrays and the widest precision, each set in the unit of its extent."""
     need_whole_sets("distance covariances")
     backend = select_for_pairs(x, y, *held)
-    adopted = (backend.adopt(detached(v)) for v in (x, y))
+    adopted = (backend.adopt(v) for v in (x, y))
     with np.errstate(all="ignore"):  # what is not finite is reported below, by name
         wide = [namespace(v).astype(v, widest_dtypes(v)[0], copy=False) for v in adopted]
         (u, x_size), (v, y_size) = (_in_unit(points) for points in wide)
@@ -152,7 +140,7 @@ def _by_backend(
         if estimator == "V":  # rounding alone could take it below zero
             value = xp.where(value < 0, xp.zeros_like(value), value)
         value = value * (x_size * y_size)[:, 0, 0] ** exponent
-        if known_values(value) and not bool(xp.all(xp.isfinite(value))):
+        if not seems_finite(value):
             raise NonFiniteValue
         pulled: list[Any] = []
         for g, own, other in ((gx, x_size, y_size), (gy, y_size, x_size)):

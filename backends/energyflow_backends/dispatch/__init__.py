@@ -1,0 +1,1 @@
+"""From arrays of any library to a backend and back: what the highest layer calls."""

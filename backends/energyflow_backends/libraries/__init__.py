@@ -1,0 +1,1 @@
+"""One module a library: the backends that compute with its functions, or for its arrays."""
