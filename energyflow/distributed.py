@@ -62,12 +62,12 @@ def sharded(
     Raises
     ------
     TypeError, ValueError
-        Unknown `what`, or a timeout that is not positive. Inside the block, in all processes:
-        these were given sums that differ (in dtype, shape, exponent, estimator, weights, ...).
+        If `what` is unknown or the timeout is not positive. Inside the block, in all processes: if
+        they call sums that differ (in dtype, shape, exponent, estimator, weights, ...).
     ModuleNotFoundError
-        There are several processes, but no torch.
+        If there are several processes and torch is not installed.
     RuntimeError
-        Inside the block: another process is gone, or did not answer in time.
+        Inside the block: if another process has died or does not answer in time.
 
     Notes
     -----
@@ -110,7 +110,7 @@ def shard(whole: T) -> T:
     Raises
     ------
     ValueError
-        There are fewer rows than processes.
+        If there are fewer rows than processes.
     """
     here = backends.sharding()
     if here is None or not here.parted:
@@ -143,9 +143,9 @@ def gather(part: T) -> T | None:
     Raises
     ------
     TypeError
-        An array of something other than numbers and booleans.
+        If the array holds something other than numbers and booleans.
     ValueError
-        The processes hold arrays whose library, dtype or shape of a row differ.
+        If the processes hold arrays that differ in library, dtype or the shape of a row.
     """
     here = backends.sharding()
     if here is None or not here.parted:

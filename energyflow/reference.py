@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from energyflow_backends import Doubles
+from numpy.typing import ArrayLike
 
 from .kernels import Gauss, Kernel, Laplace, Linear, Matern, Riesz
 
@@ -18,8 +19,6 @@ __all__ = [
     "energy_distance", "energy_gradient", "flow_step", "kernel_sum", "sliced_energy_distance",
     "sliced_energy_gradient", "slicing_constant",
 ]  # fmt: skip
-
-Floats = NDArray[np.float64]
 
 
 def energy_distance(
@@ -45,7 +44,7 @@ def energy_distance(
     Raises
     ------
     ValueError
-        Shapes that NumPy cannot combine.
+        If the shapes do not fit.
     """
     x, y, a, b = _float64(x, y, a, b)
     s_a, s_b = _self_factor(a, estimator), _self_factor(b, estimator)
@@ -67,7 +66,7 @@ def energy_gradient(
     exponent: float = 1.0,
     estimator: str = "V",
     wrt: str = "x",
-) -> Floats:
+) -> Doubles:
     """Gradient of `energy_distance` with respect to x (N, d), or to y with ``wrt="y"``.
 
     The i-th row is 2 r a_i (sum_j b_j |x_i - y_j|^(r-2) (x_i - y_j) - s_a sum_k a_k
@@ -82,7 +81,7 @@ def energy_gradient(
     Raises
     ------
     ValueError
-        Shapes that NumPy cannot combine.
+        If the shapes do not fit.
     """
     x, y, a, b = _float64(x, y, a, b)
     if wrt == "y":
@@ -110,7 +109,7 @@ def slicing_constant(d: int, exponent: float = 1.0) -> float:
     Raises
     ------
     ValueError
-        An exponent at a pole of the formula, such as -1.
+        If the exponent is a pole of the formula, such as -1.
     """
     first = 2 - d % 2
     led_on = math.fsum(math.log1p(exponent / z) for z in range(first, d, 2))
@@ -140,7 +139,7 @@ def sliced_energy_distance(
     Raises
     ------
     ValueError
-        Shapes that NumPy cannot combine.
+        If the shapes do not fit.
     """
     x, y, a, b = _float64(x, y, a, b)
     s_a, s_b = _self_factor(a, estimator), _self_factor(b, estimator)
@@ -164,7 +163,7 @@ def sliced_energy_gradient(
     exponent: float = 1.0,
     estimator: str = "V",
     wrt: str = "x",
-) -> Floats:
+) -> Doubles:
     """c(d, r) times the mean over directions of the one-dimensional gradients times directions.
 
     Reference: Hertrich, Wald, Altekrüger, Hagemann, ICLR 2024, Section 3.
@@ -177,7 +176,7 @@ def sliced_energy_gradient(
     Raises
     ------
     ValueError
-        Shapes that NumPy cannot combine.
+        If the shapes do not fit.
     """
     x, y, a, b = _float64(x, y, a, b)
     if wrt == "y":
@@ -201,7 +200,7 @@ def flow_step(
     step_size: float,
     momentum: float = 0.0,
     exponent: float = 1.0,
-) -> tuple[Floats, Floats]:
+) -> tuple[Doubles, Doubles]:
     """One step of the particle flow of F = E / 2: v <- N grad F(x) + m v, x <- x - tau v.
 
     Reference: Hertrich, Wald, Altekrüger, Hagemann, ICLR 2024, Section 4.
@@ -209,14 +208,14 @@ def flow_step(
     Returns
     -------
     points : array (N, d)
-        Where the step leads, float64, in the unit of x.
+        The particles after the step, float64, in the unit of x.
     velocity : array (N, d)
-        What the next step takes.
+        The velocity for the next step.
 
     Raises
     ------
     ValueError
-        Shapes that NumPy cannot combine.
+        If the shapes do not fit.
     """
     points = np.asarray(x, dtype=np.float64)
     gradient = sliced_energy_gradient(points, y, projections=projections, exponent=exponent) / 2
@@ -226,7 +225,7 @@ def flow_step(
 
 def kernel_sum(
     x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None, *, kernel: Kernel
-) -> Floats:
+) -> Doubles:
     """sum_j w_j K(x_i, y_j) for each of the points x (N, d), with y (M, d) and w (M,): (N,).
 
     K is -s^r, exp(-s^2 / (2 sigma^2)), exp(-alpha s) or 2^(1-nu) / gamma(nu) t^nu K_nu(t) of the
@@ -241,15 +240,15 @@ def kernel_sum(
     Raises
     ------
     TypeError
-        A kernel that is none of `energyflow.kernels`.
+        If the kernel is none of `energyflow.kernels`.
     ValueError
-        Shapes that NumPy cannot combine.
+        If the shapes do not fit.
     """
     x, y, _, w = _float64(x, y, None, weights)
     return np.array([np.sum(w * _kernel_values(kernel, x_i, y)) for x_i in x])
 
 
-def _kernel_values(kernel: Kernel, x_i: Floats, y: Floats) -> Floats:
+def _kernel_values(kernel: Kernel, x_i: Doubles, y: Doubles) -> Doubles:
     """K(x_i, y_j) for all j, (M,)."""
     from scipy.special import gamma, kv
 
@@ -273,7 +272,7 @@ def _kernel_values(kernel: Kernel, x_i: Floats, y: Floats) -> Floats:
 
 def _float64(
     x: ArrayLike, y: ArrayLike, a: ArrayLike | None, b: ArrayLike | None
-) -> tuple[Floats, Floats, Floats, Floats]:
+) -> tuple[Doubles, Doubles, Doubles, Doubles]:
     points = [np.asarray(v, dtype=np.float64) for v in (x, y)]
     weights = [
         np.full(len(v), 1 / len(v)) if w is None else np.asarray(w, dtype=np.float64)
@@ -282,28 +281,28 @@ def _float64(
     return points[0], points[1], weights[0], weights[1]
 
 
-def _project(points: Floats, theta: Floats) -> Floats:
-    line: Floats = np.sum(points * theta, axis=1)
+def _project(points: Doubles, theta: Doubles) -> Doubles:
+    line: Doubles = np.sum(points * theta, axis=1)
     return line
 
 
-def _norms(differences: Floats) -> Floats:
-    norms: Floats = np.sqrt(np.sum(differences**2, axis=1))
+def _norms(differences: Doubles) -> Doubles:
+    norms: Doubles = np.sqrt(np.sum(differences**2, axis=1))
     return norms
 
 
-def _norm_gradients(differences: Floats, exponent: float) -> Floats:
+def _norm_gradients(differences: Doubles, exponent: float) -> Doubles:
     """Gradients of |z|^r in R^d, zero at z = 0."""
     norms = _norms(differences)[:, None]
     powers = np.where(norms > 0, norms, 1.0) ** (exponent - 2)
     return np.where(norms > 0, exponent * powers * differences, 0.0)
 
 
-def _power_derivatives(differences: Floats, exponent: float) -> Floats:
+def _power_derivatives(differences: Doubles, exponent: float) -> Doubles:
     """Derivatives of |z|^r on the line, zero at z = 0."""
     sizes = np.where(differences != 0, np.abs(differences), 1.0)
     return exponent * np.sign(differences) * sizes ** (exponent - 1)
 
 
-def _self_factor(weights: Floats, estimator: str) -> float:
+def _self_factor(weights: Doubles, estimator: str) -> float:
     return 1.0 if estimator == "V" else float(1 / (1 - np.sum(weights**2)))

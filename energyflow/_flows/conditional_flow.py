@@ -44,7 +44,7 @@ class ConditionalFlow:
     step_size : float, callable or "auto"
         tau, or a function of the step. ``"auto"`` is s^(2 - r) / (1 + k / 300) at step k, with
         s the root mean squared distance of the target to its mean: it has the units of the data,
-        and falls so that what fresh directions stir up comes to rest.
+        and it decays, so that the noise of fresh directions dies out.
     momentum : float or callable
         m. A particle that few others are near has a gradient of the size of 1 / N and far to go:
         1 / (1 - m) steps add up.
@@ -59,19 +59,19 @@ class ConditionalFlow:
     Raises
     ------
     TypeError, ValueError
-        Arguments of the wrong type, shape or range.
+        If an argument has the wrong type, shape or range.
 
     Notes
     -----
-    Give conditions that are distributed as the target's. Otherwise no x brings the joint distance
-    to zero, and where it is least the x_i are samples of no conditional distribution: particles of
-    a condition that the target has seldom, or not at all, push each other apart, and are drawn by
-    pairs of other conditions. No error says so.
+    Give conditions that are distributed as the target's. Otherwise no x makes the joint distance
+    zero, and at its minimum the x_i are not samples of a conditional distribution: particles whose
+    condition is rare in the target, or absent from it, repel each other and are attracted by pairs
+    with other conditions. No error is raised.
 
-    A larger beta tells nearby conditions apart more sharply, but compares fewer particles with
-    each other: what is learned for one condition is shared less with its neighbours, more
-    particles are needed, and the flow takes more steps. A small joint distance alone does not
-    mean that conditional distributions are close; measure those.
+    A larger beta separates nearby conditions more sharply, but compares fewer particles with each
+    other: a condition shares less with its neighbours, more particles are needed, and the flow
+    takes more steps. A small joint distance alone does not mean that conditional distributions are
+    close; measure those.
 
     References
     ----------
@@ -154,9 +154,10 @@ class ConditionalFlow:
         Raises
         ------
         TypeError, ValueError
-            Arguments of the wrong type, shape or range; a result of a flow with other settings.
+            If an argument has the wrong type, shape or range, or a result comes from a flow with
+            other settings.
         FlowDiverged
-            Particles became NaN or infinite.
+            If particles become NaN or infinite.
         OSError
             As in `ParticleFlow.run`.
         """

@@ -135,12 +135,12 @@ class Descent(ABC):
         Raises
         ------
         TypeError, ValueError
-            Arguments of the wrong type, shape or range; a result of a flow with other settings;
-            particles so far from the target that the functional overflows.
+            If an argument has the wrong type, shape or range, a result comes from a flow with
+            other settings, or particles are so far from the target that the functional overflows.
         FlowDiverged
-            Particles became NaN or infinite.
+            If particles become NaN or infinite.
         OSError
-            `out` cannot be written. This is checked before the first step; if writing fails
+            If `out` cannot be written. This is checked before the first step; if writing fails
             later, what the flow has reached is in the error's `.result`.
         """
         options = RunOptions(

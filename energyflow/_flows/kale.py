@@ -64,11 +64,12 @@ def kale(
     Raises
     ------
     TypeError
-        Not arrays, integers, mixed libraries or devices, arrays whose values are not known yet
-        (traced by JAX).
+        If arguments are not arrays of floating numbers of one library on one device, or their
+        values are not known yet (traced by JAX).
     ValueError
-        Shapes that do not fit, empty sets, NaN or infinity, bad weights, a kernel that is not
-        positive definite, a lambda that is not positive or too small for Newton's method.
+        If shapes do not fit, a set is empty, a number is NaN or infinite, weights are negative or
+        do not sum to one, the kernel is not positive definite, or lambda is not positive or too
+        small for Newton's method.
 
     Notes
     -----
@@ -115,7 +116,7 @@ class _Kale:
     b: Array
 
     def result(self, wrt: tuple[str, ...]) -> tuple[Array, Array | None, Array | None]:
-        """The value (), and gradients where they are asked for."""
+        """The value (), and the gradients that `wrt` names."""
         xp, scale = namespace(self.x), self.regularization
         x, y = (v - centre(self.kernel, self.y) for v in (self.x, self.y))
         yy, yx, xx = (kernel_pairs(self.kernel, *v) for v in ((y, y), (y, x), (x, x)))
@@ -134,7 +135,7 @@ class _Kale:
 
 
 def check_definite(kernel: Any) -> Kernel:
-    """A kernel that has a space of functions."""
+    """The kernel, if it is positive definite."""
     chosen = as_kernel(kernel)
     if not isinstance(chosen, SmoothKernel | Linear):
         raise ValueError(
@@ -144,14 +145,14 @@ def check_definite(kernel: Any) -> Kernel:
 
 
 def centre(kernel: Kernel, y: Array) -> Array:
-    """Where the origin is moved to, (1, d): nowhere if the kernel is not radial."""
+    """The new origin (1, d): the mean of y, or zero if the kernel is not radial."""
     xp = namespace(y)
     mean = xp.mean(y, axis=0, keepdims=True)
     return xp.zeros_like(mean) if isinstance(kernel, Linear) else mean
 
 
 def check_known(x: Array) -> None:
-    """Newton's method looks at the numbers."""
+    """Raise unless the numbers are known: Newton's method needs them."""
     if not known_values(x):
         raise TypeError("x must have known values: KALE cannot be traced")
 

@@ -34,8 +34,8 @@ class KALEFlow(Descent):
     kernel : kernel or str
         A positive definite kernel of `energyflow.kernels`: Gauss, Laplace, Matern or linear.
     regularization : float
-        lambda > 0: small ones make a flow of the KL divergence, which is strict about the support
-        of the target; large ones a flow of MMD^2 / 2.
+        lambda > 0: small values give a flow of the KL divergence, which does not leave the support
+        of the target; large values a flow of MMD^2 / 2.
     target_weights : array (M,), optional
         Weights of the target, non-negative and with sum one; uniform when not given.
     step_size : float, callable or "auto"
@@ -43,13 +43,13 @@ class KALEFlow(Descent):
         scale s of the kernel, as large as the curvature of h allows where particles are near the
         target: it has the unit of length^2.
     momentum : float or callable
-        m. 0.95 takes some ten times fewer steps than none; from far away, a large momentum may
-        throw particles to where the kernel is zero and nothing brings them back.
+        m. 0.95 takes about ten times fewer steps than 0; from far away, a large momentum may
+        throw particles to where the kernel is zero, so that they never return.
 
     Raises
     ------
     TypeError, ValueError
-        Arguments of the wrong type, shape or range.
+        If an argument has the wrong type, shape or range.
 
     Notes
     -----
@@ -124,7 +124,7 @@ class KALEFlow(Descent):
 
 
 def _length(kernel: Kernel) -> float:
-    """Over which a kernel falls; 1 where it has no such scale."""
+    """The length scale of a kernel; 1 where it has none."""
     match kernel:
         case Gauss(sigma=length) | Matern(beta=length):
             return length

@@ -51,7 +51,7 @@ class MMDFlow(Descent):
     Raises
     ------
     TypeError, ValueError
-        Arguments of the wrong type, shape or range.
+        If an argument has the wrong type, shape or range.
 
     Notes
     -----

@@ -60,7 +60,7 @@ class ParticleFlow(Descent):
     Raises
     ------
     TypeError, ValueError
-        Arguments of the wrong type, shape or range.
+        If an argument has the wrong type, shape or range.
 
     Notes
     -----

@@ -79,10 +79,11 @@ def energy_test(
     Raises
     ------
     TypeError
-        Not arrays, integers, mixed libraries or devices.
+        If samples are not arrays of floating numbers of one library on one device.
     ValueError
-        Fewer than two samples, shapes that do not fit, empty samples, NaN or infinity, strata that
-        do not fit or leave nothing to relabel, "sliced" with r != 1, distances that overflow.
+        If there are fewer than two samples, shapes do not fit, a sample is empty, a number is NaN
+        or infinite, strata do not fit or leave nothing to relabel, the method is "sliced" with
+        r != 1, or distances overflow.
 
     Notes
     -----

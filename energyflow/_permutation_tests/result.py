@@ -109,9 +109,9 @@ class EnergyTestResult:
         Raises
         ------
         ModuleNotFoundError
-            matplotlib is not installed.
+            If matplotlib is not installed.
         OSError
-            The file cannot be written.
+            If the file cannot be written.
         """
         from .._core import pictures as _pictures
 
@@ -133,7 +133,7 @@ class EnergyTestResult:
         Raises
         ------
         ValueError
-            The points are not in two dimensions.
+            If the points are not in two dimensions.
         ModuleNotFoundError, OSError
             As `save_null`.
         """

@@ -150,12 +150,12 @@ def conditional_coupling(
     Raises
     ------
     TypeError
-        Not arrays, integers, mixed libraries or devices.
+        If arguments are not arrays of floating numbers of one library on one device.
     ValueError
-        Shapes that do not fit, empty sets, NaN or infinity, bad weights; conditions whose masses
-        differ, where the plan must stay inside them.
+        If shapes do not fit, a set is empty, a number is NaN or infinite, weights are negative or
+        do not sum to one, or the masses of a condition differ where plans must stay inside it.
     ModuleNotFoundError
-        POT is needed and missing.
+        If POT is needed and not installed.
 
     Notes
     -----
@@ -209,7 +209,7 @@ def conditional_geodesic(x: Array, z: Array, coupling: Coupling, t: float) -> tu
     Raises
     ------
     TypeError, ValueError
-        Points that are not those of the coupling, t outside [0, 1].
+        If the points are not those of the coupling, or t is outside [0, 1].
 
     References
     ----------

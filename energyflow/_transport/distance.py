@@ -83,12 +83,12 @@ def conditional_wasserstein_distance(
     Raises
     ------
     TypeError
-        Not arrays, integers, mixed libraries or devices.
+        If arguments are not arrays of floating numbers of one library on one device.
     ValueError
-        Shapes that do not fit, empty sets, NaN or infinity, bad weights; conditions whose masses
-        differ, where the plan must stay inside them.
+        If shapes do not fit, a set is empty, a number is NaN or infinite, weights are negative or
+        do not sum to one, or the masses of a condition differ where plans must stay inside it.
     ModuleNotFoundError
-        POT is needed and missing.
+        If POT is needed and not installed.
 
     Notes
     -----

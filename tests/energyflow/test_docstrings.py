@@ -148,3 +148,22 @@ def test_the_reference_says_shapes_and_sources(name: str) -> None:
     told = inspect.getdoc(getattr(reference, name)) or ""
     assert "Reference: " in told
     assert name == "slicing_constant" or SHAPE.search(told)
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("numba.rows", "energy_rows"), ("numba.sliced", "sliced_energy"), ("numba.sliced", "extent"),
+        ("numba.hadamard", "hadamard_rows"), ("numba.hadamard", "hadamard_back"),
+        ("numba.riesz_rows", "riesz_rows"), ("numba.riesz_sums", "riesz_sums"),
+        ("numba.permutations", "permutation_energies"), ("numba.threads", "share"),
+        ("triton.rows", "energy_rows"), ("triton.sliced", "sliced_energy"),
+        ("triton.hadamard", "hadamard_rows"), ("triton.hadamard", "hadamard_back"),
+    ],
+)  # fmt: skip
+def test_kernels_are_documented_alike(module: str, name: str) -> None:
+    library = module.partition(".")[0]
+    pytest.importorskip(library, reason=f"{library} is not installed")
+    function = getattr(importlib.import_module(f"energyflow_kernels.{module}"), name)
+    described = documented_arguments(function)
+    assert not [argument for argument in arguments(function) if argument not in described]

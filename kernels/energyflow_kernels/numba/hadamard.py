@@ -174,9 +174,9 @@ def hadamard_rows(
     Raises
     ------
     TypeError
-        Dtypes other than float32 or float64, or unequal ones.
+        If dtypes differ, or are neither float32 nor float64.
     ValueError
-        Shapes that do not fit, or rows of `out` that are not contiguous.
+        If shapes do not fit, or rows of `out` are not contiguous.
 
     Notes
     -----
@@ -258,7 +258,7 @@ def _share(
 def _checked(
     points: Floats, signs: Floats, picked: NDArray[np.integer[Any]] | None, rows: Floats
 ) -> tuple[Floats, Floats, NDArray[np.int64], Any]:
-    """Contiguous points, signs and picked rows, and the scale; refuse what does not fit."""
+    """Contiguous points, signs and picked rows, and the scale; raise where they do not fit."""
     dtypes = {points.dtype, signs.dtype, rows.dtype}
     if len(dtypes) > 1 or points.dtype not in (np.float32, np.float64):
         raise TypeError(f"expected arrays of float32 or of float64, got {sorted(map(str, dtypes))}")

@@ -57,8 +57,8 @@ def riesz_rows(
     Raises
     ------
     ValueError
-        An exponent outside (0, 2), a tolerance outside [1e-12, 1), or the U estimator with all the
-        weight on one point.
+        If the exponent is outside (0, 2), the tolerance outside [1e-12, 1), or all the weight is on
+        one point with the U estimator.
 
     Notes
     -----

@@ -44,7 +44,7 @@ def riesz_sums(
     Raises
     ------
     ValueError
-        An exponent outside (0, 2) or a tolerance outside [1e-14, 1).
+        If the exponent is outside (0, 2) or the tolerance outside [1e-14, 1).
 
     Notes
     -----

@@ -154,7 +154,7 @@ def solve(
 
 
 def check(x: Floats, y: Floats, n_x: int, n_y: int, unbiased: bool, wrt: Collection[str]) -> None:
-    """Refuse what the compiled code was not made for."""
+    """Raise for dtypes, sizes and names that the compiled code does not take."""
     if x.dtype != y.dtype or x.dtype not in (np.float32, np.float64):
         raise TypeError(f"x, y: expected both float32 or both float64, got {x.dtype} and {y.dtype}")
     least = 2 if unbiased else 1
@@ -208,9 +208,9 @@ def energy_rows(
     Raises
     ------
     TypeError
-        Dtypes other than float32 or float64, or unequal ones.
+        If dtypes differ, or are neither float32 nor float64.
     ValueError
-        Shapes that do not fit, empty rows, or rows of one point for the U estimator.
+        If shapes do not fit, rows are empty, or have one point with the U estimator.
 
     Notes
     -----

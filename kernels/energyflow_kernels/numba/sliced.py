@@ -71,9 +71,9 @@ def sliced_energy(
     Raises
     ------
     TypeError
-        Dtypes other than float32 or float64, or unequal ones.
+        If dtypes differ, or are neither float32 nor float64.
     ValueError
-        Shapes that do not fit, empty sets, or one point for the U estimator.
+        If shapes do not fit, a set is empty, or has one point with the U estimator.
 
     Notes
     -----

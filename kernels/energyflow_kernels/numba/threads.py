@@ -18,7 +18,7 @@ def usable_threads() -> int:
     Raises
     ------
     ValueError
-        ENERGYFLOW_NUM_THREADS is not a positive integer.
+        If ENERGYFLOW_NUM_THREADS is not a positive integer.
     """
     wanted = os.environ.get("ENERGYFLOW_NUM_THREADS", "")
     if wanted:

@@ -208,9 +208,9 @@ def hadamard_rows(x: Tensor, signs: Tensor, picked: Tensor | None = None) -> Ten
     Raises
     ------
     ValueError
-        Shapes that do not fit, or a length that does not stay in registers.
+        If shapes do not fit, or the length does not stay in registers.
     TypeError
-        A dtype or a device that the kernels do not take.
+        If the kernels do not take the dtype or the device.
 
     Notes
     -----

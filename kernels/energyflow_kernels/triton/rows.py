@@ -125,9 +125,9 @@ def energy_rows(
     Raises
     ------
     ValueError
-        Shapes that do not match, empty rows, too few points or an unknown side.
+        If shapes do not match, rows are empty, points are too few, or a side is unknown.
     TypeError
-        A dtype or a device that the kernels do not take.
+        If the kernels do not take the dtype or the device.
 
     Notes
     -----

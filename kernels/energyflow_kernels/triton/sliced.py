@@ -133,9 +133,9 @@ def sliced_energy(
     Raises
     ------
     ValueError
-        Shapes that do not match, empty sets, too few points or an unknown side.
+        If shapes do not match, a set is empty, points are too few, or a side is unknown.
     TypeError
-        A dtype or a device that the kernels do not take.
+        If the kernels do not take the dtype or the device.
 
     Notes
     -----
