@@ -57,13 +57,13 @@ site-test: .venv/.docs .venv/.test
 	$(BIN)/python -m pytest -n $(WORKERS) -m site tests/docs
 
 bench: .venv/.bench
-	$(BIN)/python -m benchmarks.run
+	$(BIN)/python -m benchmarks cpu
 
 gpu:
-	PYTHONPATH=.:backends:kernels $(PYTHON) -m benchmarks.gpu
+	PYTHONPATH=.:backends:kernels $(PYTHON) -m benchmarks gpu
 
 fuzz: .venv/.fuzz
-	$(BIN)/python -m benchmarks.fuzz --seconds $(SECONDS)
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
 lock: $(STAMPS)
 	$(BIN)/python -m tools.lock

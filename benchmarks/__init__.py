@@ -1,1 +1,1 @@
-"""Time and memory of one gradient, beside other ways to compute it (docs/benchmarks)."""
+"""What is measured, and the one way to run it: `python -m benchmarks TOPIC [EXPERIMENT ...]`."""

@@ -4,8 +4,6 @@ They take torch tensors x (N, d), y (M, d), directions (P, d) on one device, but
 the host, which takes NumPy arrays.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any

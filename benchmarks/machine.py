@@ -1,11 +1,9 @@
 """The machine: how many threads all methods get, how much memory, and what goes on record."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import os
 import platform
-import sys
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -63,24 +61,18 @@ def device_name(device: str) -> str:
 
 def versions() -> str:
     """Python and the packages that are installed of those compared."""
-    found = [f"Python {platform.python_version()}"]
-    present = {d.name.lower() for d in importlib.metadata.distributions() if d.name}
-    found += [
-        f"{name} {importlib.metadata.version(name)}"
-        for name in _PACKAGES
-        if name.lower() in present
-    ]
-    return ", ".join(found)
+    present = {d.name.lower(): d.version for d in importlib.metadata.distributions() if d.name}
+    installed = [f"{name} {present[name.lower()]}" for name in _PACKAGES if name.lower() in present]
+    return ", ".join([f"Python {platform.python_version()}", *installed])
 
 
-def record(device: str, seed: int) -> dict[str, str]:
+def record(device: str, seeds: Iterable[int], command: str) -> dict[str, str]:
     """What a table must say about how it came to be."""
-    module = Path(sys.argv[0]).stem
     return {
         "machine": device_name(device),
         "threads": str(n_threads()),
         "versions": versions(),
         "system": platform.platform(),
-        "seed": str(seed),
-        "command": " ".join(["python -m", f"benchmarks.{module}", *sys.argv[1:]]),
+        "seed": ", ".join(map(str, seeds)),
+        "command": command,
     }

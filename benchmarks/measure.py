@@ -1,15 +1,15 @@
 """One shape at a time: who can run, who is right, and then time and memory of those."""
 
-from __future__ import annotations
-
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
 
 import energyflow as ef
 
+from .memory import MIB
 from .methods import METHODS, Call, Method, Oracle, to_numpy
-from .shapes import Problem, Shape, problem
+from .rows import Line
+from .runner import Run
+from .shapes import Shape, problem
 from .timing import Clock, medians
 
 _FAILURES = (
@@ -20,103 +20,80 @@ _FULL = ("MemoryError", "OutOfMemoryError")  # the latter of torch and of CuPy
 Memory = Callable[[Method, Shape, Call], int | None]
 
 
-@dataclass(frozen=True)
-class Row:
-    """What one method did at one shape; a note says why numbers are missing."""
+def _verified(method: Method, oracle: Oracle) -> tuple[Call | None, float, str, bool]:
+    """A method built for a problem, called once and compared with what is right.
 
-    shape: Shape
-    method: str
-    seconds: float | None = None
-    speedup: float | None = None  # over the papers' algorithm
-    floors: float | None = None  # times the floor
-    extra_bytes: int | None = None
-    memory_ratio: float | None = None  # to the papers' algorithm
-    error: float | None = None  # of the gradient, relative, in norm
-    wrong: bool = False  # or failed, but for want of memory
-    note: str = ""
-
-
-def verified(
-    task: Problem, device: str, names: Iterable[str] | None = None
-) -> tuple[dict[str, Row], dict[str, Call]]:
-    """Build each method, call it once and compare; rows of all, calls of those to be timed."""
-    oracle = Oracle(task, device)
-    rows: dict[str, Row] = {}
-    calls: dict[str, Call] = {}
-    for name, method in METHODS[device].items():
-        if names is not None and name not in names:
-            continue
-        row = Row(task.shape, name)
-        reason = method.unusable(task, device)
-        if reason is None:
-            try:
-                call = method.build(task, device)
-                gradient = to_numpy(call())
-            except _FAILURES as failure:  # the other methods go on; the run fails in the end
-                kind = type(failure).__name__
-                reason = f"{kind}: {' '.join(str(failure).split())[:120]}"
-                row = replace(row, wrong=kind not in _FULL)
-        if reason is not None:
-            rows[name] = replace(row, note=reason)
-            continue
-        error = oracle.error(method, gradient)
-        if error > method.tolerance:
-            rows[name] = replace(row, error=error, wrong=True, note="wrong, so not timed")
-            continue
-        checked = method.gives in ("sliced", "exact", "half")
-        rows[name] = replace(row, error=error if checked else None)
-        calls[name] = call
-    return rows, calls
+    The call where it is right; the error of its gradient, relative, in norm; why it is not to be
+    timed; and whether it is wrong, or failed but for want of memory.
+    """
+    reason = method.unusable(oracle.problem, oracle.device)
+    if reason is not None:
+        return None, math.nan, reason, False
+    try:
+        call = method.build(oracle.problem, oracle.device)
+        error = oracle.error(method, to_numpy(call()))
+    except _FAILURES as failure:  # the other methods are measured; the run fails in the end
+        kind = type(failure).__name__
+        reason = f"{kind}: {' '.join(str(failure).split())[:120]}"
+        return None, math.nan, reason, kind not in _FULL
+    if error > method.tolerance:
+        return None, error, f"wrong by {error:.1e}, so not timed", True
+    return call, error if method.gives in ("sliced", "exact", "half") else math.nan, "", False
 
 
-def measure(
-    shape: Shape,
-    device: str,
-    clock: Clock,
-    memory: Memory,
-    *,
-    seed: int,
-    seconds: float,
-    names: Iterable[str] | None = None,
-) -> list[Row]:
-    """Rows of all methods (or those named) at one shape."""
-    rows, calls = verified(problem(shape, seed), device, names)
+def measured(
+    shape: Shape, device: str, clock: Clock, memory: Memory, *, run: Run, seconds: float,
+    names: Iterable[str], title: str = "(N, d, P) = {shape}", label: str = "{method}",
+) -> Iterator[Line]:  # fmt: skip
+    """Lines of the methods named, at one shape."""
+    oracle = Oracle(problem(shape, run.seed), device)
+    verified = {name: _verified(METHODS[device][name], oracle) for name in names}
+    run.failures.extend(f"{name} at {shape}" for name, (*_, wrong) in verified.items() if wrong)
+    calls = {name: call for name, (call, *_) in verified.items() if call is not None}
     taken = medians(calls, clock, seconds=seconds)
     extra = {name: memory(METHODS[device][name], shape, call) for name, call in calls.items()}
-    for name in calls:
-        rows[name] = replace(
-            rows[name],
-            seconds=taken[name],
-            speedup=_ratio(taken.get("papers"), taken[name]),
-            floors=_ratio(taken[name], taken.get("floor")),
-            extra_bytes=extra[name],
-            memory_ratio=_ratio(extra[name], extra.get("papers")),
-        )
-    return list(rows.values())
+    for name, (_, error, reason, _) in verified.items():
+        numbers = {
+            "ms": 1000 * taken.get(name, math.nan),
+            "times faster than papers": _ratio(taken.get("papers"), taken.get(name)),
+            "times the floor": _ratio(taken.get(name), taken.get("floor")),
+            "peak extra MiB": _ratio(extra.get(name), MIB),
+            "of papers' memory": _ratio(extra.get(name), extra.get("papers")),
+            "relative error": error,
+        }
+        known = {what: value for what, value in numbers.items() if value == value or what == "ms"}
+        ours = name == "energyflow" and not reason
+        note = verdicts(shape, known) if ours else reason and f"{name}: {reason}"
+        yield Line(title.format(shape=shape), label.format(method=name, n=shape.n), known, note)
 
 
-def _ratio(numerator: float | None, denominator: float | None) -> float | None:
-    return None if numerator is None or not denominator else numerator / denominator
+def _ratio(numerator: float | None, denominator: float | None) -> float:
+    return math.nan if numerator is None or not denominator else numerator / denominator
 
 
-def met(row: Row) -> list[tuple[str, bool]]:
-    """The targets of the row's shape, as text, and whether the row meets them."""
-    shape, targets = row.shape, []
-    if shape.min_speedup is not None and row.speedup is not None:
-        text = f"{row.speedup:.1f} times faster than papers (wanted: {shape.min_speedup:g})"
-        targets.append((text, row.speedup >= shape.min_speedup))
-    if shape.max_floors is not None and row.floors is not None:
-        text = f"{row.floors:.2f} times the floor (wanted: at most {shape.max_floors:g})"
-        targets.append((text, row.floors <= shape.max_floors))
-    if shape.max_memory is not None and row.memory_ratio is not None:
-        text = f"{row.memory_ratio:.2f} of papers' memory (wanted: at most {shape.max_memory:.2f})"
-        targets.append((text, row.memory_ratio <= shape.max_memory))
-    return targets
+def verdicts(shape: Shape, numbers: dict[str, float]) -> str:
+    """The targets of the shape, and whether the numbers meet them."""
+    targets = (
+        ("times faster than papers", shape.min_speedup, True),
+        ("times the floor", shape.max_floors, False),
+        ("of papers' memory", shape.max_memory, False),
+    )
+    return "; ".join(
+        verdict(f"{value:.3g} {measure}", value, wanted, least=least)
+        for measure, wanted, least in targets
+        if wanted is not None and (value := numbers.get(measure)) is not None
+    )
 
 
-def fitted_exponent(rows: Iterable[Row]) -> float:
-    """The slope of log time over log N, by least squares."""
-    points = [(math.log(r.shape.n), math.log(r.seconds)) for r in rows if r.seconds]
-    mean_n, mean_t = (sum(v) / len(points) for v in zip(*points, strict=True))
-    spread = sum((n - mean_n) ** 2 for n, _ in points)
-    return sum((n - mean_n) * (t - mean_t) for n, t in points) / spread
+def verdict(text: str, value: float, wanted: float, *, least: bool = False) -> str:
+    """Whether a value is at least, or else at most, what is wanted."""
+    met = value >= wanted if least else value <= wanted
+    bound = "at least" if least else "at most"
+    return f"{'met' if met else 'not met'}: {text} (wanted: {bound} {wanted:.3g})"
+
+
+def fitted_exponent(n: Iterable[float], values: Iterable[float]) -> float:
+    """The slope of log values over log n, by least squares."""
+    import numpy as np
+
+    return float(np.polyfit(np.log(list(n)), np.log(list(values)), 1)[0])

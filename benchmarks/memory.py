@@ -1,7 +1,5 @@
 """Peak extra memory of one call."""
 
-from __future__ import annotations
-
 import gc
 import multiprocessing
 import sys
@@ -9,55 +7,45 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
+from time import perf_counter, process_time
 from typing import Any, TypeVar
 
-from .machine import use_threads
+from .machine import n_threads, use_threads
 from .methods import METHODS, Call
 from .shapes import Shape, problem
 
 T = TypeVar("T")
 _STATUS = Path("/proc/self/status")
+MIB, GIB = 2**20, 2**30
 
 
-class HostMemory:
-    """Measures on the host: each call in a process of its own, forked from one that did nothing.
+def alone(function: Callable[..., T], *arguments: Any) -> T:
+    """What a function of a module gives in a process of its own, forked from one that did nothing.
 
-    Counted is the resident memory of the process at its highest, over that just before the call,
+    It has as many threads as this process gives to libraries.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["benchmarks.memory", "torch"])
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(_with_threads, n_threads(), function, arguments).result()
+
+
+def _with_threads(count: int, function: Callable[..., T], arguments: Any) -> T:
+    use_threads(count)
+    return function(*arguments)
+
+
+def host_peak_bytes(name: str, shape: Shape, seed: int) -> int | None:
+    """Peak extra bytes of one call of a method; None where the system does not tell.
+
+    Counted is the resident memory of a process at its highest, over that just before the call,
     with the data in place and the libraries warm from a small call: the output, working arrays
     of any library, and stacks and buffers of threads alike.
     """
-
-    def __init__(self, n_threads: int) -> None:
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["benchmarks.memory", "torch"])
-        self._pool = ProcessPoolExecutor(1, mp_context=context, max_tasks_per_child=1)
-        self._n_threads = n_threads
-
-    def __enter__(self) -> HostMemory:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._pool.shutdown()
-
-    def peak_bytes(self, name: str, shape: Shape, seed: int) -> int | None:
-        """Peak extra bytes of one call of a method; None where the system does not tell."""
-        if not _STATUS.exists():
-            return None
-        return self.run(_host_peak, name, shape, seed, self._n_threads)
-
-    def run(self, function: Callable[..., T], *arguments: Any) -> T:
-        """What a function of a module gives in a process of its own."""
-        return self._pool.submit(function, *arguments).result()
+    return alone(_host_peak, name, shape, seed) if _STATUS.exists() else None
 
 
-def _host_peak(name: str, shape: Shape, seed: int, n_threads: int) -> int:
-    use_threads(n_threads)
+def _host_peak(name: str, shape: Shape, seed: int) -> int:
     method = METHODS["cpu"][name]
     method.build(problem(replace(shape, n=64, p=min(shape.p, 4)), seed), "cpu")()
     return peak_memory(method.build(problem(shape, seed), "cpu"))[1]
@@ -69,7 +57,7 @@ def peak_memory(call: Callable[[], T]) -> tuple[T, int]:
     Counts new pages only: memory that was used before and kept by an allocator is not seen.
     """
     gc.collect()
-    before = resident()
+    before = status("VmRSS")
     result, peak = peak_resident(call)
     return result, max(0, peak - before)
 
@@ -78,15 +66,21 @@ def peak_resident(call: Callable[[], T]) -> tuple[T, int]:
     """What a call gives, and the peak of this process's resident memory, mapped files included."""
     Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts anew
     result = call()
-    return result, _status("VmHWM")
+    return result, status("VmHWM")
 
 
-def resident() -> int:
-    """Bytes of this process that are in memory."""
-    return _status("VmRSS")
+def timed(
+    call: Callable[[], Any], peak: Callable[..., tuple[Any, int]] = peak_memory
+) -> tuple[Any, int, dict[str, float]]:
+    """What a call gives, its peak bytes, and its seconds as numbers of a line."""
+    wall, busy = perf_counter(), process_time()
+    result, bytes_taken = peak(call)
+    seconds = {"s": perf_counter() - wall, "s of all CPUs": process_time() - busy}
+    return result, bytes_taken, seconds
 
 
-def _status(field: str) -> int:
+def status(field: str) -> int:
+    """Bytes that the system tells of this process: VmRSS or VmHWM."""
     for line in _STATUS.read_text().splitlines():
         if line.startswith(field + ":"):
             return 1024 * int(line.split()[1])

@@ -1,17 +1,12 @@
 """Results as rows: one number each, kept in a CSV file with tables in Markdown beside it."""
 
-from __future__ import annotations
-
-import argparse
 import csv
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass, fields
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-
-from .machine import record
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -28,45 +23,42 @@ class Row:
     note: str = ""
 
 
-def command(name: str, about: str | None, experiments: Collection[str]) -> argparse.ArgumentParser:
-    """The command line that these benchmarks share: which experiments, how large, and where to."""
-    known = ", ".join(experiments)
+@dataclass(frozen=True)
+class Line:
+    """A line of a table: the numbers of one method in an experiment, by what they measure."""
 
-    def one(text: str) -> str:
-        if text not in experiments:
-            raise argparse.ArgumentTypeError(f"unknown: {text} (of {known})")
-        return text
+    experiment: str
+    method: str
+    numbers: Mapping[str, float]
+    note: str = ""
 
-    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=about)
-    parser.add_argument("names", nargs="*", type=one, help=f"of {known} (default: all)")
-    parser.add_argument("--quick", action="store_true", help="small sizes, to see that all runs")
-    parser.add_argument("--out", type=_folder, default=RESULTS, help="folder for the results")
-    return parser
-
-
-def shown(rows: Iterable[Row]) -> list[Row]:
-    """All rows, each printed when it comes."""
-    found = []
-    for row in rows:
-        print(f"{row.experiment}: {row.method}: {row.measure} = {row.value:.4g}", flush=True)
-        found.append(row)
-    return found
+    def rows(self, seed: int) -> Iterator[Row]:
+        """The same as rows."""
+        for measure, value in self.numbers.items():
+            yield Row(self.experiment, self.method, seed, measure, float(value), self.note)
 
 
-def write(path: Path, title: str, new: Iterable[Row]) -> None:
+def write(
+    path: Path, title: str, new: Iterable[Row], record: Mapping[str, str], by_method: bool = False
+) -> None:
     """Join rows to those of the CSV file `path`, in place of rows of the same experiment and seed.
 
-    A file of the same name with the suffix .md gets tables of them all, under `title`.
+    With `by_method` rows of other methods stay. A file of the same name with the suffix .md gets
+    tables of them all, under `title` and the record of the last run.
     """
+
+    def key(row: Row) -> tuple[str, int, str]:
+        return row.experiment, row.seed, row.method if by_method else ""
+
     added = list(new)
-    replaced = {(row.experiment, row.seed) for row in added}
-    rows = [row for row in read(path) if (row.experiment, row.seed) not in replaced] + added
+    replaced = set(map(key, added))
+    rows = [row for row in read(path) if key(row) not in replaced] + added
     rows.sort(key=lambda row: (row.experiment, row.seed))
     with path.open("w", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(field.name for field in fields(Row))
         table.writerows(astuple(row) for row in rows)
-    path.with_suffix(".md").write_text("\n".join(_markdown(title, rows)))
+    path.with_suffix(".md").write_text("\n".join(markdown(title, rows, record)))
 
 
 def read(path: Path) -> list[Row]:
@@ -83,15 +75,9 @@ def read(path: Path) -> list[Row]:
         ]  # fmt: skip
 
 
-def _folder(path: str) -> Path:
-    folder = Path(path)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def _markdown(title: str, rows: list[Row]) -> list[str]:
+def markdown(title: str, rows: list[Row], record: Mapping[str, str]) -> list[str]:
     """A table for each experiment: a line for each method, a column for each measure."""
-    lines = [f"# {title}", "", *(f"- {k}: {v}" for k, v in record("cpu", 0).items()), ""]
+    lines = [f"# {title}", "", *(f"- {key}: {value}" for key, value in record.items()), ""]
     for experiment, group in groupby(rows, key=lambda row: row.experiment):
         here = list(group)
         measures = list(dict.fromkeys(row.measure for row in here))
@@ -110,5 +96,5 @@ def _markdown(title: str, rows: list[Row]) -> list[str]:
 def _cell(values: list[float]) -> str:
     """A number, or the mean and standard deviation of those of several seeds."""
     if len(values) < 2:
-        return "".join(f"{value:.4g}" for value in values)
+        return "".join("-" if np.isnan(value) else f"{value:.4g}" for value in values)
     return f"{np.mean(values):.4g} ± {np.std(values, ddof=1):.2g}"

@@ -1,7 +1,5 @@
 """The shapes, targets and data that all benchmarks share."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +21,11 @@ class Shape:
     def __str__(self) -> str:
         return f"({self.n}, {self.d}, {self.p})"
 
+    @property
+    def name(self) -> str:
+        """As the command line names it."""
+        return f"{self.n}x{self.d}x{self.p}"
+
 
 CPU = (
     Shape(1000, 2, 100, min_speedup=10, max_floors=2.5),
@@ -39,9 +42,9 @@ SCALING = tuple(Shape(n, 2, 32) for n in (1000, 3000, 10_000, 30_000, 100_000, 3
 MAX_EXPONENT = 1.15  # wanted: of time over N, fitted to SCALING, at most
 
 
-def max_scaling_bytes(shape: Shape) -> int:
+def max_scaling_bytes(n: int, d: int = 2) -> int:
     """Wanted: extra memory of at most 64 MiB plus twice the gradient, in float32."""
-    return 64 * 2**20 + 2 * shape.n * shape.d * 4
+    return 64 * 2**20 + 2 * n * d * 4
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,12 +1,11 @@
 """Medians of interleaved runs: A B C A B C ..., so that a busy moment meets all methods alike."""
 
-from __future__ import annotations
-
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 Call = Callable[[], Any]
 Clock = Callable[[Call], float]
 
@@ -66,3 +65,10 @@ def _turn(call: Call, clock: Clock) -> float:
     while not times or time.perf_counter() < end:
         times.append(clock(call))
     return statistics.median(times)
+
+
+def cpu_seconds(call: Callable[[], T]) -> tuple[T, float]:
+    """What a call gives, and the seconds of this process's CPUs."""
+    begun = time.process_time()
+    result = call()
+    return result, time.process_time() - begun

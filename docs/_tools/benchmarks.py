@@ -64,7 +64,9 @@ def _page(name: str, paths: list[Path]) -> str:
     last = record.pop("command", None)
     if last is None:
         raise PluginError(f"{name}.md: the list of what was run must have `- command: ...`")
-    again = "make bench" if name == "cpu" else re.sub(r"(benchmarks\.\w+).*", r"\1", last)
+    again = (
+        "make bench" if name == "cpu" else re.sub(r"(-m (?:benchmarks )?[\w.-]+).*", r"\1", last)
+    )
     captions = tomllib.loads((_RESULTS / "captions.toml").read_text())
     made = f"Made by `{again}`." if again == last else f"Made by `{again}`, last by `{last}`."
     parts = [

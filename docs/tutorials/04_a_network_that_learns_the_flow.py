@@ -96,7 +96,7 @@ assert abs(np.median(np.linalg.norm(third - 0.5, axis=1)) - 0.33) < 0.005
 #
 # <!-- table: generative.md, digits, class by class -->
 #
-# `python -m benchmarks.generative` makes the pictures and numbers of [flow
+# `python -m benchmarks generative` makes the pictures and numbers of [flow
 # generators](../benchmarks/generative.md) again.
 #
 # ## Try next

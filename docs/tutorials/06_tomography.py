@@ -161,7 +161,7 @@ assert 0.85 < coverage < 0.97
 # %% [markdown]
 # ## A longer run
 #
-# `python -m benchmarks.posterior limited-angle low-dose` takes a few minutes: twice as many bodies,
+# `python -m benchmarks posterior limited-angle low-dose` takes a few minutes: twice as many bodies,
 # 450 steps a network, 40 bodies to test on. With a wedge of 40 degrees missing:
 #
 # <!-- table: posterior.md, tomography, limited angle -->

@@ -103,7 +103,7 @@ assert near.copies < 0.01
 # %% [markdown]
 # ## A longer run
 #
-# `python -m benchmarks.dmmd digits` trains for 1000 steps and compares more: flows along a Gaussian
+# `python -m benchmarks dmmd digits` trains for 1000 steps and compares more: flows along a Gaussian
 # kernel, the linear kernel of the paper, and KALE in place of the MMD.
 #
 # <!-- table: dmmd.md, digits -->

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import tomllib
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from _documentation import TEXTS, TOP, blocks, name
 
 typer = pytest.importorskip("typer")
 
+from benchmarks.__main__ import TOPICS  # noqa: E402
 from energyflow._cli import app  # noqa: E402
 
 SHELL = [path for path in TEXTS if blocks(path, "sh")]
@@ -51,6 +53,9 @@ def check_python(words: list[str]) -> None:
         words = words[2:]
     if words[:2] == ["-m", "energyflow"]:
         check_energyflow(words[2:])
+    elif words[:2] == ["-m", "benchmarks"]:
+        assert words[2] in TOPICS, f"no topic {words[2]}"
+        import_module(f"benchmarks.topics.{words[2]}").TOPIC.parser("").parse_args(words[3:])
     elif words[0] == "-m":
         assert find_spec(words[1]) is not None, f"no module {words[1]}"
     else:
@@ -117,7 +122,9 @@ def test_commands_exist_with_their_options(path: Path) -> None:
         "energyflow train flow --data digits --out runs/digits --condition",
         "energyflow distance x.npy ...",
         "make nothing",
-        "python -m benchmarks.nothing",
+        "python -m benchmarks nothing",
+        "python -m benchmarks kale nothing",
+        "python -m benchmarks kale --nothing",
         "python benchmarks/nothing.py",
         "python",
         "python3 -m venv .venv && nothing",

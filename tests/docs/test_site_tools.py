@@ -188,13 +188,15 @@ def page_of_results(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 def test_results_say_how_they_were_made_and_what_pictures_show(page_of_results: Any) -> None:
     from mkdocs.exceptions import PluginError
 
-    page = page_of_results("- command: python -m benchmarks.trial --seed 1", "trial.svg")
-    assert "Made by `python -m benchmarks.trial`, last by `python -m benchmarks.trial --s" in page
+    page = page_of_results("- command: python -m benchmarks trial --seed 1", "trial.svg")
+    assert "Made by `python -m benchmarks trial`, last by `python -m benchmarks trial --s" in page
     assert "[![A line that falls](trial.svg)](trial.svg)" in page
-    page = page_of_results("- command: python -m benchmarks.trial", "trial.svg")
-    assert "Made by `python -m benchmarks.trial`.\n" in page
+    page = page_of_results("- command: python -m benchmarks trial", "trial.svg")
+    assert "Made by `python -m benchmarks trial`.\n" in page
+    page = page_of_results("- command: python -m tests.trial one --quick", "trial.svg")
+    assert "Made by `python -m tests.trial`, last by" in page
     with pytest.raises(PluginError, match=r"captions\.toml must say what trial_two\.png shows"):
-        page_of_results("- command: python -m benchmarks.trial", "trial_two.png")
+        page_of_results("- command: python -m benchmarks trial", "trial_two.png")
     with pytest.raises(PluginError, match=r"trial\.md: .* must have `- command: \.\.\.`"):
         page_of_results("- seed: 1", "trial.svg")
 

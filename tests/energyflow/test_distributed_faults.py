@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from faults.processes import by_themselves
 
 import energyflow as ef
-from benchmarks.faults_processes import by_themselves
 
 pytest.importorskip("torch", reason="torch is an extra")
 
@@ -36,9 +36,9 @@ def test_a_lost_process_ends_the_others_in_one_line(
         monkeypatch.setenv(name, value)
     np.save(tmp_path / "target.npy", np.random.default_rng(0).normal(size=(200, 3)))
     size = 3 if work.startswith("flow") else 2
-    rows = list(by_themselves(tmp_path / "run", work, getattr(signal, how), 1, size))
+    lines = list(by_themselves(tmp_path / "run", work, getattr(signal, how), 1, size))
     for measure, wanted in (("exit status", 1), ("lines of ours", 1), ("tracebacks of ours", 0)):
-        assert [row.value for row in rows if row.measure == measure] == [wanted] * (size - 1)
+        assert [line.numbers[measure] for line in lines] == [wanted] * (size - 1)
 
 
 def energyflow(*arguments: str, processes: int = 1) -> str:

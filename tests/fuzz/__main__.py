@@ -1,55 +1,102 @@
-"""Damage by atheris, guided by coverage: `python -m fuzz NAME FOLDER [options of libFuzzer]`.
+"""Every loader fed with damaged files by atheris, guided by coverage.
 
-NAME is one of the targets, whose bytes are damaged, or NAME/entries for one that reads JSON, whose
-entries are. FOLDER gets what was found: inputs that reach new code in `corpus`, those that break
-something as `crash-*` and `timeout-*`, and in `counts` how many files were read and refused.
+    python -m tests.fuzz [TARGET ...] [--seconds 60] [--more]
+
+Each target has so many seconds in a process of its own. What breaks one is kept in `.fuzz/`, and
+becomes a test once it is mended; inputs that reach new code are kept there too, for the next time.
 """
 
 from __future__ import annotations
 
+import os
+import re
+import resource
+import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
-import atheris
 import numpy as np
-from hypothesis import HealthCheck, given, settings
 
-from .damage import odd_json
+from benchmarks.rows import Line, read
+from benchmarks.runner import Run, Topic
+
 from .targets import TARGETS
 
+ROOT = Path(__file__).parents[2]
+KEPT = ROOT / ".fuzz"
+OPTIONS = {"seconds": "for each target", "more": "add to what earlier runs have counted"}
+TOPIC = Topic("fuzz", "Damaged files", __doc__, options=OPTIONS, by_method=True)
+_ENTRIES = [f"{name}/entries" for name, target in TARGETS.items() if target.name.endswith("json")]
+_MOST_CRASHES = 5  # of one target
 
-def prepared(name: str, folder: Path) -> Callable[[bytes], object]:
-    """What takes the bytes that atheris makes up; what it imports of energyflow is instrumented."""
-    target_name, _, entries = name.partition("/")
-    target = TARGETS[target_name]
-    corpus = folder / "corpus"
-    corpus.mkdir(parents=True, exist_ok=True)
-    with atheris.instrument_imports(include=["energyflow"]):
-        for number, content in enumerate(target.seeds()):
-            target(content)
-            if not entries:
-                (corpus / f"seed-{number}").write_bytes(content)
-    # In a file, because libFuzzer ends the process without a word to Python.
-    counts = np.memmap(folder / "counts", np.int64, "w+", shape=(2,))
 
-    def counted(content: bytes) -> None:
-        counts[0 if target(content) else 1] += 1
+def fuzzed(run: Run, name: str, *, seconds: float = 60.0, more: bool = False) -> Iterator[Line]:
+    """Executions, files read and refused, crashes, and by how much memory grew.
 
-    if not entries:
-        return counted
-    calm = settings(database=None, deadline=None, suppress_health_check=list(HealthCheck))
-    return calm(given(odd_json(target.seeds()))(counted)).hypothesis.fuzz_one_input
+    With `more` they are added to what earlier runs have counted.
+    """
+    folder = KEPT / name
+    folder.mkdir(parents=True, exist_ok=True)
+    began, cpu = time.monotonic(), _cpu()
+    tally = dict.fromkeys(("executions", "read", "refused", "crashes", "new inputs"), 0.0)
+    grown = 0.0
+    seconds = 2 if run.quick else seconds
+    while (
+        tally["crashes"] < _MOST_CRASHES and (left := int(seconds - time.monotonic() + began)) > 0
+    ):
+        (folder / "counts").unlink(missing_ok=True)
+        status, printed = _run(name, folder, left)
+        if not (folder / "counts").exists():
+            raise RuntimeError(f"{name} did not start: {printed[-4000:]}")
+        stats = {key: int(value) for key, value in re.findall(r"stat::(\w+):\s+(\d+)", printed)}
+        tally["executions"] += stats.get("number_of_executed_units", 0)
+        tally["new inputs"] += stats.get("new_units_added", 0)
+        first = re.search(r"INITED .* rss: (\d+)Mb", printed)
+        grown = max(grown, stats.get("peak_rss_mb", 0) - int(first[1] if first else 0))
+        counts = np.fromfile(folder / "counts", np.int64)
+        tally["read"] += counts[0]
+        tally["refused"] += counts[1]
+        if status:
+            tally["crashes"] += 1
+            print(printed[-4000:], file=sys.stderr)
+    tally |= {"growth in MiB": grown, "CPU seconds": _cpu() - cpu}
+    if tally["crashes"]:
+        run.failures.append(f"{name}, see {KEPT}")
+    if more:
+        before = {r.measure: r.value for r in read(run.out / "fuzz.csv") if r.method == name}
+        tally = {
+            key: max(value, before.get(key, 0))
+            if key == "growth in MiB"
+            else value + before.get(key, 0)
+            for key, value in tally.items()
+        }
+    yield Line("files", name, tally)
+
+
+def _run(name: str, folder: Path, seconds: int) -> tuple[int, str]:
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as top:
+        path = os.pathsep.join(["tests", *filter(None, [os.environ.get("PYTHONPATH")])])
+        own = {"PYTHONPATH": path, "TMPDIR": top, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(
+            [sys.executable, "-m", "fuzz.process", name, str(folder), f"-max_total_time={seconds}"],
+            cwd=ROOT, env={**os.environ, **own, "ENERGYFLOW_NUM_THREADS": "1"},
+            stderr=subprocess.STDOUT, stdout=subprocess.PIPE, text=True, errors="replace",
+        )  # fmt: skip
+    return done.returncode, done.stdout
+
+
+def _cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+for _name in (*TARGETS, *_ENTRIES):
+    TOPIC(_name, name=_name)(fuzzed)
 
 
 if __name__ == "__main__":
-    found = Path(sys.argv[2])
-    take = prepared(sys.argv[1], found)
-    options = [
-        "-timeout=20",
-        "-rss_limit_mb=2048",
-        "-print_final_stats=1",
-        f"-artifact_prefix={found}/",
-    ]
-    atheris.Setup([sys.argv[0], *options, *sys.argv[3:], str(found / "corpus")], take)
-    atheris.Fuzz()
+    TOPIC.main(sys.argv[1:], "tests.fuzz")

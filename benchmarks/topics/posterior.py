@@ -1,0 +1,11 @@
+"""How good samples of posteriors are: known ones, and images.
+
+Draws posterior_<experiment>.png.
+"""
+
+from ..runner import Topic
+from . import _posterior_images, _posterior_known
+
+OPTIONS = {"material": "folder with the slices train/ and test/"}
+TOPIC = Topic("posterior", "Posteriors", __doc__, options=OPTIONS)
+TOPIC.update(_posterior_known.EXPERIMENTS | _posterior_images.EXPERIMENTS)
