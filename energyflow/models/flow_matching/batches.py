@@ -1,4 +1,4 @@
-"""Batches of noise and data for flow matching, coupled so that conditions are kept."""
+"""Batches of noise and data for flow matching, whose couplings are prefetched."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Prefetch: what steps of training need, made in the background before they need it."""
+"""Prefetch: what steps of training need, made in the background before they need it.
+
+The couplings of flow matching are prefetched so: see `flow_matching/batches.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The compiled passes of the CPU path: project, sort a row, walk along it, project back.
+"""The compiled passes over a row: radix sort, walk along the sorted row, scatter the slopes.
 
 They stand in one file because Numba's cache notices a change only in the file of the function
 that it compiled, not in the functions that this one calls.
@@ -127,7 +127,7 @@ def _ordered(high):
 
 @compiled()
 def _sort_row(row, first, second, counts):
-    """Return the order of a row and the free one of the two arrays.
+    """Radix sort: return the order of a row and the free one of the two arrays.
 
     float32 is sorted by all its bits, of which short rows leave the lowest to insertion;
     float64 by the upper half, and by both where inserting the points with equal upper halves takes
