@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
 import importlib.util
 import os
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one thread each: workers must not fight for the cores
@@ -26,6 +31,34 @@ settings.register_profile(
 )
 settings.load_profile("energyflow")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+
+_GROWTH = 384 * 2**20  # bytes of resident memory after which compiled functions are dropped
+_level = 0
+
+
+@pytest.fixture(autouse=True)
+def _compiled_functions_are_dropped() -> Iterator[None]:
+    """JAX and torch keep what they compile for every shape: gigabytes over the whole suite."""
+    global _level
+    yield
+    if _resident() > _level + _GROWTH:
+        if "jax" in sys.modules:
+            sys.modules["jax"].clear_caches()
+        if "torch._dynamo" in sys.modules:
+            sys.modules["torch._dynamo"].reset()
+        gc.collect()
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
+        _level = _resident()
+
+
+def _resident() -> int:
+    """Bytes of this process that are in memory; 0 where the system does not tell."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
 
 
 @dataclass(frozen=True)

@@ -268,7 +268,9 @@ def _is_surely_unit(projections: Array) -> bool:
     if type(projections) is not np.ndarray or sharding() is not None:
         return False
     numbers = projections.reshape(-1)
-    if not numbers.dot(numbers) <= 2 * numbers.size:  # no square overflows, and nothing is NaN
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = numbers.dot(numbers)
+    if not squares <= 2 * numbers.size:  # no square overflows, and nothing is NaN
         return False
     excess = np.vecdot(projections, projections) - 1
     return bool(excess.dot(excess) <= 1e-4)

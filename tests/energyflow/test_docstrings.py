@@ -155,7 +155,8 @@ def test_the_reference_says_shapes_and_sources(name: str) -> None:
     [
         ("numba.rows", "energy_rows"), ("numba.sliced", "sliced_energy"),
         ("numba.sliced", "extent"), ("numba.hadamard", "hadamard_rows"),
-        ("numba.hadamard", "hadamard_back"), ("numba.riesz_rows", "riesz_rows"), ("numba.riesz_sums", "riesz_sums"),
+        ("numba.hadamard", "hadamard_back"), ("numba.riesz_rows", "riesz_rows"),
+        ("numba.riesz_sums", "riesz_sums"),
         ("numba.permutations", "permutation_energies"), ("numba.threads", "share"),
         ("triton.rows", "energy_rows"), ("triton.sliced", "sliced_energy"),
         ("triton.hadamard", "hadamard_rows"), ("triton.hadamard", "hadamard_back"),
