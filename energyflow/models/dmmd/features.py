@@ -24,7 +24,7 @@ def embedded(t: Tensor) -> Tensor:
 
 
 class Features(nn.Module):
-    """phi(x, t, c): what `network(x, embedded time, *conditions)` gives, and x itself if asked."""
+    """phi(x, t, c): what `network(x, embedded time, *conditions)` gives, and x `with_points`."""
 
     def __init__(self, network: nn.Module, *, with_points: bool) -> None:
         super().__init__()

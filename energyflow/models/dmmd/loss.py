@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
+from energyflow_backends._typing import Floats
 from torch import Tensor, nn
 
 from ..._core.random import keyed_generator
@@ -12,6 +15,7 @@ from .noise_schedule import noised, weights_at
 from .settings import DMMDSettings
 
 
+@dataclass(frozen=True)
 class DMMDLoss:
     r"""The loss of a step: tell data from noised data, with a witness that does not climb steeply.
 
@@ -24,18 +28,10 @@ class DMMDLoss:
     points are all of one class.
     """
 
-    def __init__(
-        self,
-        points: Tensor,
-        labels: Tensor | None,
-        settings: DMMDSettings,
-        device: torch.device,
-    ) -> None:
-        self.points = points
-        self.labels = labels
-        self.settings = settings
-        self.device = device
-        self.kernel = feature_kernel(settings)
+    points: Tensor
+    labels: Tensor | None
+    settings: DMMDSettings
+    device: torch.device
 
     def __call__(self, network: nn.Module, step: int, part: slice = slice(None)) -> Tensor:
         """At a step, of which it is a function, and at a part of its levels."""
@@ -59,11 +55,9 @@ class DMMDLoss:
 
     def _of_features(self, features: Tensor, between: Tensor, t: Tensor) -> Tensor:
         """Given the features (levels, 3 B, f) of clean, of noisy and of the points `between`."""
-        q, p, z = features.chunk(3, dim=1)
-        mmd = unbiased_mmd(self.kernel, p, q)
-        (slope,) = torch.autograd.grad(
-            witness(self.kernel, z, p, q).sum(), between, create_graph=True
-        )
+        kernel, (q, p, z) = feature_kernel(self.settings), features.chunk(3, dim=1)
+        mmd = unbiased_mmd(kernel, p, q)
+        (slope,) = torch.autograd.grad(witness(kernel, z, p, q).sum(), between, create_graph=True)
         n_points = self.points[0].numel() if self.settings.with_points else 0
         learned = features[..., n_points:]
         each = self.settings.penalty_weight * self._penalty(slope) - mmd / self._distance(t)
@@ -101,5 +95,5 @@ class DMMDLoss:
         labels = self.labels[rows[:, 0]]
         return [nn.functional.one_hot(labels, count).float().to(self.device)]
 
-    def _on(self, array: np.ndarray) -> Tensor:
+    def _on(self, array: Floats) -> Tensor:
         return torch.from_numpy(array).float().to(self.device)

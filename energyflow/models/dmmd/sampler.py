@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import torch
+from energyflow_backends._typing import Integers
 from torch import Tensor
 
 from ..._core.random import keyed_generator
@@ -27,23 +29,17 @@ Measure = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Of features (N, f): a number, and the slope (N, f) that particles descend."""
 
 
+@dataclass(frozen=True)
 class Sampler:
     """Draws samples that are compared with `reference` (M, *shape), in the units of the networks.
 
     The reference is noised the same way in every call.
     """
 
-    def __init__(
-        self, features: FeaturesAt, reference: Tensor, settings: DMMDSettings, how: Sampling
-    ) -> None:
-        self.features = features
-        self.reference = reference
-        self.settings = settings
-        self.how = how
-        self.kernel = feature_kernel(settings)
-        low = settings.t_min
-        times = [low + (1 - low) * (1 - k / how.n_levels) for k in range(how.n_levels)]
-        self.times = [*times, 0.0]
+    features: FeaturesAt
+    reference: Tensor
+    settings: DMMDSettings
+    how: Sampling
 
     def draw(self, n: int, rng: np.random.Generator) -> Tensor:
         """As many samples (n, *shape)."""
@@ -63,12 +59,14 @@ class Sampler:
             samples = [self._flow(z, self._levels(r)) for z, r in zip(parts, rows, strict=True)]
         return torch.cat(samples)[:n]
 
-    def _levels(self, rows: np.ndarray) -> Sequence[Level]:
+    def _levels(self, rows: Integers) -> Sequence[Level]:
+        low, n_levels = self.settings.t_min, self.how.n_levels
+        times = [low + (1 - low) * (1 - k / n_levels) for k in range(n_levels)]
         points = self.reference[torch.from_numpy(rows).to(self.reference.device)]
         shape = (len(points), *points.shape[1:])
         rng = keyed_generator(self.settings.seed, "noised")
         noise = torch.from_numpy(rng.standard_normal(shape, np.float32)).to(points)
-        return [Level(self, t, s, points, noise) for t, s in pairwise(self.times)]
+        return [Level(self, t, s, points, noise) for t, s in pairwise([*times, 0.0])]
 
     def _flow(self, z: Tensor, levels: Sequence[Level]) -> Tensor:
         for level in levels:
@@ -101,7 +99,7 @@ class Level:
         self.time = t
         self.features = sampler.features
         self.how = sampler.how
-        self.kernel = sampler.kernel
+        self.kernel = feature_kernel(sampler.settings)
         schedule = sampler.settings.schedule
 
         noisy, next_noisy = (

@@ -16,13 +16,16 @@ from ..._flows.particle_flow import ParticleFlow
 from .._weights import Tensors, prefixed, without_prefix
 from ..data.conditions_by_name import weight_in_flows
 from ..training.plan import ModelPlan, Report, Stage, Task
-from ..training.validation import Draw, downsampled, even, flat_array
+from ..training.validation import Draw, downsampled, drawn_evenly, flat_array
 from .chain import Chain
 from .settings import Block, FlowSettings
 
 
 class FlowPlan(ModelPlan[Chain]):
-    """The training plan of a `FlowGenerator`: a stage for each block of the flow."""
+    """The training plan of a `FlowGenerator`: a stage for each block of the flow.
+
+    The names of random streams and of tensors in `state` are those of runs in older folders.
+    """
 
     columns = ("flow_steps", "flow_distance", "distance")
     warm_start = False
@@ -32,9 +35,7 @@ class FlowPlan(ModelPlan[Chain]):
         self.chain = chain
         self.n_stages = len(chain.blocks)
         self._options = options
-        self._first_network = (
-            task.factory.new()
-        )  # that it fits the data is known before a run begins
+        self._first_network = task.factory.new()  # it fits the data, or no run begins
         self._particles, self._given = self._noise(0)  # and their conditions
         self._velocity = torch.zeros_like(self._particles)
         self._steps = 0  # of the flow at this resolution
@@ -111,11 +112,9 @@ class FlowPlan(ModelPlan[Chain]):
     def _noise(self, stage: int) -> tuple[Tensor, Tensor | None]:
         """New particles, with the conditions of data points, each as often as the others."""
         rng = keyed_generator(self._options.seed, "particles", stage)
-        n, condition = self._options.n_particles, self.data.condition
+        n, device = self._options.n_particles, self.chain.device
         noise = self.chain.start(n, rng)
-        if condition is None:
-            return noise, None
-        return noise, condition[even(rng, len(condition), n)].to(self.chain.device)
+        return noise, drawn_evenly(self.data.condition, n, rng, device)
 
     def _flow(self, block: Block, report: Report) -> FlowResult:
         """The particles after the steps of the block."""

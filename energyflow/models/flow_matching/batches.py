@@ -119,4 +119,5 @@ class Batches:
             classes = None if self._groups is None else (self._groups[places],) * 2
             beta = math.inf if y is None else self._options.beta
             coupling = conditional_coupling(x, y, z, y, beta=beta, groups=classes)
-        return np.asarray(places[coupling.columns])
+        rows: Integers = np.asarray(coupling.columns)
+        return places[rows]

@@ -97,7 +97,7 @@ class FlowMatching(Model[FlowMatchingSettings]):
 
     Notes
     -----
-    Couplings are found on the host, by up to four threads in the background (half of those of
+    Couplings are computed on the host, prefetched by up to four threads (half of those of
     ENERGYFLOW_NUM_THREADS, else of the CPUs; none for one); times are stratified over a batch. A
     smaller beta straightens paths more and blurs conditions more, by about the distance between
     conditions in a coupling.

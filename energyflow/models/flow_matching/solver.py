@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, TypeVar, cast
 
 import torch
+from torch import Tensor
 
 from ..._core.checks import check_count
 from ..._core.extras import need
@@ -15,6 +16,7 @@ from .._fields import check_fields
 
 SolverName = Literal["euler", "midpoint", "rk4", "dopri5"]
 Steps = Annotated[int, partial(check_count, maximum=2**14)]  # a file may not ask for hours
+X = TypeVar("X", Tensor, tuple[Tensor, Tensor])
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,8 @@ class OdeSolver:
     def __post_init__(self) -> None:
         check_fields(self)
 
-    def solve(self, field: Callable[..., Any], start: Any, first: float, last: float) -> Any:
-        """x(last) for dx/dt = field(t, x) and x(first) = start, a tensor or a tuple of them."""
+    def solve(self, field: Callable[[Tensor, X], X], start: X, first: float, last: float) -> X:
+        """x(last) for dx/dt = field(t, x) and x(first) = start."""
         need("torchdiffeq", "sampling", "models")
         from torchdiffeq import odeint
 
@@ -36,4 +38,5 @@ class OdeSolver:
         points = 2 if self.solver == "dopri5" else self.n_steps + 1
         times = torch.linspace(first, last, points, device=device)
         path = odeint(field, start, times, method=self.solver, rtol=1e-5, atol=1e-5)
-        return tuple(v[-1] for v in path) if isinstance(path, tuple) else path[-1]
+        end = tuple(v[-1] for v in path) if isinstance(path, tuple) else path[-1]
+        return cast(X, end)

@@ -67,8 +67,7 @@ def flowed(
         def field(t: Tensor, x: Tensor) -> Tensor:
             return velocity.guided(x, c, t.expand(len(x)), guidance)
 
-        samples: Tensor = solver.solve(field, x, 0.0, 1.0)
-        return samples
+        return solver.solve(field, x, 0.0, 1.0)
 
     velocity.network.eval()
     return in_parts(solve, noise, condition)
@@ -99,8 +98,7 @@ def log_density(
         start = x, torch.zeros(len(x), device=x.device)
         origin, gathered = solver.solve(slopes, start, 1.0, 0.0)
         normal = -0.5 * origin.square().sum(1) - 0.5 * x.shape[1] * math.log(2 * math.pi)
-        logs: Tensor = normal + gathered
-        return logs
+        return normal + gathered
 
     velocity.network.eval()
     return in_parts(density, x, condition)

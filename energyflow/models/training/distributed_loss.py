@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from energyflow_backends import need_whole_sets, sharding
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
@@ -43,5 +44,4 @@ class SharedLoss:
         """The mean of what each process has got."""
         if self._here is None:
             return loss
-        mean: Tensor = self._here.summed(loss)[0] / self._here.size
-        return mean
+        return torch.as_tensor(self._here.summed(loss)[0]) / self._here.size

@@ -5,12 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import wraps
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any
 
 from energyflow_backends import is_first
 from safetensors import SafetensorError
@@ -18,8 +17,6 @@ from safetensors.torch import load_file, save
 
 from ..._core.files import atomic_write, new_folder, parts, read_json, remove_parts, write_json
 from .._weights import Tensors, prefixed
-
-P = ParamSpec("P")
 
 FORMAT = 1
 SETTINGS, WEIGHTS, CHECKPOINTS, SAMPLES, BOARD = (
@@ -54,19 +51,8 @@ class Record:
     numbers: dict[str, float]
 
 
-def _by_first(write: Callable[P, None]) -> Callable[P, None]:
-    """Only the first of the processes that share the work writes."""
-
-    @wraps(write)
-    def written(*given: P.args, **named: P.kwargs) -> None:
-        if is_first():
-            write(*given, **named)
-
-    return written
-
-
 class RunFolder:
-    """Reads and writes the parts of a run's folder.
+    """Reads and writes the parts of a run's folder; of several processes only the first writes.
 
     A finished stage leaves `checkpoints/<stage>`: its network, a record, and (the last two only)
     the state that the next stage starts from, with the training state for a warm start. Inside a
@@ -105,13 +91,14 @@ class RunFolder:
             )
         self._compare(settings)
 
-    @_by_first
     def start(self, settings: Mapping[str, Any]) -> None:
         """Write the settings, once everything else is checked.
 
         What a kill has left behind is removed: files half-written, checkpoints that later ones
         replace.
         """
+        if not is_first():
+            return
         self.path.mkdir(parents=True, exist_ok=True)
         for folder in (self.path, self.path / CHECKPOINTS, self.path / SAMPLES):
             remove_parts(folder)
@@ -177,7 +164,6 @@ class RunFolder:
             return None
         return _record(folders[-1] / _RECORD), read_tensors(folders[-1] / _STATE)
 
-    @_by_first
     def write_stage(
         self, record: Record, network: Tensors, state: Tensors, training: Tensors
     ) -> None:
@@ -185,6 +171,8 @@ class RunFolder:
 
         Final weights that an earlier end has left are those of fewer stages: they are removed.
         """
+        if not is_first():
+            return
         (self.path / WEIGHTS).unlink(missing_ok=True)
         with new_folder(self._stage(record.stage)) as part:
             write_tensors(part / _NETWORK, network)
@@ -194,9 +182,10 @@ class RunFolder:
             write_json(part / _RECORD, vars(record))
         self._forget(record.stage)
 
-    @_by_first
     def write_inside(self, record: Record, state: Tensors) -> None:
         """Keep an unfinished stage."""
+        if not is_first():
+            return
         name = f"{record.stage:06d}-{record.inside:09d}"
         with new_folder(self.path / CHECKPOINTS / name) as part:
             write_tensors(part / _STATE, state)
@@ -208,10 +197,10 @@ class RunFolder:
         (self.path / SAMPLES).mkdir(exist_ok=True)
         return self.path / SAMPLES / f"{stage:06d}.png"
 
-    @_by_first
     def write_weights(self, weights: Tensors) -> None:
         """Keep the final weights."""
-        write_tensors(self.path / WEIGHTS, weights)
+        if is_first():
+            write_tensors(self.path / WEIGHTS, weights)
 
     def weights(self) -> Tensors:
         """The final weights; of a run that has not ended, those of its finished stages.
@@ -271,15 +260,10 @@ class RunFolder:
 def _record(file: Path) -> Record:
     entries = read_json(file)
     try:
-        record = Record(**entries)
-        return replace(
-            record,
-            stage=int(record.stage),
-            step=int(record.step),
-            seconds=float(record.seconds),
-            numbers={name: float(number) for name, number in record.numbers.items()},
-        )
-    except (AttributeError, TypeError, ValueError) as error:
+        numbers = {name: float(number) for name, number in entries["numbers"].items()}
+        stage, step, seconds = (entries[name] for name in ("stage", "step", "seconds"))
+        return Record(int(stage), int(step), float(seconds), entries["inside"], numbers)
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise ValueError(f"{file}: expected the record of a stage: {error}") from None
 
 

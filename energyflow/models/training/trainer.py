@@ -191,8 +191,8 @@ class Trainer(Optimisation):
 
 def _warm_start(plan: TrainingPlan) -> bool:
     if hasattr(plan, "carries_on"):
-        told = "carries_on of a training plan is now called warm_start"
-        warnings.warn(told, DeprecationWarning, stacklevel=4)
+        reason = "carries_on of a training plan is now called warm_start"
+        warnings.warn(reason, DeprecationWarning, stacklevel=4)
         return bool(plan.carries_on)
     return plan.warm_start
 

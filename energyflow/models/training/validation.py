@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from energyflow_backends import Array
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -79,10 +78,8 @@ class Validator:
 
     def _samples(self, draw: Draw, n: int) -> tuple[Tensor, Tensor | None]:
         """Samples with their conditions, each condition as often as in the data."""
-        rng = keyed_generator(self.seed, "judge", n)
-        condition = self._expected[1]
-        if condition is not None:
-            condition = condition[even(rng, len(condition), n)].to(self.device)
+        rng = keyed_generator(self.seed, "judge", n)  # another name would change all samples
+        condition = drawn_evenly(self._expected[1], n, rng, self.device)
         return draw(n, condition, rng), condition
 
     def _joint(self, points: Tensor, condition: Tensor | None) -> Array:
@@ -93,10 +90,14 @@ class Validator:
         return flat_array(torch.cat(parts, dim=1), self.device)
 
 
-def even(rng: np.random.Generator, n: int, count: int) -> NDArray[np.int64]:
-    """`count` of n places in random order, each as often as the others but for one."""
-    rounds = [rng.permutation(n) for _ in range(-(-count // n))]
-    return np.concatenate(rounds)[:count]
+def drawn_evenly(
+    condition: Tensor | None, n: int, rng: np.random.Generator, device: torch.device
+) -> Tensor | None:
+    """N of the conditions in random order, each as often as the others but for one."""
+    if condition is None:
+        return None
+    rounds = [rng.permutation(len(condition)) for _ in range(-(-n // len(condition)))]
+    return condition[np.concatenate(rounds)[:n]].to(device)
 
 
 def downsampled(images: Tensor, shape: tuple[int, ...]) -> Tensor:
