@@ -13,7 +13,7 @@ from ..._slices.hadamard import HadamardSlicing
 from ..._slices.projectors import DenseProjector
 from ..._slices.slicing import Slicing
 from ...kernels import Kernel, Linear, RadialKernel, Riesz
-from .sample import SOURCE
+from .sample import SOURCE, VECTORS
 
 _SLICES = 16
 _NOTHING = 1e-6
@@ -154,7 +154,7 @@ def _scale(projector: Projector, d: int) -> float:
 
 
 def _directions(n: int, d: int) -> Doubles:
-    rows = SOURCE.normal(1, 0, (n, d))
+    rows = VECTORS.normal(1, 0, (n, d))
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 

@@ -8,10 +8,10 @@ from energyflow_backends import Doubles
 from ..._slices.directions import resolve_slicing, sampled_projector
 from ..._slices.hadamard import padded_length
 from ..._slices.slicing import Slicing
-from .sample import SOURCE
+from .sample import SOURCE, VECTORS
 
-_DRAWS = 4
-_VECTORS = 8
+_DRAWS = 6
+_VECTORS = 64
 
 
 def slice_noise(n: int, d: int, slicing: str | Slicing, moving: int | None = None) -> float:
@@ -50,7 +50,7 @@ def slice_noise(n: int, d: int, slicing: str | Slicing, moving: int | None = Non
 def measured_noise(n: int, d: int, slicing: str | Slicing, moving: int | None = None) -> float:
     """The same from independent draws of the directions: those of different steps."""
     moving = d if moving is None else moving
-    u = SOURCE.normal(2, 0, (_VECTORS, d))
+    u = VECTORS.normal(0, 0, (_VECTORS, d))
     u[:, moving:] = 0
     pulls = []
     for step in range(_DRAWS):

@@ -11,6 +11,7 @@ from ..._slices.projectors import moved_index
 _POINTS = 256
 _NUMBERS = 2**22  # that are brought to the host
 SOURCE = HostSource((0x5EED, 0))  # what is measured does not depend on the seed of a flow
+VECTORS = HostSource((0x5EED, 1))  # apart from directions that are drawn from the other
 
 
 def sample(points: Array, weights: Array | None = None) -> Doubles:
