@@ -6,7 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from llvmlite import binding
 from numba import njit
+
+# Of the widest vectors that this processor multiplies; Numba keeps its cache apart by processor.
+VECTOR_BYTES = 64 if binding.get_host_cpu_features().get("avx512f") else 32
 
 _log = logging.getLogger("energyflow")
 _FAULTS = (  # of files that are missing, empty, cut or of other versions

@@ -19,12 +19,11 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .compiler import compiled
+from .compiler import VECTOR_BYTES, compiled
 
 # A tile of 6 rows of two vectors of 32 bytes leaves four of sixteen registers for operands.
 TILE_ROWS = 6
 _VECTORS = 2
-_VECTOR_BYTES = 32
 _DEPTH = 1024  # terms summed while panels of points stay in the second cache
 _PANELS = 4  # panels of points that share what is read of the directions
 _TILES = 2  # rows of tiles that share what is read of the packed directions
@@ -43,7 +42,7 @@ def _tile(typing, a, a_at, a_row, a_step, b, b_at, depth, c, c_at, c_row, fresh)
     `depth` rows of a tile's width, c the tile's rows `c_row` apart; `*_at` is where each starts.
     """
     item = a.dtype
-    width = _VECTOR_BYTES // (item.bitwidth // 8)
+    width = VECTOR_BYTES // (item.bitwidth // 8)
     signature = types.void(a, types.intp, types.intp, types.intp, b, types.intp,
                            types.intp, c, types.intp, types.intp, types.boolean)  # fmt: skip
 
@@ -111,7 +110,7 @@ def _tile(typing, a, a_at, a_row, a_step, b, b_at, depth, c, c_at, c_row, fresh)
 def _transpose(typing, a, a_at, a_row, c, c_at, c_row):
     """Write the transpose of a square of a, one vector wide, to c; rows are a step apart."""
     item = a.dtype
-    width = _VECTOR_BYTES // (item.bitwidth // 8)
+    width = VECTOR_BYTES // (item.bitwidth // 8)
     signature = types.void(a, types.intp, types.intp, c, types.intp, types.intp)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -150,7 +149,7 @@ def _transpose(typing, a, a_at, a_row, c, c_at, c_row):
 @compiled()
 def _pack_panel(points, left, stop, low, depth, d, panel, at):
     """Write the points' coordinates low to low + depth as a panel; zeros from `stop` on."""
-    width = _VECTORS * _VECTOR_BYTES // points.itemsize
+    width = _VECTORS * VECTOR_BYTES // points.itemsize
     square = width // _VECTORS
     whole = depth - depth % square if left + width <= stop else 0
     for j in range(0, width if whole else 0, square):
@@ -185,7 +184,7 @@ def project(points, directions, first_ray, n_rays, d, rows, row_step, start, sto
     All arrays are flat: points (N, d), rows (n_rays, row_step), and directions (P, d), of which
     those from `first_ray` on are taken and TILE_ROWS more can be read.
     """
-    width = _VECTORS * _VECTOR_BYTES // points.itemsize
+    width = _VECTORS * VECTOR_BYTES // points.itemsize
     panel = np.empty(_PANELS * width * _DEPTH, points.dtype)
     spare = np.zeros(TILE_ROWS * width, points.dtype)
     for left in range(start, stop, _PANELS * width):
@@ -211,7 +210,7 @@ def project(points, directions, first_ray, n_rays, d, rows, row_step, start, sto
 @compiled()
 def pack_directions(directions, first_ray, n_rays, d, scale):
     """Directions times scale for `project_back`: panels of a tile's width, filled up with zeros."""
-    width = _VECTORS * _VECTOR_BYTES // directions.itemsize
+    width = _VECTORS * VECTOR_BYTES // directions.itemsize
     n_panels = (d + width - 1) // width
     packed = np.zeros(n_panels * n_rays * width, directions.dtype)
     for q in range(n_panels):
@@ -228,7 +227,7 @@ def project_back(slopes, row_step, n_rays, packed, d, out, start, stop):
 
     The slopes of a ray are `row_step` after those of the ray before; all arrays are flat.
     """
-    width = _VECTORS * _VECTOR_BYTES // out.itemsize
+    width = _VECTORS * VECTOR_BYTES // out.itemsize
     block = _TILES * TILE_ROWS
     left_side = np.zeros(block * n_rays, out.dtype)
     spare = np.zeros(TILE_ROWS * width, out.dtype)

@@ -9,14 +9,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-_WIDE = bool(binding.get_host_cpu_features().get("avx512f"))
-LANES = 8 if _WIDE else 4  # float64 numbers of a vector
-TILE_ROWS = 8 if _WIDE else 4
+from ..compiler import VECTOR_BYTES
+
+LANES = VECTOR_BYTES // 8  # float64 numbers of a vector
+TILE_ROWS = 8 if VECTOR_BYTES == 64 else 4  # accumulators of two vectors a row stay in registers
 
 
 def _compiler(function: Callable[..., Any]) -> Callable[..., Any]:
