@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ._arrays import Array, ArrayInfo, detached, namespace, widest_dtypes
+from ._chunks import summed_over_blocks
 from ._memory import MEMORY_BUDGET
-from ._point_sets import PointSets, Request, Result, added, zeros
+from ._point_sets import PointSets, Request, Result, mapped
 from ._projector import Blocks, Projector
 from ._typing import Doubles, Integers
 from .dependence import permutations as by_numpy
@@ -147,31 +148,19 @@ class Backend:
         Slices go through in chunks that stay within the memory budget: projected, computed as
         rows, and their gradients projected back.
         """
-        xp, (n, m) = namespace(sets.x), sets.counts
-        batch, _, d = sets.x.shape
-        dtype = sets.x.dtype
-        sets = self.prepared(sets, request)
+        (n, m), d, dtype = sets.counts, sets.x.shape[2], sets.x.dtype
+        xp, sets = namespace(sets.x), self.prepared(sets, request)
         slices = request.chunk_size or self.slices_at_once(n, m, d, request.exponent)
         slices = min(slices, projector.n_projections)
-        at_once = self.sets_at_once(slices, n, m)
         scale = projector.constant(request.exponent) / projector.n_projections
-        parts = [sets.part(slice(k, min(k + at_once, batch))) for k in range(0, batch, at_once)]
-        sums: dict[int, Result] = {}
-        # drawn once for all sets: a stream of random numbers does not give them again
-        for block in projector.blocks(slices):
-            for k, part in enumerate(parts):
-                new = self.block(part, block, request, scale)
-                sums[k] = added(sums[k], new) if k in sums else new
-        if not sums:  # a process that got none of the slices
-            sums[0] = zeros(sets, request.wrt)
-
-        def joined(parts: Sequence[Array]) -> Array:
-            whole = parts[0] if len(parts) == 1 else xp.concat(parts, axis=0)
-            return xp.astype(whole, dtype, copy=False)
-
-        values, *gradients = zip(*sums.values(), strict=True)
-        gx, gy = (None if parts[0] is None else joined(parts) for parts in gradients)
-        return joined(values), gx, gy
+        sums = summed_over_blocks(
+            sets,
+            projector.blocks(slices),
+            self.sets_at_once(slices, n, m),
+            request.wrt,
+            lambda part, block: self.block(part, block, request, scale),
+        )
+        return mapped(lambda v: xp.astype(v, dtype, copy=False), sums)
 
     def prepared(self, sets: PointSets, request: Request) -> PointSets:
         """The sets in the dtype in which they are projected, and moved near the origin."""
@@ -258,12 +247,9 @@ class Backend:
             return self.sorted_rows(sets, request)
         x, y, a, b = sets
         in_line = PointSets(x[:, :, None], y[:, :, None], a, b)
-        value, gx, gy = self.exact_value_and_gradient(in_line, request._replace(chunk_size=None))
-        return (
-            value,
-            None if gx is None else gx[:, :, 0],
-            None if gy is None else gy[:, :, 0],
-        )
+        value, *slopes = self.exact_value_and_gradient(in_line, request._replace(chunk_size=None))
+        gx, gy = (None if g is None else g[:, :, 0] for g in slopes)
+        return value, gx, gy
 
     def sorted_rows(self, sets: PointSets, request: Request) -> Result:
         """`rows` for r = 1."""

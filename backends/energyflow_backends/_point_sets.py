@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 from ._arrays import Array, namespace
@@ -63,6 +64,13 @@ def added(left: Result, right: Result) -> Result:
     if gy is not None:
         gy += right[2]
     return value, gx, gy
+
+
+def mapped(function: Callable[[Array], Array], result: Result) -> Result:
+    """The function of the value, and of the gradients that there are."""
+    value, *gradients = result
+    gx, gy = (None if g is None else function(g) for g in gradients)
+    return function(value), gx, gy
 
 
 def zeros(sets: PointSets, wrt: tuple[str, ...]) -> Result:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -80,12 +81,9 @@ def sliced_distance_covariance(
         first, second = projectors.first, projectors.second
         slices = chunk_size or max(1, MEMORY_BUDGET // (8 * _SCRATCH * x.shape[0] * x.shape[1]))
         scale = first.constant(exponent) * second.constant(exponent) / first.n_projections
-        total: Result | None = None
-        for p, q in zip(first.blocks(slices), second.blocks(slices), strict=True):
-            new = _block(backend, x, y, p, q, weights, exponent, wrt, scale)
-            total = new if total is None else added(total, new)
-        assert total is not None
-        return total
+        pairs = zip(first.blocks(slices), second.blocks(slices), strict=True)
+        parts = (_block(backend, x, y, p, q, weights, exponent, wrt, scale) for p, q in pairs)
+        return reduce(added, parts)
 
     return _by_backend(run, x, y, exponent, estimator, held=projectors.arrays)
 

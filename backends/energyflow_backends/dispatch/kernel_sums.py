@@ -9,10 +9,13 @@ import numpy as np
 
 from .._arrays import Array, namespace, seems_finite, widest_dtypes
 from .._base import Backend
+from .._chunks import summed_over_blocks
 from .._errors import NonFiniteValue
 from .._memory import MEMORY_BUDGET
+from .._point_sets import PointSets, Result
 from .._projector import Projector, arrays_of
 from .._registry import select_for_pairs
+from .._typing import Native
 from ..sharded.sums import need_whole_sets
 from ..sums.centring import centred, largest_size
 from ..sums.kernel_pairs import pair_kernel_sums
@@ -37,26 +40,28 @@ def sliced_kernel_sums(
     """
 
     def run(backend: Backend, x: Array, y: Array, w: Array) -> Array:
-        xp = namespace(x)
-        x, y = centred(x, y)
+        def block(part: PointSets, block: Projector) -> Result:
+            xp = namespace(part.x)
+            xs, ys = block.project(part.x), block.project(part.y)  # (B, P, .)
+            charges: Native = part.b
+            charges = xp.broadcast_to(charges[:, None, :], ys.shape)
+            rows = [xp.reshape(v, (-1, v.shape[2])) for v in (xs, ys, charges)]
+            f = line if isinstance(line, LineKernel) else line(_extent(rows[0], rows[1]))
+            sums = backend.line_sums(f, *rows, derivative=gradient, tolerance=tolerance)
+            sums = xp.reshape(sums, xs.shape)
+            return (
+                0.0 + (block.project_back(sums) if gradient else xp.sum(sums, axis=1)),
+                None,
+                None,
+            )
+
         points = x.shape[1] + y.shape[1]
         slices = chunk_size or max(1, MEMORY_BUDGET // (8 * Backend.scratch * points))
         slices = min(slices, projector.n_projections)
-        sets = max(1, MEMORY_BUDGET // (8 * Backend.scratch * slices * points))
-        starts = range(0, x.shape[0], sets)
-        totals: list[Array | float] = [0.0] * len(starts)
-        for block in projector.blocks(slices):
-            for k, start in enumerate(starts):
-                part = slice(start, min(start + sets, x.shape[0]))
-                xs, ys = block.project(x[part, ...]), block.project(y[part, ...])  # (B, P, .)
-                charges = xp.broadcast_to(w[part, None, :], ys.shape)
-                rows = [xp.reshape(v, (-1, v.shape[2])) for v in (xs, ys, charges)]
-                f = line if isinstance(line, LineKernel) else line(_extent(rows[0], rows[1]))
-                sums = backend.line_sums(f, *rows, derivative=gradient, tolerance=tolerance)
-                sums = xp.reshape(sums, xs.shape)
-                back = block.project_back(sums) if gradient else xp.sum(sums, axis=1)
-                totals[k] = totals[k] + back
-        return xp.concat(totals, axis=0) / projector.n_projections
+        at_once = max(1, MEMORY_BUDGET // (8 * Backend.scratch * slices * points))
+        sets = PointSets(*centred(x, y), b=w)
+        total = summed_over_blocks(sets, projector.blocks(slices), at_once, (), block)[0]
+        return total / projector.n_projections
 
     return _by_backend(run, x, y, w, held=arrays_of(projector))
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import array_api_compat as compat
 import numpy as np
 
 from .._arrays import Array, known_values, namespace, widest_dtypes
 from .._base import Backend
+from .._chunks import summed_over_blocks
 from .._memory import MEMORY_BUDGET
-from .._point_sets import PointSets, Result, added
+from .._point_sets import PointSets, Result, mapped
 from .._projector import Projector, arrays_of
 from .._registry import select_for_pairs
 from ..sharded.sums import need_whole_sets
@@ -46,26 +45,17 @@ def _of_slices(
 ) -> Result:
     x, y, a, b = sets
     xp, dtype = namespace(x), x.dtype
-    whole = PointSets(*centred(x, y, backend.extremes), a, b)
     fit = max(1, MEMORY_BUDGET // (8 * backend.scratch * sum(sets.counts)))
     slices = min(chunk_size or fit, projector.n_projections)
-    at_once = max(1, fit // slices)
-    starts = range(0, x.shape[0], at_once)
-    parts = [whole.part(slice(k, min(k + at_once, x.shape[0]))) for k in starts]
-    sums: dict[int, Result] = {}
-    for block in projector.blocks(slices):
-        for k, part in enumerate(parts):
-            new = _block(backend, part, block, p, wrt)
-            sums[k] = added(sums[k], new) if k in sums else new
     scale = 1 / projector.n_projections
-
-    def joined(pieces: Sequence[Array]) -> Array:
-        joint = pieces[0] if len(pieces) == 1 else xp.concat(pieces, axis=0)
-        return xp.astype(joint * scale, dtype, copy=False)
-
-    values, *gradients = zip(*sums.values(), strict=True)
-    gx, gy = (None if pieces[0] is None else joined(pieces) for pieces in gradients)
-    return joined(values), gx, gy
+    sums = summed_over_blocks(
+        PointSets(*centred(x, y, backend.extremes), a, b),
+        projector.blocks(slices),
+        max(1, fit // slices),
+        wrt,
+        lambda part, block: _block(backend, part, block, p, wrt),
+    )
+    return mapped(lambda v: xp.astype(v * scale, dtype, copy=False), sums)
 
 
 def _block(
