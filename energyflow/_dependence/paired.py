@@ -33,10 +33,9 @@ _LEAST = {"V": 1, "U": 4}  # pairs
 def as_points(name: str, array: Any) -> Array:
     """Points (..., N, d); numbers (N,) are N points on a line."""
     check_array(name, array)
-    if array.ndim == 1:
-        array = array[:, None]
-    check_points(name, array)
-    return array
+    points: Array = array[:, None] if array.ndim == 1 else array
+    check_points(name, points)
+    return points
 
 
 def paired_points(**arrays: Any) -> dict[str, Array]:

@@ -53,8 +53,9 @@ def exact_distance_covariance(
 
     def run(backend: Backend, x: Array, y: Array) -> Result:
         if exponent == 1 and x.shape[2] == y.shape[2] == 1:
-            value, gx, gy = backend.covariance_rows(x[:, :, 0], y[:, :, 0], weights, wrt)
-            return value, *(None if g is None else g[:, :, None] for g in (gx, gy))
+            value, *slopes = backend.covariance_rows(x[:, :, 0], y[:, :, 0], weights, wrt)
+            gx, gy = (None if g is None else g[:, :, None] for g in slopes)
+            return value, gx, gy
         size = chunk_size * x.shape[0] * x.shape[1] if chunk_size else backend.tile_numbers()
         return pair_covariance(
             x, y, weights,
@@ -111,11 +112,11 @@ def _block(
             exponent=exponent, wrt=wrt,
             distances=backend.distances, tile_numbers=backend.tile_numbers(),
         )  # fmt: skip
-    back = (
+    gx, gy = (
         None if g is None else backend.project_back(projector, xp.reshape(g, shape), scale)
         for g, projector in ((gx, p), (gy, q))
     )
-    return xp.sum(xp.reshape(value, shape[:2]), axis=1) * scale, *back
+    return xp.sum(xp.reshape(value, shape[:2]), axis=1) * scale, gx, gy
 
 
 def _by_backend(

@@ -39,7 +39,7 @@ def sliced_permuted_covariances(
     total, done = np.zeros(len(permutations)), 0
     at_once = max(1, MEMORY_BUDGET // (64 * len(x) + 24 * len(permutations)))
     for p, q in zip(first.blocks(at_once), second.blocks(at_once), strict=True):
-        xs, ys = p.project(x[None])[0], q.project(y[None])[0]
+        xs, ys = (np.asarray(v) for v in (p.project(x[None])[0], q.project(y[None])[0]))
         total += backend.permuted_line_covariances(xs, ys, permutations, weights)
         done += p.n_projections
         report(done)
