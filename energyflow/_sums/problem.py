@@ -81,8 +81,7 @@ class Problem(NamedTuple):
             None if a is None else self._flat(a, batch, 1),
             None if b is None else self._flat(b, batch, 1),
         )
-        exponent, estimator, _, chunk_size = self.request
-        request = Request(exponent, estimator, wrt, chunk_size)
+        request = self.request._replace(wrt=wrt) if wrt else self.request
         try:
             if self.operation is not None:
                 value, gx, gy = self.operation(sets, held, request)
@@ -153,6 +152,7 @@ def problem(
     request = Request(
         check_exponent(exponent),
         check_choice("estimator", estimator, ("V", "U")),
+        wrt=(),
         chunk_size=None if chunk_size is None else check_count("chunk_size", chunk_size),
     )
     batch: tuple[int, ...] = ()

@@ -9,6 +9,7 @@ import pytest
 from conftest import COMPLETE, Library, library_for
 from energyflow_backends import PointSets, Request, library_of
 from energyflow_backends import _registry as registry
+from energyflow_backends.sums.centring import centred, seen_around_origin
 
 import energyflow as ef
 from energyflow import reference
@@ -229,3 +230,20 @@ def test_rows_do_not_see_the_order_of_points(implementation, rng) -> None:
     np.testing.assert_array_equal(moved_x, gx[:, mixed])
     np.testing.assert_array_equal(moved_y, gy[:, other])
     assert (value >= 0).all()
+
+
+# -- where points lie ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 9, 40])
+@pytest.mark.parametrize("offset", [-3.0, -1.0, 0.0, 1.0, 3.0])
+def test_points_around_the_origin_are_those_that_centring_leaves(n: int, offset: float) -> None:
+    for seed in range(20):
+        x = np.random.default_rng([n, seed]).normal(size=(2, n, 3)) + offset
+        y = np.random.default_rng([seed, n]).normal(size=(2, 5, 3)) * 100
+        if seen_around_origin(x):
+            moved = centred(x, y)
+            assert moved[0] is x
+            assert moved[1] is y
+        elif n >= 8:
+            assert (np.sign(x[:, :8]) == np.sign(x[:, :1])).all(axis=1).any()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
+from types import ModuleType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -30,12 +32,17 @@ class NumbaBackend(FusedBackend, NumpyBackend):
     requires: ClassVar[tuple[str, ...]] = ("numba",)
     scratch: ClassVar[int] = 4  # rows and gradients; the kernels bound their own memory
 
+    @cached_property
+    def _sliced(self) -> ModuleType:
+        from energyflow_kernels.numba import sliced
+
+        return sliced
+
     @property
     def sliced_energy(self) -> Kernel:
         """Projection, sort, gradient and back-projection in one call."""
-        from energyflow_kernels.numba.sliced import sliced_energy
-
-        return sliced_energy
+        kernel: Kernel = self._sliced.sliced_energy
+        return kernel
 
     @property
     def energy_rows(self) -> Kernel:
