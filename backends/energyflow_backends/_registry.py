@@ -74,14 +74,14 @@ def use_backend(name: str) -> Iterator[None]:
     Returns
     -------
     context manager
-        Its block computes so; afterwards the choice is what it was before.
+        Inside its block the backend computes; afterwards the choice is what it was before.
 
     Raises
     ------
     TypeError, ValueError
-        No backend has that name.
+        If no backend has that name.
     BackendUnavailable
-        What it needs is not installed. Inside the block: it cannot take the arrays at hand.
+        If what it needs is not installed; inside the block, if it cannot take the arrays at hand.
     """
     if not isinstance(name, str):
         raise TypeError(f"name must be a string, got {type(name).__name__}")

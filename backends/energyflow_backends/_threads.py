@@ -7,7 +7,7 @@ def usable_threads() -> int:
     Raises
     ------
     ValueError
-        ENERGYFLOW_NUM_THREADS is not a positive integer.
+        If ENERGYFLOW_NUM_THREADS is not a positive integer.
     """
     from energyflow_kernels.numba import threads  # concurrent.futures, which not all need
 

@@ -33,7 +33,7 @@ def slicing_constant(d: int, exponent: float = 1.0) -> float:
     Raises
     ------
     TypeError, ValueError
-        `d` is not a positive integer, or `exponent` is not a number between 0 and 2.
+        If `d` is not a positive integer, or `exponent` is not a number between 0 and 2.
 
     References
     ----------

@@ -22,7 +22,7 @@ METHODS = ("auto", *(family.name for family in FAMILIES))
 def resolve_slicing(
     slicing: str | Slicing, n: int, d: int, source: Source | None = None
 ) -> Slicing:
-    """The way of slicing that is meant for n directions in R^d, after checking that it serves."""
+    """The slicing of that name for n directions in R^d; raises if it does not exist there."""
     if not isinstance(slicing, Slicing):
         if not isinstance(slicing, str):
             raise TypeError(
@@ -119,8 +119,8 @@ def sample_projections(
     Raises
     ------
     TypeError, ValueError
-        n or d is not a positive integer, the method is unknown or does not serve dimension d, or
-        rng is none of the above.
+        If n or d is not a positive integer, the method is unknown or does not exist in dimension
+        d, or rng is none of the above.
 
     Notes
     -----

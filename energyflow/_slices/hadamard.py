@@ -45,7 +45,7 @@ class HadamardSlicing(Slicing):
     Raises
     ------
     TypeError, ValueError
-        rounds is no whole number, or not positive.
+        If `rounds` is not a positive integer.
 
     Notes
     -----

@@ -54,7 +54,7 @@ class PatchSlicing(Slicing):
     Raises
     ------
     TypeError, ValueError
-        Sizes that are no positive integers, or patches larger than the image.
+        If sizes are not positive integers, or if patches are larger than the image.
 
     Notes
     -----

@@ -16,7 +16,7 @@ class Slicing(ABC):
     Attributes
     ----------
     name : str
-        What it is called in messages and in saved flows; it tells the settings as well.
+        Its name in messages and in saved flows, with its settings.
     unbiased : bool
         Whether the mean over many draws is the energy distance of the points themselves.
     """

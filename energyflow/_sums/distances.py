@@ -15,7 +15,7 @@ from .problem import Problem, problem
 
 
 class _Default(int):
-    """A default number, told apart from the same number given by the caller."""
+    """A default number, distinct from the same number given by the caller."""
 
 
 _N_PROJECTIONS = _Default(128)
@@ -66,10 +66,11 @@ def energy_distance(
     Raises
     ------
     TypeError
-        Not arrays, integers, mixed libraries or devices.
+        If x or y is not an array or holds integers, or if libraries or devices are mixed.
     ValueError
-        Shapes that do not fit, empty sets, NaN or infinity, bad weights, r outside (0, 2), a
-        sample of one point with the U estimator. Traced arrays get the checks of shapes only.
+        If shapes do not fit, a set is empty, a number is NaN or infinite, weights are negative or
+        do not sum to one, r is outside (0, 2), or the U estimator gets a sample of one point. Only
+        the shapes of traced arrays are checked.
 
     Notes
     -----
@@ -185,8 +186,8 @@ def sliced_energy_distance(
     Raises
     ------
     TypeError, ValueError
-        As `energy_distance`; also directions of the wrong shape or length, and `projections`
-        together with a different `n_projections`.
+        As `energy_distance`; also if directions have the wrong shape or length, or if both
+        `projections` and a different `n_projections` are given.
 
     Notes
     -----

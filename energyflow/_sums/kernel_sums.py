@@ -93,12 +93,13 @@ def kernel_sum(
     Raises
     ------
     TypeError
-        Not arrays, integers, mixed libraries or devices, an unknown kind of kernel; sliced smooth
-        kernels of tensors without values (torch), whose extent decides the number of waves.
+        If x or y is not an array or holds integers, libraries or devices are mixed, or the kernel
+        is of an unknown kind; if sliced smooth kernels get tensors without values (torch), whose
+        extent decides the number of waves.
     ValueError
-        Shapes that do not fit, empty sets, NaN or infinity, an unknown kernel or method, a
-        tolerance outside [1e-12, 1), a smooth kernel that needs more than 32768 frequencies,
-        "direct" with a Matern kernel whose nu is not 1/2, 3/2, ...
+        If shapes do not fit, a set is empty, a number is NaN or infinite, the kernel or the method
+        is unknown, the tolerance is outside [1e-12, 1), a smooth kernel needs more than 32768
+        frequencies, or "direct" gets a Matern kernel whose nu is not 1/2, 3/2, ...
 
     Notes
     -----

@@ -65,8 +65,8 @@ def mmd_squared(
     Raises
     ------
     TypeError, ValueError
-        As `energy_distance`; also an unknown kernel, and weights or sets of different sizes with
-        the linear-time estimator.
+        As `energy_distance`; also if the kernel is unknown, or if the linear-time estimator gets
+        weights or sets of different sizes.
 
     Notes
     -----

@@ -1,4 +1,4 @@
-"""Scores of samples against the one truth that came: energy score and CRPS."""
+"""Scores of samples against the one truth that was observed: energy score and CRPS."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def energy_score(
     samples : array (..., N, d)
         Samples of the predictions, in any unit of length.
     truth : array (..., d)
-        What came, in the same unit; leading batch dimensions broadcast.
+        What was observed, in the same unit; leading batch dimensions broadcast.
     weights : array (N,) or (..., N), optional
         Of the samples, non-negative and with sum one; uniform when not given.
     exponent : float
@@ -66,9 +66,10 @@ def energy_score(
     Raises
     ------
     TypeError
-        Not arrays, integers, mixed libraries or devices.
+        If samples or truth are not arrays or hold integers, or if libraries or devices are mixed.
     ValueError
-        Shapes that do not fit, NaN or infinity, r outside (0, 2), one sample with "U".
+        If shapes do not fit, a number is NaN or infinite, r is outside (0, 2), or "U" gets one
+        sample.
 
     Notes
     -----
@@ -111,7 +112,7 @@ def crps(
     samples : array (..., N, d)
         Samples of the predictions.
     truth : array (..., d)
-        What came, in the same units; leading batch dimensions broadcast.
+        What was observed, in the same units; leading batch dimensions broadcast.
     weights : array (N,) or (..., N), optional
         As in `energy_score`.
     estimator : "V" or "U"

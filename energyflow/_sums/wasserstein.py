@@ -78,7 +78,7 @@ def sliced_wasserstein_distance(
     Raises
     ------
     TypeError, ValueError
-        As `sliced_energy_distance`; also p < 1.
+        As `sliced_energy_distance`; also if p < 1.
 
     Notes
     -----
@@ -154,7 +154,7 @@ def max_sliced_wasserstein_distance(
     Raises
     ------
     TypeError, ValueError
-        As `sliced_wasserstein_distance`; also a slicing without a matrix of directions.
+        As `sliced_wasserstein_distance`; also if the slicing has no matrix of directions.
 
     Notes
     -----

@@ -69,7 +69,7 @@ def witness(
     Raises
     ------
     TypeError, ValueError
-        As `kernel_sum`; also bad weights.
+        As `kernel_sum`; also if weights are negative or do not sum to one.
 
     Notes
     -----
@@ -187,7 +187,7 @@ def full_weights(weights: Array | None, points: Array, dtype: Any) -> Array:
 
 @contextmanager
 def _naming_points() -> Iterator[None]:
-    """Sums that overflow name the arguments as they are called here."""
+    """Errors of sums that overflow name the arguments as they are called here."""
     try:
         yield
     except SumsOverflow as error:

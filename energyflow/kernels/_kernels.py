@@ -1,6 +1,6 @@
 """Kernels: functions K(x, y) of two points, as objects that functions of this library take.
 
-All but `Linear` are radial, K(x, y) = F(|x - y|). Each stands under its name, too, with the
+All but `Linear` are radial, K(x, y) = F(|x - y|). Functions also take their names, with the
 default parameters: "energy", "riesz", "gauss", "laplace", "matern" and "linear".
 """
 
@@ -59,7 +59,7 @@ class Riesz(RadialKernel):
     Raises
     ------
     TypeError, ValueError
-        r is no number, or out of range.
+        If r is not a number between 0 and 2.
 
     References
     ----------
@@ -105,7 +105,7 @@ class Gauss(SmoothKernel):
     Raises
     ------
     TypeError, ValueError
-        sigma is no number, or not positive.
+        If sigma is not a positive number.
 
     References
     ----------
@@ -155,7 +155,7 @@ class Matern(SmoothKernel):
     Raises
     ------
     TypeError, ValueError
-        nu or beta is no number, or not positive.
+        If nu or beta is not a positive number.
 
     References
     ----------
@@ -211,7 +211,7 @@ class Laplace(SmoothKernel):
     Raises
     ------
     TypeError, ValueError
-        alpha is no number, or not positive.
+        If alpha is not a positive number.
 
     References
     ----------
@@ -254,14 +254,14 @@ def as_kernel(kernel: Any) -> Kernel:
         return kernel
     if not isinstance(kernel, str):
         raise TypeError(
-            f"kernel must be a name or an object of energyflow.kernels, got {_told(kernel)}"
+            f"kernel must be a name or an object of energyflow.kernels, got {_kind(kernel)}"
         )
     if kernel not in _NAMED:
         raise ValueError(f"kernel must be one of {', '.join(_NAMED)}; got {kernel!r}")
     return _NAMED[kernel]()
 
 
-def _told(value: Any) -> str:
+def _kind(value: Any) -> str:
     return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
 
 
