@@ -1,4 +1,4 @@
-"""Errors that carry more than a message, and the signal that data were not finite."""
+"""Errors with more than a message, and the one for values that are not finite."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class BackendUnavailable(EnergyflowError):
     name : str
         The backend that was chosen.
     reason : str
-        Why it cannot serve.
+        Why it cannot compute with them.
     """
 
     def __init__(self, name: str, reason: str, message: str | None = None) -> None:

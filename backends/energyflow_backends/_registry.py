@@ -1,8 +1,8 @@
-"""Which backend serves which arrays, and why.
+"""The dispatch: which backend computes with which arrays, and why.
 
 - No library is imported to find out whether it is there; the type of the array decides.
 - An automatic choice takes the first backend of the list in `_builtin.py` that can; a choice by
-  name (`use_backend`, or the environment variable ENERGYFLOW_BACKEND) that cannot serve raises.
+  name (`use_backend`, or the environment variable ENERGYFLOW_BACKEND) that cannot take the arrays raises.
 - No backend is imported here by its name, so that backends may use the registry in turn.
 """
 

@@ -24,7 +24,7 @@ def differentiable_value(
     """The value of ``compute(x, y, *others, wrt=..., held=held)``, differentiable in x and y.
 
     x is (*batch, N, d), y (*batch, M, d), the `others` broadcast to (*batch, N) or (*batch, M);
-    `compute` serves every batch shape. What it uses of `held` is not differentiated.
+    `compute` takes every batch shape. What it uses of `held` is not differentiated.
     """
     rules = _rules(x)
     if rules is None:

@@ -82,7 +82,7 @@ class FusedBackend(Backend):
     def block(
         self, sets: PointSets, projector: Projector, request: Request, scale: float
     ) -> Result:
-        """The whole operation at once for one pair of sets and slices that the kernel knows."""
+        """The whole operation at once for one pair of sets and slices that the kernel can make."""
         single = request.exponent == 1 and sets.x.shape[0] == 1
         slices = self.slices(projector, sets.x) if single else None
         if slices is None:

@@ -27,7 +27,7 @@ class TritonBackend(FusedBackend, TorchBackend):
     dtypes: ClassVar[tuple[str, ...]] = ("float32", "float64")
 
     def unusable(self) -> str | None:
-        """Triton and torch must be there, and a GPU: torch knows, or else its driver's files do."""
+        """Needs Triton, torch and a GPU, which torch finds, or else the files of its driver."""
         torch = sys.modules.get("torch")
         if torch is None:
             has_gpu = any(Path(file).exists() for file in _DRIVER_FILES)

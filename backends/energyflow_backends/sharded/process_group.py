@@ -35,7 +35,7 @@ class _Kept:
     """The default group that the variables of torchrun describe, from its first use to the exit.
 
     Another one is made in its place after an error, and for another timeout. Each finds the other
-    processes under a name of its own in the store: what a store once held is never believed again.
+    processes under a name of its own in the store: what a store held before is never read again.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The processes that share a computation, and what they tell each other by torch.distributed."""
+"""The processes that share a computation, and what they exchange by torch.distributed."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Sharding:
         return self._reduced(arrays, "MAX")
 
     def any(self, *flags: bool) -> list[bool]:
-        """Whether one of the processes says so, for each flag."""
+        """Whether a flag is true in one of the processes, for each flag."""
         return list(map(any, zip(*self.numbers(list(map(int, flags))), strict=True)))
 
     def numbers(self, mine: Sequence[int]) -> list[list[int]]:
@@ -203,13 +203,13 @@ def count_of_all(n: int) -> int:
 
 
 def any_process(*flags: bool) -> list[bool]:
-    """Whether one of the processes that share the work says so, for each flag."""
+    """Whether a flag is true in one of the processes that share the work, for each flag."""
     here = _current.get()
     return list(flags) if here is None else here.any(*flags)
 
 
 def lost(error: BaseException) -> bool:
-    """Whether an error says that another process is gone, or did not answer in time."""
+    """Whether an error means that another process has ended, or did not answer in time."""
     dist = sys.modules.get("torch.distributed")
     if dist is None or not dist.is_available():
         return False

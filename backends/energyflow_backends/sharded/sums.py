@@ -96,7 +96,7 @@ class _Share:
 
 
 class _SharedPoints(Backend):
-    """Every process has a part of the points: how many, they tell each other with each call."""
+    """Every process has a part of the points; they exchange how many with each call."""
 
     def __init__(self, inner: Backend, here: Sharding) -> None:
         self._inner, self._here = inner, here
