@@ -11,9 +11,8 @@ import array_api_compat as compat
 import numpy as np
 from numpy.typing import NDArray
 
+from ._typing import Array as Array
 from ._typing import Native
-
-Array = Any
 
 
 class Namespace(Protocol):

@@ -266,8 +266,7 @@ def _is_surely_unit(projections: Array) -> bool:
 
     Processes that share points ask each other in `check_finite`: there all take the longer way.
     """
-    few = type(projections) is np.ndarray and projections.size <= _FEW
-    if not few or sharding() is not None:
+    if type(projections) is not np.ndarray or projections.size > _FEW or sharding() is not None:
         return False
     for row in projections.tolist():  # noqa: SIM110 - a generator takes twice the time
         if not 0.99 <= math.hypot(*row) <= 1.01:  # NaN is not

@@ -84,7 +84,8 @@ def as_sample(name: str, sample: Any) -> Array:
         sample = xp.astype(sample, xp.float64)
     if library_of(sample) is not None and sample.ndim == 1:
         sample = sample[:, None]
-    return sample
+    points: Array = sample
+    return points
 
 
 def _is_whole(sample: Any) -> bool:

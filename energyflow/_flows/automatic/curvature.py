@@ -116,20 +116,21 @@ def of_kernel(points: Doubles, size: float, kernel: Kernel) -> Curvature | None:
         return None
     along = np.sum(z * _directions(len(z), d), axis=1)
     distances = np.sqrt(squares)
+    values_at = np.asarray(kernel.value(distances))
 
     def energy(s: float) -> float:
-        there = kernel.value(np.sqrt(np.maximum(squares + 2 * s * along + s * s, 0)))
-        back = kernel.value(np.sqrt(np.maximum(squares - 2 * s * along + s * s, 0)))
-        own = 2 * float(kernel.value(np.zeros(1))[0] - kernel.value(np.full(1, s))[0])
-        return (
-            float(np.mean(2 * kernel.value(distances) - there - back)) * (1 - 1 / size) + own / size
+        there, back = (
+            np.asarray(kernel.value(np.sqrt(np.maximum(squares + sign * 2 * s * along + s * s, 0))))
+            for sign in (1, -1)
         )
+        own = 2 * float(kernel.value(np.zeros(1))[0] - kernel.value(np.full(1, s))[0])
+        return float(np.mean(2 * values_at - there - back)) * (1 - 1 / size) + own / size
 
     lengths = _lengths(distances)
     values = np.array([energy(s) for s in lengths]) / lengths**2
     if not isinstance(kernel, Riesz):  # bounded: no length asks for shorter steps than another
         values = np.full_like(values, np.max(values))
-    mean = float(kernel.value(np.zeros(1))[0] - np.mean(kernel.value(distances)))
+    mean = float(kernel.value(np.zeros(1))[0] - np.mean(values_at))
     return Curvature(lengths, values, mean) if np.all(np.isfinite(values)) else None
 
 
@@ -149,12 +150,12 @@ def _lengths(z: Doubles) -> Doubles:
 def _scale(projector: Projector, d: int) -> float:
     """By what projecting a displacement and projecting it back multiplies it, per slice."""
     u = _directions(8, d)
-    back = projector.project_back(projector.project(u))
+    back = np.asarray(projector.project_back(projector.project(u)))
     return float(np.sum(back * u) / np.sum(u * u)) / projector.n_projections
 
 
 def _directions(n: int, d: int) -> Doubles:
-    rows = VECTORS.normal(1, 0, (n, d))
+    rows = np.asarray(VECTORS.normal(1, 0, (n, d)))
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 
