@@ -39,8 +39,6 @@ from ._flows.kale_flow import KALEFlow as KALEFlow
 from ._flows.mmd_flow import MMDFlow as MMDFlow
 from ._flows.particle_flow import ParticleFlow as ParticleFlow
 from ._permutation_tests.energy_test import energy_test as energy_test
-from ._permutation_tests.kernel_test import KernelTestResult as KernelTestResult
-from ._permutation_tests.kernel_test import kernel_test as kernel_test
 from ._permutation_tests.result import EnergyTestResult as EnergyTestResult
 from ._slices.constants import slicing_constant as slicing_constant
 from ._slices.directions import sample_projections as sample_projections
@@ -82,7 +80,6 @@ __all__ = [
     "HadamardSlicing",
     "IndependenceTestResult",
     "KALEFlow",
-    "KernelTestResult",
     "MMDFlow",
     "ParticleFlow",
     "PatchSlicing",
@@ -104,7 +101,6 @@ __all__ = [
     "kale",
     "kernel_sum",
     "kernel_sum_gradient",
-    "kernel_test",
     "kernels",
     "max_sliced_wasserstein_distance",
     "mmd_squared",
