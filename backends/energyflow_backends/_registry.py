@@ -2,7 +2,8 @@
 
 - No library is imported to find out whether it is there; the type of the array decides.
 - An automatic choice takes the first backend of the list in `_builtin.py` that can; a choice by
-  name (`use_backend`, or the environment variable ENERGYFLOW_BACKEND) that cannot take the arrays raises.
+  name (`use_backend`, or the environment variable ENERGYFLOW_BACKEND) raises if it cannot take the
+  arrays.
 - No backend is imported here by its name, so that backends may use the registry in turn.
 """
 
