@@ -17,10 +17,7 @@ from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
-from energyflow_backends import LineKernel, Waves
-from numpy.typing import NDArray
-
-Floats = NDArray[np.float64]
+from energyflow_backends import Doubles, LineKernel, Waves
 
 _NODES = 16  # Gauss-Legendre nodes on a panel
 _PHASE = 10.0  # half the phase that a wave may run through on a panel
@@ -37,7 +34,7 @@ class Spectrum(Protocol):
     def tail(self) -> float:
         """The limit A of k^2 p(k) for k to infinity, where it is not zero."""
 
-    def density(self, k: Floats) -> Floats:
+    def density(self, k: Doubles) -> Doubles:
         """p(k) for k > 0."""
 
     def band(self, tolerance: float, moment: int) -> tuple[float, float]:
@@ -55,7 +52,7 @@ class GaussSpectrum:
     sigma: float
     tail: float = 0.0
 
-    def density(self, k: Floats) -> Floats:
+    def density(self, k: Doubles) -> Doubles:
         """2 t^(d/2) exp(-t) / (gamma(d/2) k)."""
         from scipy.special import gammaln
 
@@ -92,7 +89,7 @@ class MaternSpectrum:
     def _unit(self) -> float:
         return math.sqrt(2 / self.nu) * math.pi * self.beta
 
-    def density(self, k: Floats) -> Floats:
+    def density(self, k: Doubles) -> Doubles:
         """2 t^(d/2) (1 + t)^(-nu - d/2) / (B(d/2, nu) k)."""
         from scipy.special import betaln
 
@@ -166,7 +163,7 @@ def _gauss_legendre(spectrum: Spectrum, low: float, high: float, panels: int) ->
     return Waves(centres, half * nodes, half * weights * density)
 
 
-def _values(waves: Waves, u: Floats, derivative: bool) -> Floats:
+def _values(waves: Waves, u: Doubles, derivative: bool) -> Doubles:
     """What the waves add to f(u) - f(0), or to f'(u)."""
     k, factors = waves.frequencies.ravel(), waves.factors(derivative).ravel()
     moved = np.exp(2j * math.pi * np.outer(u, k)) - (not derivative)

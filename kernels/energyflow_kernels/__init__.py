@@ -1,1 +1,1 @@
-"""Floor 1: fused kernels and their launchers; nothing about array libraries or models."""
+"""Layer 1: fused kernels and their launchers; nothing about array libraries or models."""

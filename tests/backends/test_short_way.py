@@ -1,4 +1,4 @@
-"""How far it is from a public function to the kernel: `benchmarks/short_way.py` takes the times."""
+"""From a public function to the kernel: frames and calls; `benchmarks short_way` takes the times."""
 
 from __future__ import annotations
 

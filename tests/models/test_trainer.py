@@ -101,6 +101,14 @@ def test_a_plan_may_still_say_carries_on() -> None:
     assert torch.equal(plan.learned[-1].weight, whole.learned[-1].weight)
 
 
+def test_arguments_may_still_have_their_old_names(tmp_path) -> None:
+    begun: list[Path] = []
+    trainer = Trainer(progress=False, out=tmp_path / "run")
+    with pytest.warns(DeprecationWarning, match="is now called"):
+        trainer.train(course=Lines(1, 5), begun=begun.append)
+    assert begun == [tmp_path / "run"]
+
+
 def test_a_budget_of_steps_is_for_the_whole_run(tmp_path) -> None:
     how = {"out": tmp_path / "run", "budget": "45 steps"}
     assert len(train(Lines(), **how)) == 2

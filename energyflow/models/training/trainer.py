@@ -8,9 +8,10 @@ import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from time import perf_counter
+from typing import ParamSpec, TypeVar
 
 from energyflow_backends import EnergyflowError, agree, any_process, is_first
 
@@ -27,6 +28,26 @@ from .run_folder import Record, RunFolder
 from .stage_training import Optimisation, StageTraining
 
 _CHECKPOINT_SECONDS = 300
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _renamed(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Accept the old names of arguments as well, with a warning: ``_renamed(old="new")``."""
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            for old, new in names.items():
+                if old in kwargs:
+                    reason = f"{old} is now called {new}"
+                    warnings.warn(reason, DeprecationWarning, stacklevel=2)
+                    kwargs[new] = kwargs.pop(old)
+            return function(*args, **kwargs)
+
+        return call
+
+    return decorate
 
 
 class TrainingDiverged(EnergyflowError):
@@ -115,6 +136,7 @@ class Trainer(Optimisation):
             if getattr(self, name) is not None:
                 check_count(name, getattr(self, name))
 
+    @_renamed(course="plan", begun="on_start")
     def train(
         self, plan: TrainingPlan, on_start: Callable[[Path], object] | None = None
     ) -> list[Record]:
