@@ -1,4 +1,4 @@
-"""From a public function to the kernel: frames and calls; `benchmarks short_way` takes the times."""
+"""From a public function to the kernel, in frames and calls; `benchmarks short_way` takes times."""
 
 from __future__ import annotations
 
