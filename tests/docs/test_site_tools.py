@@ -209,7 +209,7 @@ def test_tables_of_results_are_put_in(tools: Any) -> None:
         return tools.results.on_page_markdown(text, page=page, config=None, files=None)
 
     table = shown("a\n\n<!-- table: directions.md, Error of sliced norms -->\n\nb")
-    assert table.startswith("a\n\n| d | ")
+    assert table.startswith("a\n\n| method | ")
     assert "<!--" not in table
     assert "##" not in table
     with pytest.raises(PluginError, match=r"page\.md: no table for .*Nothing"):
