@@ -116,7 +116,7 @@ def main(words):
 
         assert torch.set_flush_denormal(True)
     rng = np.random.default_rng(0)
-    sizes = SIZES[:4] if "quick" in words else SIZES
+    sizes = (SIZES[1], *SIZES[3:]) if "quick" in words else SIZES
     for dtype, (n, m), d in itertools.product((np.float32, np.float64), sizes, (1, 3)):
         shapes = (n, d), (m, d), (d, n), (d, m)
         for arrays in zip(*(kinds(rng, shape, dtype) for shape in shapes), strict=True):
