@@ -11,9 +11,9 @@ from .app import app, print_table
 from .options import command
 
 PACKAGES = (
-    "energyflow-mmd", "numpy", "scipy", "array-api-compat", "numba", "torch", "triton", "jax",
-    "cupy-cuda13x", "dask", "typer", "rich", "matplotlib", "scikit-learn",
-)  # fmt: skip
+    "energyflow-mmd", "scipy", "array-api-compat", "scikit-learn", "matplotlib", "torchdiffeq",
+    "diffusers", "POT", "typer", "rich",
+)  # fmt: skip  # those of the backends are in their own table
 
 
 @command(app)

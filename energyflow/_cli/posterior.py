@@ -9,7 +9,7 @@ import typer
 
 from .._core.files import follow_link, load_array, write_arrays
 from .app import app, can_draw, check_suffix, listed
-from .options import Device, Quiet, RunFolder, Seed, command
+from .options import Device, OptionalCount, Quiet, RunFolder, Seed, command
 from .settings import SettingsCommand, build_model
 from .train import SETTINGS_HELP, Budget, Out, Resume, naming_what_is_kept, train
 
@@ -25,6 +25,7 @@ def train_posterior(
     seed: Seed = 0,
     guess: Literal["lift", "regression"] = "lift",
     components: float | None = None,
+    size: OptionalCount = None,
     device: Device = None,
     quiet: Quiet = False,
 ) -> None:
@@ -41,11 +42,13 @@ def train_posterior(
     components
         Learn the principal components (PCA) with this share of the variance, such as 0.99; all
         numbers when not given.
+    size
+        Crop images of a folder to their middle square, and resize them to so many pixels.
     """
     from .. import datasets, inverse
 
     observed = inverse.Problem.from_toml(problem)
-    dataset = datasets.load(data)
+    dataset = datasets.load(data, size=size)
     model = build_model(context, "default", device, seed)
     sampler = inverse.PosteriorFlow(observed, model, guess=guess, components=components)
     with naming_what_is_kept(out):

@@ -55,6 +55,7 @@ def train_model(
     resume: Resume = False,
     seed: Seed = 0,
     patience: OptionalCount = None,
+    size: OptionalCount = None,
     device: Device = None,
     quiet: Quiet = False,
 ) -> None:
@@ -70,10 +71,12 @@ def train_model(
     patience
         Early stopping: stop when the distance to a held-out tenth of the training data has not
         fallen for so many stages, and keep the best.
+    size
+        Crop images of a folder to their middle square, and resize them to so many pixels.
     """
     from .. import datasets
 
-    dataset = datasets.load(data)
+    dataset = datasets.load(data, size=size)
     suited = "digits" if data == "digits" else "toy" if dataset.train.ndim == 2 else "default"
     model = build_model(context, suited, device, seed)
     points, given = dataset.train, None

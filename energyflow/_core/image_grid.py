@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from energyflow_backends import Floats
 
+from .checks import check_count, check_path
+from .extras import need
 from .files import atomic_write
 
+_MOST_COLUMNS = 10_000
 _SMALLEST = 480  # pixels along a side: small images are drawn with larger pixels
 
 Border = tuple[tuple[int, int], tuple[int, int]]
@@ -50,16 +52,26 @@ def save_grid(path: Path, images: Floats, columns: int | None = None) -> Path:
 
     Raises
     ------
+    TypeError
+        If the path or the images are something else.
     ModuleNotFoundError
         If Pillow is not installed.
     OSError
         If the file cannot be written.
     """
-    if find_spec("PIL") is None:
-        raise ModuleNotFoundError("save_grid needs Pillow: pip install 'energyflow-mmd[models]'")
+    path = check_path("path", path)
+    shape = images.shape if isinstance(images, np.ndarray) else ()
+    if len(shape) != 4 or shape[1] not in (1, 3) or 0 in shape:
+        raise TypeError(
+            "images must be a NumPy array of shape (n, 1 or 3, H, W), "
+            f"got {type(images).__name__} of shape {getattr(images, 'shape', None)}"
+        )
+    need("PIL", "save_grid", "models")
     from PIL import Image
 
-    columns = columns or math.ceil(math.sqrt(len(images)))
+    if columns is None:
+        columns = max(1, math.ceil(math.sqrt(len(images))))
+    columns = check_count("columns", columns, maximum=_MOST_COLUMNS)
     clipped = np.clip(np.nan_to_num(images), 0, 1)
     picture = image_grid(clipped, columns, border=((0, 1), (0, 1)), fill=0.5)
     zoom = max(1, _SMALLEST // max(picture.shape[:2]))

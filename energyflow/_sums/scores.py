@@ -126,7 +126,8 @@ def crps(
     Raises
     ------
     TypeError, ValueError
-        As `energy_score`.
+        As `energy_score`, and if samples (n, n) and truth (n,) could be one truth of n coordinates
+        or n truths of one: the message says how to write each.
 
     Notes
     -----
@@ -137,7 +138,9 @@ def crps(
     Gneiting, Raftery, "Strictly Proper Scoring Rules, Prediction, and Estimation", JASA 2007,
     Section 4.2.
     """
+    given = samples, truth
     samples, truth, weights, dtype = _checked(samples, truth, weights, estimator)
+    _check_layout(*given)
     xp = namespace(samples)
     n = samples.shape[-2]
     with np.errstate(over="ignore"):
@@ -158,6 +161,17 @@ def crps(
     if estimator == "U":
         half_distance = half_distance / (1 - xp.sum(weights**2, axis=-1))[..., None]
     return xp.astype(xp.sum(shares * xp.abs(away), axis=-2) - half_distance, dtype, copy=False)
+
+
+def _check_layout(samples: Array, truth: Array) -> None:
+    """Refuse what other libraries read as forecasts (T, M) of T numbers, where both fit."""
+    n = samples.shape[-1]
+    if n > 1 and shape(samples) == (n, n) and shape(truth) == (n,):
+        raise ValueError(
+            f"samples of shape ({n}, {n}) and truth ({n},) can be read in two ways: {n} truths of "
+            "one coordinate are crps(samples[..., None], truth[:, None])[:, 0], and one truth of "
+            f"{n} coordinates is crps(samples, truth[None])[0]"
+        )
 
 
 def _checked(

@@ -83,7 +83,7 @@ def _stack(paths: list[Path], size: int | None) -> HostArray:
         if image.shape[:2] != images[0].shape[:2]:
             raise ValueError(
                 f"{path}: expected {_pixels(images[0])} pixels as {paths[0].name} has, got "
-                f"{_pixels(image)}; with size=..., images are cropped and resized to a square"
+                f"{_pixels(image)}; size= (--size) crops and resizes them to a square"
             )
     channels = max(image.shape[2] for image in images)
     height, width = images[0].shape[:2]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from energyflow_backends import Doubles, Floats, Integers
 
+from .._core.devices import as_device
 from .._core.extras import need
 
 need("torch", "the convolutional classifier", "models")
@@ -25,7 +26,7 @@ class ConvolutionalNetwork:
 
     def __init__(self, images: Floats, labels: Integers, seed: int, device: str) -> None:
         self._classes, targets = np.unique(labels, return_inverse=True)
-        self._device = torch.device(device)
+        self._device = as_device(device)
         generator = torch.Generator().manual_seed(seed)
         self._body, self._head = _networks(images.shape[1], len(self._classes), generator)
         self._body.to(self._device)

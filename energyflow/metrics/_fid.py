@@ -8,6 +8,7 @@ from typing import Any
 
 from energyflow_backends import Array, Floats, to_host
 
+from .._core.devices import as_device
 from .._core.extras import need
 from ._points import as_points
 
@@ -71,13 +72,14 @@ def fid(
     import torch
     from torchmetrics.image.fid import FrechetInceptionDistance
 
+    place = as_device(device)
     network = {"feature": weights}
     if path is not None:
         network = {"feature": feature, "feature_extractor_weights_path": str(path)}
-    metric = FrechetInceptionDistance(normalize=True, **network).to(device)
+    metric = FrechetInceptionDistance(normalize=True, **network).to(place)
     for images, is_real in sets:
         for start in range(0, len(images), batch_size):
-            batch = torch.as_tensor(images[start : start + batch_size], device=device)
+            batch = torch.as_tensor(images[start : start + batch_size], device=place)
             metric.update(batch.float().expand(-1, 3, -1, -1), real=is_real)
     return float(metric.compute())
 

@@ -18,6 +18,7 @@ if _missing:
 
 from .._core.image_grid import save_grid  # noqa: E402
 from ._base import Model  # noqa: E402
+from ._fitted import SamplingDiverged  # noqa: E402
 from ._load import MODELS, load  # noqa: E402
 from ._networks import MLP, UNet, count_parameters  # noqa: E402
 from ._settings import ModelSettings, Preset  # noqa: E402
@@ -36,8 +37,8 @@ from .training.trainer import Trainer, TrainingDiverged  # noqa: E402
 __all__ = [
     "DMMD", "MLP", "MODELS", "PRESETS", "Budget", "DMMDSettings", "FlowGenerator",
     "FlowMatching", "FlowMatchingSettings", "FlowSettings", "Model", "ModelSettings", "Preset",
-    "Pyramid", "Record", "RunFolder", "Stage", "Trainer", "TrainingDiverged", "TrainingPlan",
-    "UNet", "count_parameters", "load", "save_grid",
+    "Pyramid", "Record", "RunFolder", "SamplingDiverged", "Stage", "Trainer",
+    "TrainingDiverged", "TrainingPlan", "UNet", "count_parameters", "load", "save_grid",
 ]  # fmt: skip
 
 

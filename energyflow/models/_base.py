@@ -14,13 +14,14 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from energyflow_backends import Floats
 from torch import Tensor, nn
 
 from .._core.checks import check_choice, check_count
+from .._core.devices import as_device
 from .._core.random import HostSource, Rng, as_source
 from .._core.reading import naming
-from ._fitted import Fitted, Networks
+from ._fitted import Fitted, Networks, SamplingDiverged
 from ._networks import suited
 from ._settings import ModelSettings, Preset
 from ._weights import NetworkFactory, Tensors, without_prefix
@@ -92,8 +93,7 @@ class Model(ABC, Generic[S]):
         name = "default" if preset is None else preset
         base = self.presets[check_choice("preset", name, tuple(self.presets))].settings
         self.settings = replace(base, **settings)  # type: ignore[assignment]
-        default = "cuda" if torch.cuda.is_available() else "cpu"
-        self.device = torch.device(default if device is None else device)
+        self.device = as_device(device)
         self._network = network
         self._fitted: Fitted[Networks] | None = None
 
@@ -190,9 +190,7 @@ class Model(ABC, Generic[S]):
         self._fitted = plan.fitted(len(kept))
         return self
 
-    def sample(
-        self, n: int, condition: Any = None, rng: Rng = None
-    ) -> NDArray[np.float32] | Tensor:
+    def sample(self, n: int, condition: Any = None, rng: Rng = None) -> Floats | Tensor:
         """Draw new samples.
 
         Parameters
@@ -208,12 +206,15 @@ class Model(ABC, Generic[S]):
         Returns
         -------
         array (n, *shape)
-            float32, in the units of the data; a tensor if the model was trained on one.
+            In the units of the data, float64 if these are and float32 otherwise; a tensor if the
+            model was trained on one.
 
         Raises
         ------
         TypeError, ValueError
             A condition that does not fit, or is missing, or not known to the model.
+        SamplingDiverged
+            Samples are not finite.
         RuntimeError
             The model is not trained.
         """
@@ -341,7 +342,11 @@ class Model(ABC, Generic[S]):
             raise TypeError("rng must be None, an int or a numpy.random.Generator")
         return n, encoded, source.host(0, 0)
 
-    def _given_back(self, samples: Tensor) -> NDArray[np.float32] | Tensor:
+    def _given_back(self, samples: Tensor) -> Floats | Tensor:
         """In the units and the library of the data."""
         fitted = self._trained
-        return given_back(fitted.scaling.undo(samples), fitted.description.library)
+        points = fitted.scaling.undo(samples)
+        bad = int((~torch.isfinite(points)).flatten(1).any(1).sum())
+        if bad:
+            raise SamplingDiverged(f"{bad} of {len(points)} samples are not finite")
+        return given_back(points, fitted.description.library)

@@ -6,11 +6,26 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
+from energyflow_backends import EnergyflowError
 from torch import Tensor
 
 from ._weights import Tensors
 from .data.scaling import Scaling
 from .data.training_set import Description
+
+
+class SamplingDiverged(EnergyflowError):
+    """Samples were not finite, or the solver of their path gave up: the network is too steep."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"sampling diverged: {reason}. The network does not describe these data: train it for "
+            "longer, or with a smaller learning rate"
+        )
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type, tuple[str]]:
+        return type(self), (self.reason,)
 
 
 class Networks(Protocol):

@@ -92,7 +92,7 @@ def test_size_crops_the_middle_and_resizes(tmp_path):
     wide[:, :, 3:9] = 200
     write(tmp_path, wide[:1], names="a")
     write(tmp_path, np.full((1, 9, 9), 200, np.uint8), names="b")
-    with pytest.raises(ValueError, match=r"b\.png: expected 12 x 6 .*9 x 9; with size="):
+    with pytest.raises(ValueError, match=r"b\.png: expected 12 x 6 .*9 x 9; size= "):
         datasets.load(tmp_path)
     data = datasets.load(tmp_path, size=3)
     np.testing.assert_allclose(data.train, np.full((1, 1, 3, 3), 200 / 255), rtol=1e-6)

@@ -22,8 +22,9 @@ NO_PAPER = {
     ".kernels": {"Kernel", "Linear", "RadialKernel", "SmoothKernel"},
     ".models": {
         "Budget", "DMMDSettings", "FlowMatchingSettings", "FlowSettings", "MLP", "Model",
-        "ModelSettings", "Preset", "Pyramid", "Record", "RunFolder", "Stage", "Trainer",
-        "TrainingDiverged", "TrainingPlan", "UNet", "count_parameters", "load", "save_grid",
+        "ModelSettings", "Preset", "Pyramid", "Record", "RunFolder", "SamplingDiverged",
+        "Stage", "Trainer", "TrainingDiverged", "TrainingPlan", "UNet", "count_parameters",
+        "load", "save_grid",
     },
     ".inverse": {
         "CrossFittedRidge", "Gaussian", "Linear", "Mask", "Noise", "Operator", "Poisson",

@@ -24,6 +24,16 @@ def test_crps_is_the_integral_over_the_distribution_functions(values, truth) -> 
     assert ef.energy_score(x[:, None], np.array([truth])) == pytest.approx(integral, abs=1e-9)
 
 
+def test_a_square_of_forecasts_is_not_guessed_at(rng) -> None:
+    forecasts, truths = rng.normal(size=(4, 4)), rng.normal(size=4)
+    with pytest.raises(ValueError, match=r"samples of shape \(4, 4\) and truth \(4,\) can be read"):
+        ef.crps(forecasts, truths)
+    many = ef.crps(forecasts[..., None], truths[:, None])[:, 0]
+    one = ef.crps(forecasts, truths[None])[0]
+    np.testing.assert_allclose(many[2], ef.crps(forecasts[2, :, None], truths[2:3])[0])
+    np.testing.assert_allclose(one[2], ef.crps(forecasts[:, 2:3], truths[2:3])[0])
+
+
 def test_crps_of_the_uniform_distribution() -> None:
     n = 1001
     x = np.linspace(0, 1, n)[:, None]

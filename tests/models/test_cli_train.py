@@ -54,6 +54,14 @@ def test_train_sample_and_go_on(run, tmp_path) -> None:
     assert "3 blocks trained" in out
 
 
+@pytest.mark.parametrize("device", ["gpu", "cuda:99"])
+def test_a_device_that_is_not_there_takes_one_line(run, device: str) -> None:
+    status, _, err = run("train", "flow", "--data", "moons", "--out", "run", "--device", device)
+    assert status == 1
+    assert err.startswith("energyflow: device must be")
+    assert err.count("\n") == 1
+
+
 def test_samples_in_the_plane_are_drawn(run, tmp_path) -> None:
     pytest.importorskip("matplotlib", reason="pictures are an extra")
     assert run("train", "flow", "--data", "moons", "--out", "run", *FAST)[::2] == (0, "")

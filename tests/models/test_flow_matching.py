@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ import torch
 pytest.importorskip("torchdiffeq", reason="torchdiffeq is an extra")
 
 import energyflow as ef
-from energyflow.models import MLP, FlowMatching, FlowMatchingSettings, load
+from energyflow.models import MLP, FlowMatching, FlowMatchingSettings, SamplingDiverged, load
 from energyflow.models.flow_matching.batches import Batches
 
 TINY = {
@@ -82,6 +84,51 @@ def test_the_likelihood_is_a_density_and_the_right_one() -> None:
     assert float(density.sum() * (grid[1, 0] - grid[0, 0])) == pytest.approx(1, abs=0.01)
     true = np.exp(-((grid[:, 0] - 13) ** 2) / 32) / (4 * np.sqrt(2 * np.pi))
     assert np.abs(density - true).max() < 0.25 * true.max()
+
+
+def test_likelihoods_can_be_differentiated(of_classes, classes) -> None:
+    points, labels = torch.tensor(classes[0][:5], dtype=torch.float64), classes[1][:5]
+    how = {"solver": "rk4", "n_steps": 4}
+    points.requires_grad_()
+    (slopes,) = torch.autograd.grad(of_classes.log_likelihood(points, labels, **how).sum(), points)
+    for k in range(2):
+        step = 0.05 * torch.eye(2, dtype=torch.float64)[k]
+        ends = [
+            torch.as_tensor(of_classes.log_likelihood(points.detach() + sign * step, labels, **how))
+            for sign in (1, -1)
+        ]
+        expected = (ends[0] - ends[1]) / 0.1
+        torch.testing.assert_close(slopes[:, k].float(), expected, rtol=0.05, atol=2e-3)
+
+
+class Steep(torch.nn.Module):
+    """A velocity that is nothing while it is trained."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.zero = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        return self.zero * x if self.training else self.zero + 1e4 * x**3
+
+
+@pytest.mark.parametrize("solver", ["dopri5", "midpoint"])
+def test_samples_that_diverge_are_an_error(classes, solver: str) -> None:
+    model = FlowMatching(Steep(), n_steps=1, n_rounds=1, sampling_steps=1, solver="euler")
+    model.fit(classes[0], n_validation=2, progress=False)
+    with pytest.raises(SamplingDiverged, match="sampling diverged: ") as caught:
+        model.sample(20, rng=0, solver=solver, n_steps=100)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+def test_float64_stays_float64_far_from_zero(tmp_path) -> None:
+    seconds = 1.7e9 + np.random.default_rng(0).normal(size=(200, 2))
+    model = fitted(seconds, seconds, n_steps=20)
+    model.save(tmp_path / "model")
+    for each in (model, FlowMatching.load(tmp_path / "model")):
+        samples = each.sample(50, seconds[0], rng=0)
+        assert samples.dtype == np.float64
+        assert len(np.unique(samples)) == samples.size  # float32 knows only every 128th second
 
 
 def test_likelihoods_go_in_parts(of_classes, classes, monkeypatch) -> None:

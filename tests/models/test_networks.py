@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from energyflow.models import MLP, PRESETS, UNet, count_parameters
+from energyflow.models import MLP, PRESETS, FlowMatching, UNet, count_parameters
 from energyflow.models._networks import in_parts, suited
 
 needs_diffusers = pytest.mark.skipif(
@@ -79,6 +79,19 @@ def test_the_number_of_parameters_of_the_paper(preset: str) -> None:
     assert form is not None
     network = form.build((1, 28, 28), [])
     assert count_parameters(network) / 1e6 == pytest.approx(3.41, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("gpu", "a name such as 'cpu' or 'cuda', got 'gpu'"),
+        ("meta", "one that holds numbers"),
+        ("cuda:99", "one of this machine, got 'cuda:99'"),
+    ],
+)
+def test_devices_that_are_not_there(device: str, message: str) -> None:
+    with pytest.raises(ValueError, match=f"device must be {message}"):
+        FlowMatching(device=device)
 
 
 def test_the_shape_decides() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from energyflow_backends import library_of
+from energyflow_backends import Floats, library_of
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -26,7 +26,7 @@ def as_points(name: str, data: Any) -> Tensor:
     """
     tensor = as_tensor(name, data)
     if not tensor.is_floating_point():
-        raise TypeError(f"{name} must have a real floating dtype, got {tensor.dtype}")
+        raise TypeError(f"{name} must have a real floating dtype, got {dtype_of(tensor)}")
     if tensor.ndim not in (2, 4) or tensor.shape[0] < 2 or 0 in tensor.shape:
         raise ValueError(
             f"{name} must have shape (n, d) or (n, C, H, W) with n at least 2, "
@@ -44,20 +44,38 @@ def as_tensor(name: str, data: Any) -> Tensor:
     """Numbers on the CPU: integers as int64, others of a floating dtype."""
     if isinstance(data, Tensor):
         tensor = data.detach().cpu()
+    elif isinstance(data, np.ma.MaskedArray):
+        raise TypeError(
+            f"{name} must be a plain array, got MaskedArray: drop or fill what is masked"
+        )
     elif library_of(data) is None and not isinstance(data, int | np.integer):
         raise TypeError(f"{name} must be a NumPy array or a tensor, got {type(data).__name__}")
     else:
         array = np.array(data)
         if array.dtype.kind not in "biuf":
             raise TypeError(f"{name} must hold real numbers, got {array.dtype}")
-        plain = np.float64 if array.dtype.itemsize > 8 else array.dtype.newbyteorder("=")
-        tensor = torch.asarray(array.astype(plain, copy=False))
+        if array.dtype.kind != "f":
+            tensor = torch.asarray(_as_integers(name, array))
+        else:
+            plain = np.float64 if array.dtype.itemsize > 8 else array.dtype.newbyteorder("=")
+            tensor = torch.asarray(array.astype(plain, copy=False))
     if tensor.is_complex():
-        raise TypeError(f"{name} must hold real numbers, got {tensor.dtype}")
+        raise TypeError(f"{name} must hold real numbers, got {dtype_of(tensor)}")
     return tensor if tensor.is_floating_point() else tensor.long()
 
 
-def given_back(points: Tensor, library: str) -> Tensor | NDArray[np.float32]:
+def _as_integers(name: str, array: NDArray[Any]) -> NDArray[np.int64]:
+    if array.size and array.max() > np.iinfo(np.int64).max:
+        raise ValueError(f"{name} must hold integers below 2**63, got {array.max()}")
+    return array.astype(np.int64)
+
+
+def dtype_of(tensor: Tensor) -> str:
+    """The name of the dtype, without that of the library."""
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def given_back(points: Tensor, library: str) -> Tensor | Floats:
     """As a tensor, or as a NumPy array."""
     return points if library == "torch" else points.cpu().numpy()
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..._core.checks import check_choice, check_count, check_each, check_number, check_positive
-from .arrays import as_tensor, check_finite, check_shape, widened
+from .arrays import as_tensor, check_finite, check_shape, dtype_of, widened
 
 _LAST_LABEL = 9999
 _DIMENSIONS = {"labels": 1, "vectors": 1, "maps": 3}
@@ -50,7 +50,7 @@ class Conditions:
         tensor = as_tensor(name, condition)
         if tensor.shape[:1] != (count,):
             raise ValueError(
-                f"{name} must have one entry for each of the {count} points, "
+                f"{name} must have one entry for each of the {count} points of data, "
                 f"got shape {tuple(tensor.shape)}"
             )
         if not tensor.is_floating_point():
@@ -62,7 +62,7 @@ class Conditions:
             classes = tuple(np.unique(tensor.numpy()).tolist())
             gaps = classes != tuple(range(len(classes)))
             conditions = cls("labels", (len(classes),), classes=classes if gaps else None)
-        elif tensor.ndim in (2, 4):
+        elif tensor.ndim in (2, 4) and 0 not in tensor.shape:
             wide = check_finite(name, tensor).double()
             mean = float(wide.mean())
             scale = float((wide - mean).square().mean().sqrt()) or 1.0
@@ -91,7 +91,8 @@ class Conditions:
         if self.kind == "labels":
             if tensor.is_floating_point() or tuple(tensor.shape) != (count,):
                 raise ValueError(
-                    f"{name} must be a label or {count} labels, got {tensor.dtype} of shape {given}"
+                    f"{name} must be a label or {count} labels, "
+                    f"got {dtype_of(tensor)} of shape {given}"
                 )
             return functional.one_hot(self._places(tensor, name), self.shape[0]).float()
         if tuple(tensor.shape) != (count, *self.shape):

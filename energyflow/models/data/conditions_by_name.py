@@ -53,16 +53,18 @@ class ConditionsByName:
         """What was learned, in messages."""
         return ", ".join(self.parts)
 
-    def encode(self, condition: Any, count: int) -> Tensor:
+    def encode(self, condition: Any, count: int, name: str = "condition") -> Tensor:
         """Conditions of `count` points as networks see them; single ones are repeated."""
         if not isinstance(condition, Mapping):
             raise TypeError(
-                f"condition must be a dict of {self.described}, got {type(condition).__name__}"
+                f"{name} must be a dict of {self.described}, got {type(condition).__name__}"
             )
         if condition.keys() != self.parts.keys():
             given = ", ".join(map(str, condition))
-            raise ValueError(f"condition must have the entries {self.described}, got {given}")
-        codes = [part.encode(condition[n], count, _entry(n)) for n, part in self.parts.items()]
+            raise ValueError(f"{name} must have the entries {self.described}, got {given}")
+        codes = [
+            part.encode(condition[n], count, _entry(n, name)) for n, part in self.parts.items()
+        ]
         return torch.cat(codes, 1)
 
     def split(self, encoded: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -119,6 +121,6 @@ def weight_in_flows(weight: float | str, conditions: AnyConditions | None) -> fl
     return _LABEL_WEIGHT if weight == "auto" and labels else weight
 
 
-def _entry(name: str) -> str:
+def _entry(name: str, argument: str = "condition") -> str:
     """One of several conditions, in messages."""
-    return f'condition["{name}"]'
+    return f'{argument}["{name}"]'

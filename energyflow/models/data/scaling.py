@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .arrays import check_finite
+from .arrays import check_finite, dtype_of
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Scaling:
             if not value.is_floating_point() or tuple(value.shape) != form:
                 raise ValueError(
                     f"data.{name} must be floating numbers of shape {form}, "
-                    f"got {value.dtype} of shape {tuple(value.shape)}"
+                    f"got {dtype_of(value)} of shape {tuple(value.shape)}"
                 )
             check_finite(f"data.{name}", value)
         if not scale > 0:
@@ -53,8 +53,9 @@ class Scaling:
         return ((points - self.offset.to(points.device)) / self.scale.to(points.device)).float()
 
     def undo(self, points: Tensor) -> Tensor:
-        """Back to the units of the data, as float32."""
-        return (points * self.scale.to(points.device) + self.offset.to(points.device)).float()
+        """Back to the units of the data, in their dtype."""
+        offset, scale = self.offset.to(points.device), self.scale.to(points.device)
+        return points.to(offset.dtype) * scale.to(offset.dtype) + offset
 
     def tensors(self) -> dict[str, Tensor]:
         """For a file of weights."""

@@ -80,6 +80,8 @@ class TrainingSet:
         cls, data: Any, condition: Any, *, standardised: bool, given_network: bool, name: str | None
     ) -> TrainingSet:
         """Read what a user gives; see `Description`."""
+        if not isinstance(name, str | None):
+            raise TypeError(f"name must be text, got {type(name).__name__}")
         points = as_points("data", data)
         conditions, encoded = None, None
         if condition is not None:
@@ -108,5 +110,8 @@ class TrainingSet:
         conditions = self.description.conditions
         if (condition is None) != (conditions is None):
             raise ValueError("held_out_condition must be given with condition, and only then")
-        encoded = None if conditions is None else conditions.encode(condition, len(points))
+        encoded = None
+        if conditions is not None:
+            name = "held_out_condition (of held_out, like condition)"
+            encoded = conditions.encode(condition, len(points), name)
         return self.scaling.apply(points), encoded

@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
+from energyflow_backends import Floats
 from energyflow_backends._typing import Integers
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..._core.random import Rng, keyed_generator
@@ -110,7 +110,7 @@ class DMMD(Model[DMMDSettings]):
         denoise: int | None = None,
         objective: Literal["mmd", "kale"] = "mmd",
         regularization: float = 1.0,
-    ) -> NDArray[np.float32] | Tensor:
+    ) -> Floats | Tensor:
         r"""Draw new samples.
 
         Parameters
@@ -141,7 +141,7 @@ class DMMD(Model[DMMDSettings]):
         Returns
         -------
         array (n, \*shape)
-            float32, in the units of the data; a tensor if the model was trained on one.
+            As of `Model.sample`.
 
         Raises
         ------

@@ -8,14 +8,15 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from energyflow_backends import Floats
 from torch import Tensor, nn
 
+from ..._core.checks import check_number
 from ..._core.random import Rng
 from .._base import Model, Saved
 from .._settings import Preset
 from .._weights import Tensors, prefixed
-from ..data.arrays import as_points, given_back
+from ..data.arrays import as_points, given_back, widened
 from ..data.training_set import Description
 from ..training.plan import Task
 from ..training.single_network import SingleNetworkPlan
@@ -128,7 +129,7 @@ class FlowMatching(Model[FlowMatchingSettings]):
         n_steps: int | None = None,
         solver: str | None = None,
         guidance: float = 1.0,
-    ) -> NDArray[np.float32] | Tensor:
+    ) -> Floats | Tensor:
         """Draw new samples.
 
         Parameters
@@ -147,7 +148,7 @@ class FlowMatching(Model[FlowMatchingSettings]):
         Returns
         -------
         array (n, *shape)
-            float32, in the units of the data; a tensor if the model was trained on one.
+            As of `Model.sample`.
 
         Raises
         ------
@@ -156,10 +157,11 @@ class FlowMatching(Model[FlowMatchingSettings]):
         """
         arguments = self._arguments(n, condition, rng)
         networks = cast(VelocityFlow, self._trained.networks)
+        guidance = check_number("guidance", guidance)
         if guidance != 1 and not (networks.velocity.masks and arguments[1] is not None):
             raise ValueError("guidance needs a model with conditions and condition_dropout")
         chosen = self._solver(solver, n_steps)
-        return self._given_back(networks.draw(*arguments, chosen, float(guidance)))
+        return self._given_back(networks.draw(*arguments, chosen, guidance))
 
     def log_likelihood(
         self,
@@ -168,7 +170,7 @@ class FlowMatching(Model[FlowMatchingSettings]):
         *,
         n_steps: int | None = None,
         solver: str | None = None,
-    ) -> NDArray[np.float32] | Tensor:
+    ) -> Floats | Tensor:
         r"""Log-density of vectors under the model, by the divergence of the velocity.
 
         Parameters
@@ -183,7 +185,8 @@ class FlowMatching(Model[FlowMatchingSettings]):
         Returns
         -------
         array (n,)
-            In nats, for a density in the units of the data.
+            In nats, for a density in the units of the data. Of a tensor that requires it, it can
+            be differentiated.
 
         Raises
         ------
@@ -195,6 +198,9 @@ class FlowMatching(Model[FlowMatchingSettings]):
         The network is differentiated d times a call: for small d.
         """
         x = as_points("points", points)
+        tracked = isinstance(points, Tensor) and points.requires_grad and torch.is_grad_enabled()
+        if tracked:
+            x = widened(points.cpu())
         _, encoded, _ = self._arguments(len(x), condition, 0)
         description, scaling = self._trained.description, self._trained.scaling
         shape = description.shape
@@ -204,7 +210,7 @@ class FlowMatching(Model[FlowMatchingSettings]):
         scaled, chosen = scaling.apply(x).to(self.device), self._solver(solver, n_steps)
         logs = log_density(networks.velocity, scaled, encoded, chosen)
         logs = (logs - x.shape[1] * float(scaling.scale.log())).cpu()
-        return given_back(logs, description.library)
+        return given_back(logs, "torch" if tracked else description.library)
 
     def _plan(self, task: Task) -> SingleNetworkPlan[VelocityFlow]:
         data, description = task.data, task.data.description

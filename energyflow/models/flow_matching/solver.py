@@ -13,6 +13,7 @@ from torch import Tensor
 from ..._core.checks import check_count
 from ..._core.extras import need
 from .._fields import check_fields
+from .._fitted import SamplingDiverged
 
 SolverName = Literal["euler", "midpoint", "rk4", "dopri5"]
 Steps = Annotated[int, partial(check_count, maximum=2**14)]  # a file may not ask for hours
@@ -37,6 +38,9 @@ class OdeSolver:
         device = (start[0] if isinstance(start, tuple) else start).device
         points = 2 if self.solver == "dopri5" else self.n_steps + 1
         times = torch.linspace(first, last, points, device=device)
-        path = odeint(field, start, times, method=self.solver, rtol=1e-5, atol=1e-5)
+        try:
+            path = odeint(field, start, times, method=self.solver, rtol=1e-5, atol=1e-5)
+        except AssertionError as error:  # how dopri5 says that no step is small enough
+            raise SamplingDiverged(f"{self.solver} found no step small enough: {error}") from None
         end = tuple(v[-1] for v in path) if isinstance(path, tuple) else path[-1]
         return cast(X, end)

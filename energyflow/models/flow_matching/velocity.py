@@ -80,19 +80,23 @@ def log_density(
 
     .. math:: \log p(x_1) = \log N(x_0; 0, I) - \int_0^1 \mathrm{div}\, v(x_t, t) \, dt ,
 
-    the divergence by d derivatives of the network, some thousand points at a time.
+    the divergence by d derivatives of the network, some thousand points at a time. It can be
+    differentiated with respect to points that require it.
     """
+    differentiable = x.requires_grad
 
     def density(x: Tensor, c: Tensor | None) -> Tensor:
         def slopes(t: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
             with torch.enable_grad():
-                here = state[0].detach().requires_grad_()
+                here = state[0] if differentiable else state[0].detach().requires_grad_()
                 moved = velocity(here, c, t.expand(len(here)))
                 divergence = torch.zeros_like(state[1])
                 for k in range(here.shape[1]):
-                    (slope,) = torch.autograd.grad(moved[:, k].sum(), here, retain_graph=True)
+                    (slope,) = torch.autograd.grad(
+                        moved[:, k].sum(), here, retain_graph=True, create_graph=differentiable
+                    )
                     divergence = divergence + slope[:, k]
-            return moved.detach(), divergence
+            return moved if differentiable else moved.detach(), divergence
 
         # the divergence is gathered on the way back, so with the opposite sign
         start = x, torch.zeros(len(x), device=x.device)

@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from numbers import Real
 
+from ..._core.checks import check_positive
+
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h)")
 _STEPS = re.compile(r"(\d+)\s*steps?")
@@ -49,9 +51,7 @@ class Budget:
             )
         if isinstance(budget, bool) or not isinstance(budget, Real):
             raise TypeError(f"budget must be a number or text, got {type(budget).__name__}")
-        if not 0 < float(budget) < math.inf:
-            raise ValueError(f"budget must be positive and finite, got {float(budget):g}")
-        return cls(seconds=float(budget))
+        return cls(seconds=check_positive("budget", budget))
 
     def allows(self, seconds: float, steps: int, next_seconds: float, next_steps: int) -> bool:
         """Whether, after so much, something of the given length still fits."""
