@@ -114,10 +114,10 @@ for y in problem.simulate(prior(20, rng), rng):
         "prior": prior(2000, rng).astype(float),
     }
     for name, points in rivals.items():
-        found = ef.energy_distance(points, truth, estimator="U")
-        distances[name].append(float(found))
-for name, found in distances.items():
-    print(f"{name:8} {np.mean(found):8.4f}")
+        distance = ef.energy_distance(points, truth, estimator="U")
+        distances[name].append(float(distance))
+for name, values in distances.items():
+    print(f"{name:8} {np.mean(values):8.4f}")
 assert np.mean(distances["network"]) < np.mean(distances["prior"]) / 50
 assert abs(np.mean(distances["floor"])) < 0.001
 
@@ -134,16 +134,16 @@ rivals = {
     "network": [flow.sample(y, 100, rng).samples for y in observations],
     "exact": [exact(y, 100, rng) for y in observations],
 }
-found = {
+reports = {
     name: metrics.calibration(np.stack(v), truths) for name, v in rivals.items()
 }
-for k, level in enumerate(found["exact"].levels):
-    network, exactly = (found[name].coverage[k] for name in rivals)
+for k, level in enumerate(reports["exact"].levels):
+    network, exactly = (reports[name].coverage[k] for name in rivals)
     print(
         f"{level:.0%}: samples of the network {network:.0%}, exact ones {exactly:.0%}"
     )
-assert found["exact"].error < 0.025
-assert found["network"].error < 0.05
+assert reports["exact"].error < 0.025
+assert reports["network"].error < 0.05
 
 # %% [markdown]
 # A few samples get lost between the clouds, as the panels above show. More particles and longer

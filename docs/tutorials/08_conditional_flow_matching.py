@@ -41,11 +41,11 @@ for coupling in ("none", "ot", "conditional-ot"):
         x.astype(np.float32), y.astype(np.float32), progress=False
     )
 
-asked = (-0.7, 0.0, 0.4)
+wanted = (-0.7, 0.0, 0.4)
 panels = plt.figure(figsize=(5.4, 2.1)).subplots(1, 3, sharex=True, sharey=True)
 for axes, (coupling, model) in zip(panels, models.items(), strict=True):
     axes.scatter(*x[:1000].T, s=1, color="C5", alpha=0.4, linewidths=0)
-    for k, value in enumerate(asked):
+    for k, value in enumerate(wanted):
         samples = model.sample(300, np.array([value], np.float32), rng=1)
         axes.scatter(*samples.T, s=2, color=f"C{k}", linewidths=0)
         axes.plot(np.cos(np.pi * value), np.sin(np.pi * value), "x", color="C3")
@@ -62,13 +62,13 @@ conditions = np.linspace(-0.9, 0.9, 10)
 
 
 def distance(draw):
-    found = []
+    distances = []
     for value in conditions:
         true = truth(np.full((1000, 1), value), rng)
-        found.append(
+        distances.append(
             float(ef.energy_distance(draw(value), true, estimator="U"))
         )
-    return np.mean(found)
+    return np.mean(distances)
 
 
 def by(model, **how):
@@ -81,8 +81,8 @@ def by(model, **how):
 
 floor = distance(lambda value: truth(np.full((1000, 1), value), rng))
 reached = {coupling: distance(by(model)) for coupling, model in models.items()}
-for coupling, found in {"floor": floor, **reached}.items():
-    print(f"{coupling:15} {found:8.5f}")
+for coupling, value in {"floor": floor, **reached}.items():
+    print(f"{coupling:15} {value:8.5f}")
 assert reached["conditional-ot"] < 0.005
 assert reached["ot"] > 50 * reached["conditional-ot"]
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+from functools import cache
 from importlib.util import find_spec
 
+_log = logging.getLogger("energyflow")
 _DISTRIBUTIONS = {
     "PIL": "Pillow", "ot": "POT", "skimage": "scikit-image", "sklearn": "scikit-learn",
     "torch_fidelity": "torch-fidelity",
@@ -13,6 +16,15 @@ _DISTRIBUTIONS = {
 def has(module: str) -> bool:
     """Whether a module is installed; it is not imported."""
     return find_spec(module) is not None
+
+
+@cache
+def has_for(what: str, module: str, extra: str) -> bool:
+    """Whether a module is installed; where it is not, the log says once that `what` is left out."""
+    if not has(module):
+        name = _DISTRIBUTIONS.get(module, module)
+        _log.warning("%s left out without %s: pip install -e '.[%s]'", what, name, extra)
+    return has(module)
 
 
 def need(module: str, what: str, extra: str = "", *, install: str = "") -> None:

@@ -41,10 +41,7 @@ class TransportProblem:
         transport, groups, a, b = self.transport, self.groups, self.a[index], self.b[index]
         sets = self.sets.map(lambda v: v[(*index, slice(None), slice(None))])
         if transport.beta == math.inf:
-            if groups is None:
-                assert sets.y_x is not None
-                assert sets.y_z is not None
-                groups = groups_of_equal(doubles(sets.y_x), doubles(sets.y_z))
+            groups = groups or groups_of_equal(*map(doubles, sets.conditions))
             sets = sets.without_conditions()  # groups alone say what is equal
         on_device = transport.entropic and library_of(sets.x) in _ENTROPIC
         sets = sets.map(wide) if on_device else sets.map(doubles)

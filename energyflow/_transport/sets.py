@@ -22,6 +22,11 @@ class Sets(NamedTuple, Generic[T]):
     z: T
     y_z: T | None
 
+    @property
+    def conditions(self) -> tuple[T, ...]:
+        """The conditions that are given, of x before those of z."""
+        return tuple(condition for condition in (self.y_x, self.y_z) if condition is not None)
+
     def map(self, function: Callable[[T], U]) -> Sets[U]:
         """The function of each array."""
         return self.map_sides(function, function)

@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any
 
 import array_api_compat as compat
 import numpy as np
 from energyflow_backends import Array, Doubles, namespace, to_host
 
+from .._core.extras import has
 from .costs import costs
 from .plans import Plan
 from .sets import Sets
@@ -108,7 +108,7 @@ def _even(weights: Doubles) -> bool:
 
 
 def _pot() -> Any:
-    if find_spec("ot") is None:
+    if not has("ot"):
         raise ModuleNotFoundError(
             "this transport needs POT: pip install -e '.[ot]'; sets of one size with equal "
             "weights, method 'exact' and mass 1 do without",

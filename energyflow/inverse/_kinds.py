@@ -21,8 +21,19 @@ class Configured(ABC):
         """The arguments that make an equal object, as JSON and TOML can hold them.
 
         They are the attributes with the names of the parameters, unless a subclass overrides this.
+
+        Raises
+        ------
+        TypeError
+            If there is no attribute with the name of a parameter.
         """
         names = inspect.signature(type(self)).parameters
+        for name in names:
+            if not hasattr(self, name):
+                raise TypeError(
+                    f"{type(self).__name__} has a parameter {name!r} but no such attribute, where "
+                    f"its settings are looked for: set self.{name}, or override settings()"
+                )
         return {name: _plain(getattr(self, name)) for name in names}
 
 

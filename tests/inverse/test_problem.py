@@ -83,6 +83,20 @@ def test_files_keep_a_problem(problem: Problem, tmp_path) -> None:
     assert again.settings() == problem.settings()
 
 
+def test_settings_under_other_names(tmp_path) -> None:
+    class Scaled(Linear):
+        name = "scaled"
+
+        def __init__(self, factor: float) -> None:
+            super().__init__([factor])
+            self._factor = factor
+
+    problem = Scaled(2.0) + Gaussian(0.1)
+    with pytest.raises(TypeError, match=r"Scaled has a parameter 'factor' but no such attribute"):
+        problem.save(tmp_path / "problem.json")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_radon_problem_is_kept(tmp_path) -> None:
     pytest.importorskip("skimage", reason="scikit-image is an extra")
     (tmp_path / "p.toml").write_text(

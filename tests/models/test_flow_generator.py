@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 import energyflow as ef
+from energyflow._core import extras
 from energyflow.models import MLP, PRESETS, FlowGenerator, FlowSettings, Pyramid, UNet, load
 from energyflow.models.data.conditions import Conditions
 from energyflow.models.data.scaling import Scaling
@@ -321,6 +322,21 @@ def test_pictures_of_a_run(points, tmp_path, monkeypatch) -> None:
     samples, data = seen[0]
     np.testing.assert_allclose(data, points, atol=1e-4)
     assert (abs(samples.mean(axis=0) - points.mean(axis=0)) < 3 * np.ptp(points, axis=0)).all()
+
+
+def test_training_without_pillow_says_once_that_nothing_is_drawn(
+    images, tmp_path, monkeypatch, caplog
+) -> None:
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    extras.has_for.cache_clear()
+    for name in ("one", "other"):
+        fitted(images, out=tmp_path / name, settings={"n_blocks": 2})
+        assert not list((tmp_path / name).rglob("*.png"))
+    extras.has_for.cache_clear()
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "pictures of samples are left out without Pillow: pip install -e '.[models]'"
+    )
 
 
 def test_the_files_of_a_run(images, tmp_path) -> None:

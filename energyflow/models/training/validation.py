@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..._core import pictures as _pictures
-from ..._core.extras import has
+from ..._core.extras import has_for
 from ..._core.image_grid import save_grid
 from ..._core.random import keyed_generator
 from ..._sums.distances import sliced_energy_distance
@@ -66,13 +66,15 @@ class Validator:
     def draw(self, path: Path, draw: Draw) -> None:
         """Draw samples: images as a grid, points in the plane over the data.
 
-        Black and white are the least and the greatest number of the data.
+        Black and white are the least and the greatest number of the data. Without Pillow (images)
+        or matplotlib (points) nothing is drawn, and the log says so once.
         """
+        what = "pictures of samples are"
         samples, points = self._samples(draw, _DRAWN)[0].cpu(), self.data.points
-        if samples.ndim == 4 and samples.shape[1] in (1, 3) and has("PIL"):
+        if samples.ndim == 4 and samples.shape[1] in (1, 3) and has_for(what, "PIL", "models"):
             black, white = points.min().item(), points.max().item()
             save_grid(path, (samples.numpy() - black) / ((white - black) or 1.0))
-        elif tuple(samples.shape[1:]) == (2,) and has("matplotlib"):
+        elif tuple(samples.shape[1:]) == (2,) and has_for(what, "matplotlib", "plot"):
             clouds = map(self.data.scaling.undo, (samples, points[:2000]))
             _pictures.save_scatter(path, *(cloud.numpy() for cloud in clouds))
 

@@ -149,21 +149,21 @@ def sorted_side_kernel(
         tl.store(gradient_ptr + row * n + at, gradient, mask=there)
 
 
-def _with_weights(side: SortedRows) -> SortedRows:
+def _weights(side: SortedRows) -> Tensor:
+    """Those of the side, or uniform ones (N,) in float64."""
     if side.weights is not None:
-        return side
+        return side.weights
     n = side.points.shape[1]
-    return side._replace(weights=side.points.new_full((n,), 1.0 / n, dtype=torch.float64))
+    return side.points.new_full((n,), 1.0 / n, dtype=torch.float64)
 
 
-def _prefix_sums(side: SortedRows) -> Tensor:
+def _prefix_sums(side: SortedRows, weights: Tensor) -> Tensor:
     """Weights summed in sorted order, (R, N) in float64."""
-    assert side.weights is not None
     n_rows, n = side.points.shape
     mass = torch.empty(n_rows, n, dtype=torch.float64, device=side.points.device)
     launch(
         prefix_sum_kernel, (n_rows,), LONG_WARPS,
-        side.weights, side.at, mass, n, int(side.weights.ndim == 2), BLOCK=PREFIX_BLOCK,
+        weights, side.at, mass, n, int(weights.ndim == 2), BLOCK=PREFIX_BLOCK,
     )  # fmt: skip
     return mass
 
@@ -181,12 +181,12 @@ def sorted_rows(x: SortedRows, y: SortedRows, gx: Tensor, gy: Tensor, *, unbiase
     blocks = [triton.cdiv(count, LONG_BLOCK) for count in counts]
     parts = x.points.new_empty((n_rows, sum(blocks)), dtype=torch.float64)
     weighted = x.weights is not None or y.weights is not None
+    weights_of = masses = parts, parts  # any tensor: without weights the kernel reads neither
     if weighted:
-        x, y = _with_weights(x), _with_weights(y)
-    masses = [_prefix_sums(side) if weighted else parts for side in (x, y)]
+        weights_of = _weights(x), _weights(y)
+        masses = _prefix_sums(x, weights_of[0]), _prefix_sums(y, weights_of[1])
     for i, (own, other, gradient) in enumerate(((x, y, gx), (y, x, gy))):
-        n, m = counts[i], counts[1 - i]
-        weights = parts if own.weights is None else own.weights
+        n, m, weights = counts[i], counts[1 - i], weights_of[i]
         launch(
             sorted_side_kernel, (n_rows * blocks[i],), LONG_WARPS,
             own.points, other.points, own.at, weights, masses[i], masses[1 - i],

@@ -30,25 +30,35 @@ def pair_energies(
 
     E = 2 sum a_i b_j |x_i - y_j|^r - s_x sum a_i a_k |x_i - x_k|^r - s_y sum b_j b_l |y_j - y_l|^r
 
-    Args:
-        x: points (B, N, d), float32 or float64.
-        y: points (B, M, d), like `x`.
-        a: weights (B, N); None for uniform ones.
-        b: weights (B, M), likewise.
-        exponent: r, 0 < r < 2.
-        self_scales: s_x and s_y, numbers or arrays of B.
-        wrt: which gradients are wanted, of "x" and "y".
-        n_threads: threads at most; None for all (see `usable_threads`).
+    Parameters
+    ----------
+    x, y : arrays (B, N, d) and (B, M, d)
+        Points, float32 or float64.
+    a, b : arrays (B, N) and (B, M), optional
+        Weights; uniform when not given.
+    exponent : float
+        The power r, 0 < r < 2.
+    self_scales : pair of numbers or arrays (B,)
+        The factors s_x and s_y.
+    wrt : collection of str
+        Which gradients are wanted, of "x" and "y".
+    n_threads : int, optional
+        Threads at most; all when not given (see `usable_threads`).
 
-    Returns:
-        values (B,) in float64, the gradients (B, N, d) and (B, M, d) in float64, or None.
+    Returns
+    -------
+    values : array (B,)
+        float64; NaN for sets that are not finite.
+    gx, gy : arrays (B, N, d) and (B, M, d), or None
+        Gradients in float64; None where not wanted.
 
-    Notes:
-        Each pair within a set is visited once. All is computed in float64 and from differences of
-        coordinates; gradients of float32 points in more than 8 dimensions are matrix products,
-        whose rounding in float64 is invisible in float32. Squared distances below 2^-1000 of the
-        extent's square count as zero. Memory beside the output: some 2 MiB a thread at most. The
-        results are the same bits for every number of threads.
+    Notes
+    -----
+    Each pair within a set is visited once. All is computed in float64 and from differences of
+    coordinates; gradients of float32 points in more than 8 dimensions are matrix products, whose
+    rounding in float64 is invisible in float32. Squared distances below 2^-1000 of the extent's
+    square count as zero. Memory beside the output: some 2 MiB a thread at most. The results are
+    the same bits for every number of threads.
     """
     (sets, n, d), m = x.shape, y.shape[1]
     x, y = (np.require(points, None, ("C", "A")) for points in (x, y))

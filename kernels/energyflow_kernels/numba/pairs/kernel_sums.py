@@ -24,21 +24,29 @@ def pair_sums(
 ) -> Doubles:
     r"""Sums over j of w_j F(|x_i - y_j|), or their gradients.
 
-    Args:
-        x: points (B, N, d), float32 or float64.
-        y: points (B, M, d), like `x`.
-        w: weights (B, M), of any sign.
-        profile: the kind of F and its two numbers, see `pair_profiles`.
-        gradient: whether sum_j w_j F'(|x_i - y_j|) (x_i - y_j) / |x_i - y_j| is wanted instead;
-            points that coincide add nothing to it.
-        n_threads: threads at most; None for all (see `usable_threads`).
+    Parameters
+    ----------
+    x, y : arrays (B, N, d) and (B, M, d)
+        Points, float32 or float64.
+    w : array (B, M)
+        Weights of y, of any sign.
+    profile : tuple (kind, first, second)
+        The kind of F and its two numbers, see `profiles`.
+    gradient : bool
+        Whether sum_j w_j F'(|x_i - y_j|) (x_i - y_j) / |x_i - y_j| is wanted instead; points that
+        coincide add nothing to it.
+    n_threads : int, optional
+        Threads at most; all when not given (see `usable_threads`).
 
-    Returns:
-        (B, N), or (B, N, d), in float64.
+    Returns
+    -------
+    array (B, N), or (B, N, d) where the gradient is wanted
+        float64.
 
-    Notes:
-        Time B N M (d + some twenty operations), memory as `pair_energies`. The results are the
-        same bits for every number of threads.
+    Notes
+    -----
+    Time B N M (d + some twenty operations), memory as `pair_energies`. The results are the same
+    bits for every number of threads.
     """
     (sets, n, d), m = x.shape, y.shape[1]
     x, y = (np.require(points, None, ("C", "A")) for points in (x, y))

@@ -27,29 +27,40 @@ def wasserstein_rows(
 
     W_p^p = int_0^1 |A^-1(t) - B^-1(t)|^p dt with the quantile functions of the row of x and of y.
 
-    Args:
-        xp: rows (R, N), float32 or float64, with any step between them; rows that are not
-            contiguous are copied.
-        yp: rows (R, M), like `xp`.
-        a: weights (N,) or (R, N), non-negative and of sum one; None for uniform ones.
-        b: weights (M,) or (R, M), likewise.
-        p: the power, at least 1.
-        wrt: which gradients are wanted, of "x" and "y".
-        n_threads: threads at most; None for all (see `usable_threads`).
+    Parameters
+    ----------
+    xp, yp : arrays (R, N) and (R, M)
+        Rows of points, float32 or float64, with any step between them; rows that are not
+        contiguous are copied.
+    a, b : arrays (N,) or (R, N), and (M,) or (R, M), optional
+        Weights, non-negative and of sum one; uniform when not given.
+    p : float
+        The power, at least 1.
+    wrt : collection of str
+        Which gradients are wanted, of "x" and "y".
+    n_threads : int, optional
+        Threads at most; all when not given (see `usable_threads`).
 
-    Returns:
-        values (R,) in float64, the gradients (R, N) and (R, M) in the dtype of the rows, or None.
+    Returns
+    -------
+    values : array (R,)
+        float64; not finite for a row that is not finite.
+    gx, gy : arrays (R, N) and (R, M), or None
+        Gradients in the dtype of the rows; None where not wanted.
 
-    Raises:
-        TypeError: dtypes other than float32 or float64, or unequal ones.
-        ValueError: shapes that do not fit, or empty rows.
+    Raises
+    ------
+    TypeError
+        If the dtypes are not float32 or float64, or differ.
+    ValueError
+        If shapes do not fit, or rows are empty.
 
-    Notes:
-        Two radix sorts a row and one run through both: time R (N + M), scratch of some 40 bytes a
-        point and thread. Equal points of a row share the slopes that they have together, by their
-        weights: a subgradient that depends on no order. With uniform weights, levels are exact
-        integers. A row with a NaN or an infinity has a value that is not finite. The results are
-        the same bits for every number of threads.
+    Notes
+    -----
+    Two radix sorts a row and one run through both: time R (N + M), scratch of some 40 bytes a point
+    and thread. Equal points of a row share the slopes that they have together, by their weights: a
+    subgradient that depends on no order. With uniform weights, levels are exact integers. The
+    results are the same bits for every number of threads.
     """
     if xp.ndim != 2 or yp.ndim != 2 or len(xp) != len(yp):
         raise ValueError(f"xp, yp: expected (R, N) and (R, M), got {xp.shape} and {yp.shape}")
