@@ -1,1 +1,1 @@
-"""Tools for releases: pinned versions, lowest versions, and the test of what is shipped."""
+"""Tools for releases, pins and recorded outputs: each a module that is run by its name."""

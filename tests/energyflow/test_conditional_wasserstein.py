@@ -361,7 +361,7 @@ def test_bad_couplings() -> None:
 
 
 def test_without_pot_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("energyflow._transport.solvers.find_spec", lambda name: None)
+    monkeypatch.setattr("energyflow._core.extras.find_spec", lambda name: None)
     x, y_x, z, y_z = clouds(0)
     with pytest.raises(ModuleNotFoundError, match="needs POT"):
         distance(x[:6], y_x[:6], z, y_z, beta=1)
