@@ -27,8 +27,8 @@ run = Path(folder.name, "rings")
 model = FlowGenerator(preset="toy", n_particles=10_000, network_steps=600)
 how = {"resume": True, "progress": False}
 after = {}
-for budget in ("600 steps", "1200 steps", None):  # stop, look, and go on
-    model.fit(rings.train, rings.train_labels, out=run, **how, budget=budget)
+for steps in ("600 steps", "600 steps", None):  # stop, look, and go on
+    model.fit(rings.train, rings.train_labels, out=run, **how, stop_after=steps)
     after[model.n_trained] = model.sample(len(labels), labels, rng=0)
 
 # %% [markdown]

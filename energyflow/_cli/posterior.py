@@ -11,7 +11,7 @@ from .._core.files import follow_link, load_array, write_arrays
 from .app import app, can_draw, check_suffix, listed
 from .options import Device, OptionalCount, Quiet, RunFolder, Seed, command
 from .settings import SettingsCommand, build_model
-from .train import SETTINGS_HELP, Budget, Out, Resume, naming_what_is_kept, train
+from .train import SETTINGS_HELP, Budget, Out, Resume, StopAfter, naming_what_is_kept, train
 
 
 @command(train, "posterior", cls=SettingsCommand, epilog=SETTINGS_HELP)
@@ -21,6 +21,7 @@ def train_posterior(
     data: str,
     out: Out,
     budget: Budget = None,
+    stop_after: StopAfter = None,
     resume: Resume = False,
     seed: Seed = 0,
     guess: Literal["lift", "regression"] = "lift",
@@ -54,7 +55,7 @@ def train_posterior(
     with naming_what_is_kept(out):
         sampler.fit(
             dataset.train, held_out=dataset.test, rng=seed, out=out, resume=resume, budget=budget,
-            name=data, progress=not quiet,
+            stop_after=stop_after, name=data, progress=not quiet,
         )  # fmt: skip
     print(f"{model.n_trained} blocks trained; the model is in {out}")
 

@@ -24,7 +24,11 @@ app.add_typer(train, name="train")
 Out = Annotated[Path, typer.Option(help="The run's folder: log, checkpoints, samples, model.")]
 Budget = Annotated[
     str | None,
-    typer.Option(help="At most so long: 90s, 10m, 1.5h or '5000 steps', earlier calls too."),
+    typer.Option(help="Plan a model for so long: 90s, 10m, 1.5h or '5000 steps', all calls."),
+]
+StopAfter = Annotated[
+    str | None,
+    typer.Option(help="Cut this call after so long, for --resume: 10m or '5000 steps'."),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Resume the run in --out, if there is one.")]
 
@@ -33,7 +37,7 @@ COMMANDS = {
     "flow-matching": "Learn the velocity of straight paths from noise to the data.",
     "dmmd": "Learn features of noise levels, whose MMD carries particles from noise to the data.",
 }
-SETTINGS_HELP = """An interrupt (Ctrl-C) keeps what is trained; --resume resumes the run.
+SETTINGS_HELP = """An interrupt (Ctrl-C, SIGTERM) keeps what is trained; --resume resumes the run.
 
 Settings that are not given are those of the preset: the data's own, toy for other vectors, or
 default, whose settings are the defaults shown.
@@ -52,6 +56,7 @@ def train_model(
     out: Out,
     condition: Kind | None = None,
     budget: Budget = None,
+    stop_after: StopAfter = None,
     resume: Resume = False,
     seed: Seed = 0,
     patience: OptionalCount = None,
@@ -93,8 +98,8 @@ def train_model(
         points, given = points[rest], rows_of(given, rest)
     with naming_what_is_kept(out):
         model.fit(
-            points, given, **validation, out=out, resume=resume, budget=budget, patience=patience,
-            name=data, progress=not quiet,
+            points, given, **validation, out=out, resume=resume, budget=budget,
+            stop_after=stop_after, patience=patience, name=data, progress=not quiet,
         )  # fmt: skip
     unit = "blocks" if context.command.name == "flow" else "rounds"
     print(f"{model.n_trained} {unit} trained; the model is in {out}")

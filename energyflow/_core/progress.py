@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,7 +19,8 @@ class Progress:
     """A progress bar with numbers and a rate in it; cheap enough to update at every step.
 
     Nothing is drawn where standard error is neither a terminal nor a notebook's, and only the
-    first of several processes draws. The rate counts from the first update.
+    first of several processes draws. The rate counts from the first update. A terminal that goes
+    away ends the drawing, and nothing else.
 
     total: the step at which the loop ends; enabled: False draws nothing anywhere.
     """
@@ -39,10 +42,11 @@ class Progress:
             return
         self._numbers |= numbers
         text = "  ".join(f"{name} {number:.4g}" for name, number in self._numbers.items())
-        if self._bar is None:
-            self._bar = self._start(step)
-        self._bar.set_postfix_str(text, refresh=False)
-        self._bar.update(step - self._bar.n)
+        with self._while_it_can_be_seen():
+            if self._bar is None:
+                self._bar = self._start(step)
+            self._bar.set_postfix_str(text, refresh=False)
+            self._bar.update(step - self._bar.n)
 
     def __exit__(
         self,
@@ -51,8 +55,17 @@ class Progress:
         trace: TracebackType | None,
     ) -> None:
         if self.enabled:
-            (self._bar or self._start(0)).close()
+            with self._while_it_can_be_seen():
+                (self._bar or self._start(0)).close()
             self._bar = None
+
+    @contextmanager
+    def _while_it_can_be_seen(self) -> Iterator[None]:
+        """Draw no more once the terminal is gone."""
+        try:
+            yield
+        except OSError:
+            self.enabled, self._bar = False, None
 
     def _start(self, step: int) -> Any:
         """A bar whose rate counts from `step`."""
@@ -62,6 +75,9 @@ class Progress:
 
         class Bar(tqdm):  # type: ignore[misc]
             monitor_interval = 0  # no thread that watches over slow loops
+
+            def __del__(self) -> None:
+                """Not closed once more, on a terminal that may be gone."""
 
         return Bar(
             total=self.total, initial=step, desc=self.description, unit=" steps", file=sys.stderr,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -23,6 +24,27 @@ GUESS = "guess.json"
 REGRESSION = "regression.npz"
 COMPONENTS = "components.npz"
 _GUESSES = ("lift", "regression")
+
+
+@dataclass(frozen=True)
+class _Learned:
+    """What a fit learns besides the model: a regression, and principal components of residuals."""
+
+    regression: CrossFittedRidge | None = None
+    components: WhitenedPCA | None = None
+
+    def guess(self, condition: Floats, lifted: Floats) -> Floats:
+        """The first guess, for conditions of the networks."""
+        vectors = lifted.ndim == 2
+        base = np.zeros((len(condition), 1), condition.dtype) if vectors else lifted
+        if self.regression is None:
+            return base
+        more = self.regression(condition)
+        return base + (more if vectors else more.reshape(lifted.shape))
+
+    def reduced(self, points: Floats) -> Floats:
+        """Residuals by their principal components, if those are learned."""
+        return points if self.components is None else self.components.reduce(points)
 
 
 class PosteriorFlow:
@@ -80,8 +102,7 @@ class PosteriorFlow:
         self.model: Model[Any] = FlowGenerator(**settings) if model is None else model
         self.guess = check_choice("guess", guess, _GUESSES)
         self.components = check_share(components)
-        self._regression: CrossFittedRidge | None = None
-        self._components: WhitenedPCA | None = None
+        self._fitted: _Learned | None = None
 
     def fit(
         self,
@@ -108,7 +129,8 @@ class PosteriorFlow:
         out : path, optional
             The run's folder; the problem is saved in it too.
         **how
-            Of `Model.fit`: `resume`, `budget`, `patience`, `name`, `progress`.
+            Of `Model.fit`: `resume`, `budget`, `stop_after`, `patience`, `name`, `progress`,
+            `n_validation`.
 
         Returns
         -------
@@ -119,15 +141,21 @@ class PosteriorFlow:
         ------
         TypeError, ValueError, OSError
             As `Model.fit`, and if images do not fit the problem.
+
+        Notes
+        -----
+        As `Model.fit`, it replaces what was fitted before only once it has ended.
         """
         generator = as_generator(rng)
         if observations is None:
             observations = self.problem.simulate(images, generator)
         points, condition = self._pairs(images, observations)
+        regression = components = None
         if self.guess == "regression":
-            self._regression, points = CrossFittedRidge.fit(points, condition)
+            regression, points = CrossFittedRidge.fit(points, condition)
         if self.components is not None:
-            self._components = WhitenedPCA.of(points, self.components)
+            components = WhitenedPCA.of(points, self.components)
+        learned = _Learned(regression, components)
         validation: dict[str, Any] = {}
         if held_out is not None:
             check_array("held_out", held_out)
@@ -138,14 +166,19 @@ class PosteriorFlow:
                     f"got {held_out.shape[1:]}"
                 )
             condition_held, lifted = self._condition(observed)
-            residuals = held_out - self._guess(condition_held, lifted)
+            residuals = held_out - learned.guess(condition_held, lifted)
             validation = {
-                "held_out": self._reduced(residuals), "held_out_condition": condition_held,
+                "held_out": learned.reduced(residuals), "held_out_condition": condition_held,
             }  # fmt: skip
-        self.model.fit(
-            self._reduced(points), condition, **validation,
-            out=out, on_start=self._save_problem, **how,
-        )  # fmt: skip
+        before = self.model.fitted
+        try:
+            self.model.fit(
+                learned.reduced(points), condition, **validation,
+                out=out, on_start=lambda folder: self._save_problem(folder, learned), **how,
+            )  # fmt: skip
+        finally:
+            if self.model.fitted is not before:  # it may have been interrupted
+                self._fitted = learned
         return self
 
     def sample(
@@ -178,9 +211,10 @@ class PosteriorFlow:
         batch = np.asarray(observation, np.float32)[None]  # (1, *observation)
         condition, lifted = self._condition(batch)
         residuals = np.asarray(self.model.sample(n, condition[0], rng))
-        if self._components is not None:
-            residuals = self._components.expand(residuals)
-        guess = self._guess(condition, lifted)
+        learned = self._learned
+        if learned.components is not None:
+            residuals = learned.components.expand(residuals)
+        guess = learned.guess(condition, lifted)
         if guess.ndim > 2:
             residuals = residuals.reshape(n, *guess.shape[1:])
         return Posterior(guess + residuals, batch[0], self.problem)
@@ -205,7 +239,8 @@ class PosteriorFlow:
         RuntimeError
             If the regression is not learned yet.
         """
-        return self._guess(*self._condition(observations))
+        condition, lifted = self._condition(observations)
+        return (_Learned() if self.guess == "lift" else self._learned).guess(condition, lifted)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write model and problem to a new or empty folder.
@@ -215,7 +250,7 @@ class PosteriorFlow:
         OSError, ValueError, RuntimeError
             As `Model.save`.
         """
-        self.model.save(folder, on_save=self._save_problem)
+        self.model.save(folder, on_save=lambda path: self._save_problem(path, self._learned))
 
     @classmethod
     def load(
@@ -248,23 +283,26 @@ class PosteriorFlow:
         model = load(folder, device=device)
         how = _read_guess(path.with_name(GUESS))
         sampler = cls(problem or Problem.load(path), model, **how)
-        if sampler.guess == "regression":
-            sampler._regression = CrossFittedRidge.load(path.with_name(REGRESSION))
-        if sampler.components is not None:
-            sampler._components = WhitenedPCA.load(path.with_name(COMPONENTS))
+        with_regression, with_components = sampler.guess == "regression", how["components"]
+        sampler._fitted = _Learned(
+            CrossFittedRidge.load(path.with_name(REGRESSION)) if with_regression else None,
+            None if with_components is None else WhitenedPCA.load(path.with_name(COMPONENTS)),
+        )
         return sampler
 
-    def _save_problem(self, folder: Path) -> None:
+    @property
+    def _learned(self) -> _Learned:
+        if self._fitted is None:
+            raise RuntimeError("this posterior is not trained: call fit, or load one")
+        return self._fitted
+
+    def _save_problem(self, folder: Path, learned: _Learned) -> None:
         write_json(folder / PROBLEM, self.problem.settings())
         write_json(folder / GUESS, {"guess": self.guess, "components": self.components})
-        if self._regression is not None:
-            self._regression.save(folder / REGRESSION)
-        if self._components is not None:
-            self._components.save(folder / COMPONENTS)
-
-    def _reduced(self, points: Floats) -> Floats:
-        """Residuals by their principal components, if those are learned."""
-        return points if self._components is None else self._components.reduce(points)
+        if learned.regression is not None:
+            learned.regression.save(folder / REGRESSION)
+        if learned.components is not None:
+            learned.components.save(folder / COMPONENTS)
 
     def _pairs(self, images: Floats, observations: Floats) -> tuple[Floats, Floats]:
         """Training pairs: residuals of the lift (of vectors, the points), and their conditions."""
@@ -287,16 +325,6 @@ class PosteriorFlow:
         """Conditions of the networks (observations of vectors, lifts of images), and lifts."""
         lifted = self.problem.lift(observations)
         return observations if lifted.ndim == 2 else lifted, lifted
-
-    def _guess(self, condition: Floats, lifted: Floats) -> Floats:
-        vectors = lifted.ndim == 2
-        base = np.zeros((len(condition), 1), condition.dtype) if vectors else lifted
-        if self.guess == "lift":
-            return base
-        if self._regression is None:
-            raise RuntimeError("the regression is not learned: call fit, or load a run")
-        more = self._regression(condition)
-        return base + (more if vectors else more.reshape(lifted.shape))
 
 
 def _read_guess(path: Path) -> dict[str, Any]:

@@ -110,6 +110,11 @@ class Model(ABC, Generic[S]):
         """How many stages are trained."""
         return 0 if self._fitted is None else self._fitted.networks.n_trained
 
+    @property
+    def fitted(self) -> Fitted[Networks] | None:
+        """What `fit` or `load` made, one immutable value; None before."""
+        return self._fitted
+
     def fit(
         self,
         data: Any,
@@ -120,6 +125,7 @@ class Model(ABC, Generic[S]):
         out: str | Path | None = None,
         resume: bool = False,
         budget: float | str | None = None,
+        stop_after: float | str | None = None,
         patience: int | None = None,
         name: str | None = None,
         progress: bool = True,
@@ -143,7 +149,11 @@ class Model(ABC, Generic[S]):
         resume : bool
             Resume the run in `out`, if there is one, as if it had not been interrupted.
         budget : float or str, optional
-            Seconds, or ``"10m"``, ``"5000 steps"``, for the whole run; see `Trainer`.
+            Seconds, or ``"10m"``, ``"5000 steps"``, for a finished model: steps, stages and
+            validation are planned to fit; see `Trainer`.
+        stop_after : float or str, optional
+            Seconds or steps, as for `budget`, after which this call cuts the training with a
+            checkpoint, and changes nothing else.
         patience : int, optional
             Early stopping: stop when the distance to `held_out` has not fallen for so many stages,
             and keep the best one.
@@ -168,6 +178,11 @@ class Model(ABC, Generic[S]):
             The data do not fit; the folder holds something else or another run.
         FlowDiverged, TrainingDiverged
             Numbers stopped being finite.
+
+        Notes
+        -----
+        A model that is fitted already stays as it is until training has ended. A first training
+        that is interrupted leaves what it has reached.
         """
         settings = self.settings
         training = TrainingSet.of(
@@ -183,10 +198,15 @@ class Model(ABC, Generic[S]):
         factory, entries = self._factory(description), self._entries(description)
         plan = self._plan(Task(training, validator, factory, entries))
         trainer = Trainer(
-            out=out, resume=resume, budget=budget, patience=patience, progress=progress,
-            ema=settings.ema, clip=settings.clip,
+            out=out, resume=resume, budget=budget, stop_after=stop_after, patience=patience,
+            progress=progress, ema=settings.ema, clip=settings.clip,
         )  # fmt: skip
-        kept = trainer.train(plan, on_start)
+        try:
+            kept = trainer.train(plan, on_start)
+        except KeyboardInterrupt:
+            if self._fitted is None and trainer.reached:
+                self._fitted = plan.fitted(len(trainer.reached))
+            raise
         self._fitted = plan.fitted(len(kept))
         return self
 

@@ -2,15 +2,51 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from .._core.random import keyed_generator
 
 Tensors = dict[str, Tensor]
+
+_DRAWS = {
+    "bernoulli", "bernoulli_", "cauchy_", "exponential_", "geometric_", "log_normal_",
+    "multinomial", "normal", "normal_", "rand", "randint", "randn", "randperm", "random_",
+    "uniform_",
+}  # fmt: skip
+
+
+class OwnGenerator(TorchFunctionMode):
+    """Inside, layers that this thread initialises draw from a generator of their own.
+
+    Torch's global generator is neither read nor changed, and other threads draw as they please.
+    The numbers are those after ``torch.manual_seed(seed)``.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        given = kwargs or {}
+        if given.get("generator") is None and _takes_a_generator(func):
+            given = {**given, "generator": self._generator}
+        return func(*args, **given)
+
+
+def _takes_a_generator(function: Any) -> bool:
+    """Whether it draws: a function of torch's own by its name, those of `nn.init` by signature."""
+    if inspect.isfunction(function):
+        return "generator" in inspect.signature(function).parameters
+    return getattr(function, "__name__", "") in _DRAWS
 
 
 @dataclass(frozen=True)
@@ -18,7 +54,7 @@ class NetworkFactory:
     """Makes the networks of a model.
 
     build : gives a network, or a copy of the user's own, which is `given`.
-    seed : initialises the layers; global random state is kept.
+    seed : initialises the layers; global random state is neither read nor changed.
     """
 
     build: Callable[[], nn.Module]
@@ -28,8 +64,7 @@ class NetworkFactory:
 
     def new(self) -> nn.Module:
         """A network on the device."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(keyed_generator(self.seed, "network").integers(2**62)))
+        with OwnGenerator(int(keyed_generator(self.seed, "network").integers(2**62))):
             return self.build().to(self.device)
 
     def load(self, weights: Tensors, origin: str) -> nn.Module:
@@ -38,7 +73,7 @@ class NetworkFactory:
             network = self.build()
             load_weights(network, weights, origin)
         else:
-            with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            with torch.device("meta"):  # nothing is drawn there
                 network = self.build()
             load_weights(network, weights, origin, assign=True)
         return network.to(self.device).eval()

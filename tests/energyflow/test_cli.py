@@ -290,12 +290,12 @@ def test_a_flow_is_saved_on_the_way(data, run, monkeypatch):
         assert run(*flow("--steps", 3, "--force", "--save-every", seconds))[0] in (1, 2)
 
 
-def interrupted_flow(times):
+def interrupted_flow(times, number=signal.SIGINT):
     """A flow whose 26th step size comes with interrupts."""
 
     def step_size(step):
         for _ in range(times if step == 25 else 0):
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
         return 0.1
 
     return ef.ParticleFlow(np.load("y2.npy"), n_projections=4, step_size=step_size, rng=0)
@@ -318,14 +318,15 @@ def test_interrupts_that_are_ignored_stay_so(data, interruptible):
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
-def test_an_interrupt_ends_a_flow_at_the_next_record(data, interruptible):
-    before = signal.getsignal(signal.SIGINT)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_a_flow_at_the_next_record(data, interruptible, number):
+    before = signal.getsignal(number)
     result, interrupted = _cli_flow.run_to(
-        interrupted_flow(1), np.load("x2.npy"), 1000, record_every=10, progress=False
+        interrupted_flow(1, number), np.load("x2.npy"), 1000, record_every=10, progress=False
     )
     assert interrupted
     assert result.history_step[-1] == result.state["step"] == 30
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(number) is before
 
 
 def test_two_interrupts_end_it_at_once(data, interruptible):

@@ -1,5 +1,7 @@
 """The bar shows step, numbers and rate on a terminal, and stays silent elsewhere."""
 
+import errno
+import gc
 import io
 import os
 import re
@@ -39,6 +41,30 @@ def test_shows_step_numbers_and_rate(terminal):
     for text in ("flow", "7/20", "20/20", "distance 0.875", "distance 2.5", "steps/s"):
         assert text in shown
     assert shown.endswith("\n")
+
+
+class GoneAfter(Terminal):
+    """A terminal that goes away: from some number of writes on, they raise EIO."""
+
+    def __init__(self, n_writes):
+        super().__init__()
+        self.left = n_writes
+
+    def write(self, text):
+        self.left -= 1
+        if self.left < 0:
+            raise OSError(errno.EIO, "Input/output error")
+        return super().write(text)
+
+
+@pytest.mark.parametrize("n_writes", [0, 1, 2, 5, 20])
+def test_a_terminal_that_goes_away_ends_nothing(terminal, n_writes):
+    gone = GoneAfter(n_writes)
+    with redirect_stderr(gone), Progress(20, "flow") as progress:
+        for step in range(1, 21):
+            progress.update(step, distance=step / 8)
+    assert gone.left < 0
+    gc.collect()  # an error of a finalizer would be a warning
 
 
 def test_numbers_stay_until_given_anew(terminal):

@@ -158,3 +158,20 @@ def test_images_that_are_seen_as_vectors(learned) -> None:
     flow = PosteriorFlow(Columns() + Gaussian(0.1), **FAST | {"n_blocks": 1, "network_steps": 5})
     posterior = flow.fit(images, progress=False).sample(images[0, 0, 0], 3, rng=0)
     assert posterior.samples.shape == (3, 1, 8, 8)
+
+
+def test_a_fit_that_fails_leaves_the_posterior_as_it_was(rng) -> None:
+    small = {"n_blocks": 1, "n_particles": 50, "network_steps": 3}
+    pytest.importorskip("torch", reason="torch is an extra")
+    from energyflow.inverse import PosteriorFlow
+
+    problem = Linear([[1.0, 1.0]]) + Gaussian(0.5)
+    flow = PosteriorFlow(problem, guess="regression", components=1.0, **small)
+    with pytest.raises(RuntimeError, match="not trained"):
+        flow.first_guess(np.zeros((1, 1), np.float32))
+    x = rng.normal(size=(60, 2)).astype(np.float32)
+    flow.fit(x, progress=False)
+    before = flow.sample(np.ones(1), 5, rng=0).samples
+    with pytest.raises(ValueError, match="budget must be"):
+        flow.fit(100 * x, progress=False, budget="never")
+    np.testing.assert_array_equal(flow.sample(np.ones(1), 5, rng=0).samples, before)

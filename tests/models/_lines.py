@@ -21,7 +21,6 @@ class Lines:
         self.n_stages = n_stages
         self.n_steps = n_steps
         self.settings = {"model": "lines", "n_steps": n_steps}
-        self.divisible: bool = how.get("divisible", False)
         self.distances: list[float] = how.get("distances", [])
         self.at_step: Callable[[int, int], None] = how.get("at_step", lambda stage, step: None)
         self.scale: float = how.get("scale", 1.0)
@@ -41,7 +40,17 @@ class Lines:
             x = torch.linspace(-1, 1, 8)[:, None] + 0.01 * since
             return (network(x) - slope * x).square().mean()
 
-        return Stage(network, self.n_steps, loss, lambda step: self.rate, divisible=self.divisible)
+        return Stage(network, self.n_steps, loss, lambda step: self.rate)
+
+    def decide(self, allowance) -> dict[str, int]:
+        return {"n_stages": int(max(1, min(self.n_stages, allowance.steps // self.n_steps)))}
+
+    def adopt(self, decisions) -> None:
+        self.n_stages = min(self.n_stages, decisions["n_stages"])
+
+    def take(self, stage: int, network: nn.Module) -> bool:
+        self.learned.append(network)
+        return True
 
     def finish(self, stage: int, network: nn.Module) -> dict[str, float]:
         self.learned.append(network)

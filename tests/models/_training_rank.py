@@ -1,5 +1,5 @@
 """One of several processes that train together; test_shared_training.py runs it as
-``python _training_rank.py RANK SIZE FOLDER KINDS BUDGET``.
+``python _training_rank.py RANK SIZE FOLDER KINDS STOP_AFTER``.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ MODELS = {
 }  # fmt: skip
 
 
-def train(kind: str, out: Path, budget: str | None = None, **how) -> Model:
+def train(kind: str, out: Path, stop_after: str | None = None, **how) -> Model:
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)
     points, labels = rng.normal(size=(80, 2)).astype(np.float32), rng.integers(2, size=80)
-    return MODELS[kind]().fit(points, labels, out=out, budget=budget, progress=False, **how)
+    return MODELS[kind]().fit(points, labels, out=out, stop_after=stop_after, progress=False, **how)
 
 
 def main() -> None:
-    rank, size, folder, kinds, budget = sys.argv[1:]
+    rank, size, folder, kinds, stop_after = sys.argv[1:]
     import torch.distributed as dist
 
-    store = dist.FileStore(f"{folder}/store{size}{budget}", int(size))
+    store = dist.FileStore(f"{folder}/store{size}{stop_after}", int(size))
     dist.init_process_group(
         "gloo", store=store, rank=int(rank), world_size=int(size), timeout=timedelta(minutes=5)
     )
     with sharded("slices"):
         for kind in kinds.split(","):
-            train(kind, Path(folder) / kind, budget or None, resume=True)
+            train(kind, Path(folder) / kind, stop_after or None, resume=True)
     dist.destroy_process_group()
 
 

@@ -278,7 +278,7 @@ def test_tensors_in_tensors_out(points) -> None:
 def test_a_run_without_its_end_can_be_sampled_and_goes_on(points, tmp_path, settings) -> None:
     labels = np.arange(300) % 2
     how = {"settings": settings, "out": tmp_path / "run"}
-    model = fitted(points, labels, budget="80 steps", **how)
+    model = fitted(points, labels, stop_after="80 steps", **how)
     assert model.n_trained == 2
     (tmp_path / "run" / "weights.safetensors").unlink()
     found = load(tmp_path / "run").sample(5, 1, rng=0)

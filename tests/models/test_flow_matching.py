@@ -21,7 +21,7 @@ TINY = {
 
 
 def fitted(data, *args, **changes) -> FlowMatching:
-    how = {k: changes.pop(k) for k in ("out", "resume", "budget") if k in changes}
+    how = {k: changes.pop(k) for k in ("out", "resume", "budget", "stop_after") if k in changes}
     return FlowMatching(**{**TINY, **changes}).fit(data, *args, progress=False, **how)
 
 
@@ -304,7 +304,7 @@ def test_save_and_load(of_classes, classes, tmp_path, library: str) -> None:
 
 
 def test_a_run_that_ended_early_goes_on(classes, tmp_path) -> None:
-    short = fitted(*classes, n_steps=60, out=tmp_path / "run", budget="40 steps")
+    short = fitted(*classes, n_steps=60, out=tmp_path / "run", stop_after="40 steps")
     assert short.n_trained == 2
     longer = fitted(*classes, n_steps=60, out=tmp_path / "run", resume=True)
     whole = fitted(*classes, n_steps=60)

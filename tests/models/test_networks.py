@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import numpy as np
 import pytest
 import torch
 
 from energyflow.models import MLP, PRESETS, FlowMatching, UNet, count_parameters
 from energyflow.models._networks import in_parts, suited
+from energyflow.models._weights import NetworkFactory, OwnGenerator
 
 needs_diffusers = pytest.mark.skipif(
     __import__("importlib.util").util.find_spec("diffusers") is None,
@@ -116,3 +120,32 @@ def test_presets_say_whether_they_were_run() -> None:
         assert not PRESETS[name].tested
         assert "not yet run" in PRESETS[name].note
     assert PRESETS["digits"].tested
+
+
+def test_first_weights_are_those_of_the_seed_whatever_other_threads_do() -> None:
+    def made(seed: int) -> torch.Tensor:
+        def build() -> torch.nn.Module:
+            barrier.wait()
+            return MLP(width=64, depth=6).build((5,), [])
+
+        factory = NetworkFactory(build, given=False, seed=seed, device=torch.device("cpu"))
+        return torch.cat([p.flatten() for p in factory.new().parameters()]).detach()
+
+    barrier = Barrier(1)
+    alone = [made(seed) for seed in range(8)]
+    barrier, state = Barrier(8), torch.get_rng_state()
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(made, range(8)))
+    assert all(map(torch.equal, together, alone))
+    assert not torch.equal(alone[0], alone[1])
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@needs_diffusers
+def test_first_weights_are_those_after_seeding_torch() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        wanted = UNet(channels=8).build((1, 8, 8), []).state_dict()
+    with OwnGenerator(5):
+        found = UNet(channels=8).build((1, 8, 8), []).state_dict()
+    assert all(torch.equal(found[name], value) for name, value in wanted.items())

@@ -17,12 +17,15 @@ from energyflow.models import RunFolder, load
 RANK = Path(__file__).with_name("_training_rank.py")
 
 
-def run(size: int, folder: Path, kinds: list[str], budget: str = "") -> None:
+def run(size: int, folder: Path, kinds: list[str], stop_after: str = "") -> None:
     """Train in so many processes."""
     threads = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "ENERGYFLOW")}
     processes = [
         subprocess.Popen(
-            [sys.executable, str(RANK), str(rank), str(size), str(folder), ",".join(kinds), budget],
+            [
+                sys.executable, str(RANK), str(rank), str(size), str(folder), ",".join(kinds),
+                stop_after,
+            ],
             stderr=subprocess.PIPE, text=True, env={**os.environ, **threads},
         )
         for rank in range(size)

@@ -109,19 +109,56 @@ def test_arguments_may_still_have_their_old_names(tmp_path) -> None:
     assert begun == [tmp_path / "run"]
 
 
-def test_a_budget_of_steps_is_for_the_whole_run(tmp_path) -> None:
+def test_a_budget_of_steps_plans_stages(tmp_path) -> None:
     how = {"out": tmp_path / "run", "budget": "45 steps"}
     assert len(train(Lines(), **how)) == 2
     assert len(train(Lines(), resume=True, **how)) == 2
-    assert len(train(Lines(), resume=True, out=tmp_path / "run", budget="60 steps")) == 3
+    for more, message in (
+        ({"budget": "60 steps"}, r"with budget = \{'steps': 45\}, which is resumed only"),
+        ({"resume": False}, "holds a run already"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            train(Lines(), **{**how, "resume": True, **more})
+    assert len(train(Lines(), resume=True, out=tmp_path / "run")) == 2  # as it was planned
+    train(Lines(n_stages=1), out=tmp_path / "other")
+    with pytest.raises(ValueError, match="was begun without a budget: leave budget out"):
+        train(Lines(), out=tmp_path / "other", resume=True, budget="45 steps")
 
 
-def test_a_budget_ends_a_divisible_stage() -> None:
-    steps: list[int] = []
-    plan = Lines(divisible=True, at_step=lambda stage, step: steps.append(step))
-    records = train(plan, budget="7 steps")
-    assert steps == list(range(7))
-    assert [record.step for record in records] == [7]
+CUTS = ([1] * 60, [7, 13, 20, 20, 3], [19, 1, 21, 40], [60])
+
+
+@pytest.mark.parametrize("cuts", CUTS, ids=[str(c[:4]) for c in CUTS])
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_a_run_that_is_cut_again_and_again_equals_one_that_is_not(
+    tmp_path, cuts, warm_start
+) -> None:
+    how = {"ema": 0.9, "log_every": 5}
+    train(Lines(warm_start=warm_start), out=tmp_path / "whole", **how)
+    for cut in cuts:
+        plan = Lines(warm_start=warm_start)
+        left = {"out": tmp_path / "run", "resume": True, "stop_after": f"{cut} steps"}
+        records = train(plan, **left, **how)
+    assert [(r.step, r.inside) for r in records] == [(20, None), (40, None), (60, None)]
+    for name in ("stage", "step", "loss"):
+        found, wanted = ([row[name] for row in rows(tmp_path / f)] for f in ("run", "whole"))
+        assert found == wanted
+    whole = RunFolder(tmp_path / "whole").weights()
+    assert all(torch.equal(v, whole[k]) for k, v in RunFolder(tmp_path / "run").weights().items())
+
+
+def test_a_cut_keeps_what_it_has_reached(tmp_path) -> None:
+    trainer = Trainer(progress=False, out=tmp_path / "run", stop_after="27 steps")
+    first, second = trainer.train(Lines())
+    assert trainer.ended == "stop_after is reached"
+    assert (first.step, first.inside, second.step, second.inside) == (20, None, 27, 7)
+    assert set(RunFolder(tmp_path / "run").weights()) == {"0", "1"}
+
+
+def test_seconds_of_a_call() -> None:
+    (record,) = train(Lines(n_stages=1, n_steps=10**9), stop_after=0.2)
+    assert 0 < record.step < 10**6
+    assert record.seconds >= 0.2
 
 
 def test_a_budget_of_seconds() -> None:
@@ -129,9 +166,15 @@ def test_a_budget_of_seconds() -> None:
         time.sleep(0.01)
 
     assert len(train(Lines(n_stages=50, n_steps=5, at_step=slow), budget=0.3)) < 10
-    (record,) = train(Lines(n_stages=1, n_steps=10**9, divisible=True), budget=0.2)
+    (record,) = train(Lines(n_stages=1, n_steps=10**9), budget=0.2)
     assert 0 < record.step < 10**6
     assert record.seconds >= 0.2
+
+
+@pytest.mark.parametrize("limit", ["budget", "stop_after"])
+def test_some_step_is_always_trained(limit: str) -> None:
+    (record,) = train(Lines(), **{limit: 1e-9})
+    assert (record.step, record.inside) == (1, 1)
 
 
 @pytest.mark.parametrize("below", [0.0, 1.5, 10.0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+import os
 import shutil
 import signal
 
@@ -12,6 +13,8 @@ import numpy as np
 import pytest
 import torch
 from _lines import Lines, rows, train
+from _training_rank import MODELS
+from _training_rank import train as train_model
 from disks import mounted, short_files
 
 from energyflow.models import (
@@ -22,6 +25,7 @@ from energyflow.models import (
     load,
     save_grid,
 )
+from energyflow.models.training.stage_training import StageTraining
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="signals of POSIX")
 
@@ -35,10 +39,10 @@ def data() -> np.ndarray:
     return np.random.default_rng(0).normal(size=(80, 2)).astype(np.float32)
 
 
-def interrupt_at(where: tuple[int, int], times: int = 1):
+def interrupt_at(where: tuple[int, int], times: int = 1, number: int = signal.SIGINT):
     def at_step(stage: int, step: int) -> None:
         for _ in range(times if (stage, step) == where else 0):
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
 
     return at_step
 
@@ -52,12 +56,16 @@ def interruptible():
 
 
 @pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("where", [(0, 0), (1, 12), (2, 19)])
-def test_an_interrupt_keeps_what_is_trained(tmp_path, where) -> None:
+def test_an_interrupt_keeps_what_is_trained(tmp_path, where, number) -> None:
     train(Lines(), out=tmp_path / "whole", log_every=5)
+    before = signal.getsignal(number)
+    plan = Lines(at_step=interrupt_at(where, number=number))
     with pytest.raises(KeyboardInterrupt):
-        train(Lines(at_step=interrupt_at(where)), out=tmp_path / "run", log_every=5)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        train(plan, out=tmp_path / "run", log_every=5)
+    assert signal.getsignal(number) is before
+    assert len(RunFolder(tmp_path / "run").weights()) == where[0] + 1  # it can be loaded
     steps: list[tuple[int, int]] = []
     again = Lines(at_step=lambda stage, step: steps.append((stage, step)))
     train(again, out=tmp_path / "run", log_every=5, resume=True)
@@ -97,7 +105,7 @@ def test_a_checkpoint_comes_every_few_minutes(tmp_path, monkeypatch) -> None:
     with pytest.raises(ZeroDivisionError):
         train(Lines(at_step=stop), out=tmp_path / "late")
     assert RunFolder(tmp_path / "late").inside(1) is None
-    monkeypatch.setattr("energyflow.models.training.trainer._CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr("energyflow.models.training.run._CHECKPOINT_SECONDS", 0)
     with pytest.raises(ZeroDivisionError):
         train(Lines(at_step=stop), out=tmp_path / "soon")
     record, _ = RunFolder(tmp_path / "soon").inside(1)
@@ -196,7 +204,7 @@ def test_a_folder_that_may_not_be_written_is_reported_before_the_work(tmp_path) 
     folder.mkdir()
     steps: list[tuple[int, int]] = []
     plan = Lines(at_step=lambda *where: steps.append(where))
-    for out, file in ((folder, folder / "settings.json"), (folder / "run", folder / "run")):
+    for out, file in ((folder, folder), (folder / "run", folder / "run")):
         with mounted(folder, "ro"):
             with pytest.raises(OSError, match="Read-only") as caught:
                 train(plan, out=out)
@@ -303,3 +311,69 @@ def test_a_model_is_saved_whole_or_not_at_all(tmp_path, monkeypatch) -> None:
     assert (
         json.loads((tmp_path / "model" / "settings.json").read_text())["model"] == "flow-matching"
     )
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_models_that_are_cut_again_and_again_equal_those_that_are_not(tmp_path, kind: str) -> None:
+    train_model(kind, tmp_path / "whole")
+    rng, steps = np.random.default_rng(len(kind)), 0
+    while steps < 60:
+        cut = int(rng.integers(1, 20))
+        out = tmp_path / "run"
+        model = train_model(kind, out, f"{cut} steps", resume=True)
+        steps += cut
+        assert np.isfinite(model.sample(3, 1, rng=0)).all()
+        np.testing.assert_array_equal(load(out).sample(3, 1, rng=0), model.sample(3, 1, rng=0))
+    for name in ("stage", "step", "loss", "distance"):
+        found, wanted = ([row[name] for row in rows(tmp_path / f)] for f in ("run", "whole"))
+        assert found == wanted
+    whole = RunFolder(tmp_path / "whole").weights()
+    assert all(torch.equal(v, whole[k]) for k, v in RunFolder(tmp_path / "run").weights().items())
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("kind", MODELS)
+def test_an_interrupted_fit_keeps_what_it_reached_or_what_was_there(kind: str, monkeypatch) -> None:
+    def interrupting(step: int) -> None:
+        """Ctrl-C after so many steps of the next training."""
+        advance = StageTraining.advance
+
+        def advanced(self: StageTraining) -> None:
+            advance(self)
+            if self.step == step:
+                signal.raise_signal(signal.SIGINT)
+
+        monkeypatch.setattr(StageTraining, "advance", advanced)
+
+    x = data()
+    labels = np.arange(len(x)) % 2
+    model = MODELS[kind]()
+    interrupting(7)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(x, labels, progress=False)
+    monkeypatch.undo()
+    assert model.n_trained == 1
+    model.fit(x, labels, progress=False, stop_after="30 steps")
+    before = model.sample(5, 1, rng=0)
+    interrupting(7)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(100 + x, labels, progress=False)
+    np.testing.assert_array_equal(model.sample(5, 1, rng=0), before)
+
+
+def test_one_training_at_a_time_in_a_folder(tmp_path) -> None:
+    out, caught = tmp_path / "run", []
+
+    def another(stage: int, step: int) -> None:
+        if (stage, step) == (1, 3):
+            with pytest.raises(BlockingIOError) as error:
+                train(Lines(), out=out, resume=True)
+            caught.append(error.value)
+
+    train(Lines(at_step=another), out=out)
+    (error,) = caught
+    assert f"in use by process {os.getpid()} on " in str(error)
+    assert error.filename == str(out)
+    assert not list(out.glob(".*"))
+    (out / ".lock").write_text("process 1 on nowhere")  # which a kill has left
+    assert len(train(Lines(n_stages=4), out=out, resume=True)) == 4

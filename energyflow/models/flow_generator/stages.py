@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -15,6 +17,7 @@ from ..._flows.conditional_flow import ConditionalFlow
 from ..._flows.particle_flow import ParticleFlow
 from .._weights import Tensors, prefixed, without_prefix
 from ..data.conditions_by_name import weight_in_flows
+from ..training.budget import Allowance, Decisions, slowest
 from ..training.plan import ModelPlan, Report, Stage, Task
 from ..training.validation import Draw, downsampled, drawn_evenly, flat_array
 from .chain import Chain
@@ -35,11 +38,48 @@ class FlowPlan(ModelPlan[Chain]):
         self.chain = chain
         self.n_stages = len(chain.blocks)
         self._options = options
+        self._network_steps = options.network_steps
         self._first_network = task.factory.new()  # it fits the data, or no run begins
         self._particles, self._given = self._noise(0)  # and their conditions
         self._velocity = torch.zeros_like(self._particles)
         self._steps = 0  # of the flow at this resolution
         self._pairs: Tensors = {}  # training pairs start and motion, condition: N rows a block
+
+    def decide(self, allowance: Allowance) -> Decisions:
+        """Blocks, steps of a network and samples for validation that fit a budget."""
+        n_steps, most = self._network_steps, self.validator.n_samples
+        if not allowance.timed:
+            n_blocks = int(min(self.n_stages, allowance.steps // n_steps))
+            return {
+                "n_blocks": max(n_blocks, 1),
+                "network_steps": n_steps if n_blocks else int(allowance.steps),
+            }
+        network, chain = copy.deepcopy(self._first_network), self.chain
+        flow = self._seconds_a_flow_step()
+        self._pairs = self._pairs_of(self._particles, torch.zeros_like(self._particles))
+        step = allowance.seconds_a_step(self._stage(network, 0, {}))
+        self.chain, self._pairs = chain.with_network(network), {}
+        n_samples, validation = allowance.validation(
+            lambda n: self.validator.distance(self.preview(), n), most, self.n_stages
+        )
+        self.chain = chain
+        spent, n_blocks, left = 0.0, 0, allowance.to_spend()
+        for k, block in enumerate(chain.blocks[: self.n_stages]):
+            through = k * step * self._options.n_particles / (3 * self._options.batch_size)
+            spent += block.n_steps * flow + n_steps * step + (k + 1) * validation + through
+            if spent > left:
+                break
+            n_blocks += 1
+        if not n_blocks:
+            left -= chain.blocks[0].n_steps * flow + validation
+            n_blocks, n_steps = 1, max(1, min(n_steps, int(left / step)))
+        return {"n_blocks": n_blocks, "network_steps": n_steps, "n_validation": n_samples}
+
+    def adopt(self, decisions: Decisions) -> None:
+        """Plan for the blocks and steps that were decided."""
+        super().adopt(decisions)
+        self.n_stages = min(self.n_stages, decisions["n_blocks"])
+        self._network_steps = decisions["network_steps"]
 
     def begin(self, stage: int, report: Report) -> Stage:
         """Flow for a block, and set the task of learning where each particle came from."""
@@ -63,15 +103,19 @@ class FlowPlan(ModelPlan[Chain]):
             for array in (result.particles, result.velocity)
         )
         self._add_pairs(start, start - self._particles)
+        distance = float(result.history_distance[-1])
+        numbers = {"flow_steps": block.n_steps, "flow_distance": distance}
+        return self._stage(self._next_network(), stage, numbers)
+
+    def _stage(self, network: nn.Module, stage: int, numbers: dict[str, float]) -> Stage:
+        """The regression on the training pairs."""
+        options, n_steps = self._options, self._network_steps
         return Stage(
-            network=self._next_network(),
-            n_steps=options.network_steps,
+            network=network,
+            n_steps=n_steps,
             loss=lambda network, step, part=slice(None): self._loss(network, stage, step, part),
-            learning_rate=lambda step: options.learning_rate_at(step / options.network_steps),
-            numbers={
-                "flow_steps": block.n_steps,
-                "flow_distance": float(result.history_distance[-1]),
-            },
+            learning_rate=lambda step: options.learning_rate_at(step / n_steps),
+            numbers=numbers,
             n_terms=options.batch_size,
         )
 
@@ -82,6 +126,13 @@ class FlowPlan(ModelPlan[Chain]):
             start = self._pairs["start"][-self._options.n_particles :]
             self._particles = self.chain.move(start, self._given, stage)
         return self.validate()
+
+    def take(self, stage: int, network: nn.Module) -> bool:
+        """A network that has not learned its block yet serves only if there is no other."""
+        if stage:
+            return False
+        self.chain = self.chain.with_network(network)
+        return True
 
     def preview(self) -> Draw:
         """Samples of the chain so far."""
@@ -155,12 +206,23 @@ class FlowPlan(ModelPlan[Chain]):
 
     def _add_pairs(self, start: Tensor, motion: Tensor) -> None:
         """Set the training pairs; a shared network learns those of the earlier blocks too."""
-        new = {"start": start, "motion": motion}
-        if self._given is not None:
-            new["condition"] = self._given
+        new = self._pairs_of(start, motion)
         if self.chain.shared and self._pairs:
             new = {name: torch.cat([self._pairs[name], new[name]]) for name in new}
         self._pairs = new
+
+    def _pairs_of(self, start: Tensor, motion: Tensor) -> Tensors:
+        pairs = {"start": start, "motion": motion}
+        return pairs if self._given is None else {**pairs, "condition": self._given}
+
+    def _seconds_a_flow_step(self) -> float:
+        """By a step of the first block that is thrown away, after another which compiles."""
+        block = replace(self.chain.blocks[0], n_steps=1)
+        for _ in range(2):
+            start = perf_counter()
+            self._flow(block, lambda **numbers: None)
+            seconds = slowest(perf_counter() - start)
+        return seconds
 
     def _loss(self, network: nn.Module, stage: int, step: int, part: slice) -> Tensor:
         options, pairs = self._options, self._pairs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from .._fitted import Fitted, N
 from .._weights import NetworkFactory, Tensors
 from ..data.training_set import TrainingSet
+from .budget import Allowance, Decisions
 from .validation import Draw, Validator
 
 Report = Callable[..., None]
@@ -35,8 +36,6 @@ class Stage:
         Of the step.
     numbers : dict
         For the log.
-    divisible : bool
-        Whether a budget may end the stage before its last step.
     n_terms : int
         The loss is a mean of so many terms, which processes share: ``loss(network, step, part)`` is
         the mean of those in a slice.
@@ -49,7 +48,6 @@ class Stage:
     loss: Callable[..., Tensor]
     learning_rate: Callable[[int], float]
     numbers: dict[str, float] = field(default_factory=dict)
-    divisible: bool = False
     n_terms: int = 1
     during: AbstractContextManager[object] = field(default_factory=nullcontext)
 
@@ -77,11 +75,23 @@ class TrainingPlan(Protocol):
     columns: tuple[str, ...]
     settings: Mapping[str, Any]
 
+    def decide(self, allowance: Allowance) -> Decisions:
+        """What fits a budget, which is asked once, before the first stage: see `adopt`."""
+
+    def adopt(self, decisions: Decisions) -> None:
+        """Plan for what was decided, in this call or in an earlier one of the same run."""
+
     def begin(self, stage: int, report: Report) -> Stage:
         """Prepare a stage; `report(**numbers)` shows how far that is."""
 
     def finish(self, stage: int, network: nn.Module) -> dict[str, float]:
         """Take in the trained network; numbers for the log, `distance` among them if known."""
+
+    def take(self, stage: int, network: nn.Module) -> bool:
+        """Take in the network of a stage that is cut; whether it makes the model better.
+
+        It is called at the end of a training, after which no stage is begun.
+        """
 
     def state(self) -> Tensors:
         """All that the next stage needs besides the networks."""
@@ -132,8 +142,15 @@ class ModelPlan(TrainingPlan, Generic[N]):
         return self.fitted(n_stages).weights()
 
     def validate(self) -> dict[str, float]:
-        """How far samples are from held-out data."""
+        """How far samples are from held-out data; nothing where the budget allows no samples."""
+        if not self.validator.n_samples:
+            return {}
         return {"distance": self.validator.distance(self.preview())}
+
+    def adopt(self, decisions: Decisions) -> None:
+        """Validate with as many samples as was decided."""
+        n_samples = decisions.get("n_validation", self.validator.n_samples)
+        self.validator = replace(self.validator, n_samples=n_samples)
 
     def draw(self, path: Path) -> None:
         """Draw samples from the same noise after each stage."""

@@ -6,21 +6,22 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from energyflow_backends import is_first
+from energyflow_backends import any_process, is_first
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from ..._core.files import atomic_write, new_folder, parts, read_json, remove_parts, write_json
+from ..._core.locks import LOCK, locked
 from .._weights import Tensors, prefixed
 
 FORMAT = 1
-SETTINGS, WEIGHTS, CHECKPOINTS, SAMPLES, BOARD = (
-    "settings.json", "weights.safetensors", "checkpoints", "samples", "tensorboard",
+SETTINGS, PLAN, WEIGHTS, CHECKPOINTS, SAMPLES, BOARD = (
+    "settings.json", "plan.json", "weights.safetensors", "checkpoints", "samples", "tensorboard",
 )  # fmt: skip
 _NETWORK, _STATE, _TRAINING, _RECORD = (
     "network.safetensors", "state.safetensors", "training.safetensors", "record.json",
@@ -68,6 +69,45 @@ class RunFolder:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the folder, so that no other process trains in it; one that is not there is made.
+
+        Of processes that share a training the first one holds it for all.
+
+        Raises
+        ------
+        OSError
+            Another process holds it, which the message names; or nothing may be written there.
+        """
+        with ExitStack() as stack:
+            failure: OSError | None = None
+            if is_first():
+                try:
+                    stack.enter_context(self._made())
+                    stack.enter_context(locked(self.path))
+                except OSError as error:
+                    failure = error
+            if any_process(failure is not None)[0]:
+                raise failure or BlockingIOError(
+                    errno.EAGAIN, "the first process cannot hold the folder", str(self.path)
+                )
+            yield
+
+    @contextmanager
+    def _made(self) -> Iterator[None]:
+        """The folder is there; one that was made and stays empty goes again."""
+        if self.path.exists() and not self.path.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "expected a folder", str(self.path))
+        new = not self.path.exists()
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            yield
+        finally:
+            if new:
+                with suppress(OSError):  # it holds a run
+                    self.path.rmdir()
+
     def check(self, settings: Mapping[str, Any], *, resume: bool) -> None:
         """Check that the folder is free for a new run, or holds the one that is resumed.
 
@@ -79,7 +119,7 @@ class RunFolder:
         if self.path.exists() and not self.path.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "expected a folder", str(self.path))
         self._refuse_links()
-        if not self.path.exists() or not {*self.path.iterdir()} - {*parts(self.path)}:
+        if not self.path.exists() or not self._content():
             return
         if not (self.path / SETTINGS).is_file():
             raise ValueError(
@@ -133,6 +173,15 @@ class RunFolder:
         if model is not None and settings.get("model") != model:
             raise ValueError(f"{file}: expected the model {model!r}, got {settings.get('model')!r}")
         return settings
+
+    def plan(self) -> dict[str, Any] | None:
+        """What was planned for a budget; None where there was none."""
+        return read_json(self.path / PLAN) if (self.path / PLAN).is_file() else None
+
+    def write_plan(self, plan: Mapping[str, Any]) -> None:
+        """Keep what is planned for a budget."""
+        if is_first():
+            write_json(self.path / PLAN, plan)
 
     def records(self) -> list[Record]:
         """The records of the finished stages, in order.
@@ -221,6 +270,11 @@ class RunFolder:
         for record in stages:
             weights |= prefixed(f"networks.{record.stage}", self.network(record.stage))
         return weights
+
+    def _content(self) -> list[Path]:
+        """What is in the folder but for the lock and what killed writers have left."""
+        passing = {self.path / LOCK, *parts(self.path)}
+        return [path for path in self.path.iterdir() if path not in passing]
 
     def _stage(self, stage: int) -> Path:
         return self.path / CHECKPOINTS / f"{stage:06d}"

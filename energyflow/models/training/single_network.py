@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
 from .._fitted import N
 from .._settings import RoundsSettings
 from .._weights import Tensors
+from .budget import Allowance, Decisions
 from .plan import ModelPlan, Report, Stage, Task
 from .validation import Draw
+
+_ENOUGH = 250  # samples, for a distance that says something
 
 
 @dataclass
@@ -37,31 +41,70 @@ class SingleNetworkPlan(ModelPlan[N]):
 
     def __post_init__(self) -> None:
         super().__init__(self.task)
-        self.n_stages = min(self.options.n_rounds, self.options.n_steps)
+        self._n_steps = self.options.n_steps
+        self.n_stages = min(self.options.n_rounds, self._n_steps)
         self._network = self.factory.new()
         self._rounds: list[Tensors] = []  # the network after each round
         self._last = self.sampler(self._network, 0)
 
+    def decide(self, allowance: Allowance) -> Decisions:
+        """Steps, rounds and samples for validation that fit a budget."""
+        n_steps = int(min(self._n_steps, allowance.steps))
+        if not allowance.timed:
+            return {"n_steps": n_steps, "n_rounds": min(self.n_stages, n_steps)}
+        network, last = copy.deepcopy(self._network), self._last
+        tried = replace(self.begin(0, lambda **numbers: None), network=network)
+        seconds = allowance.seconds_a_step(tried)
+        self._last = self.sampler(network.eval(), 0)
+        n_samples, n_rounds, each = self._validations(allowance)
+        self._last = last
+        left = allowance.to_spend() - n_rounds * each
+        n_steps = max(1, min(n_steps, int(left / seconds)))
+        return {
+            "n_steps": n_steps, "n_rounds": min(n_rounds, n_steps), "n_validation": n_samples,
+        }  # fmt: skip
+
+    def _validations(self, allowance: Allowance) -> tuple[int, int, float]:
+        """Samples, rounds and seconds of each: fewer rounds where samples would be too few."""
+        most = self.validator.n_samples
+        n_samples, each = allowance.validation(self._validate_with, most, self.n_stages)
+        if n_samples < min(most, _ENOUGH) and self.n_stages > 1:
+            n_samples, each = allowance.validation(self._validate_with, most, 1)
+            return n_samples, 1, each
+        return n_samples, self.n_stages, each
+
+    def _validate_with(self, n_samples: int) -> None:
+        self.validator.distance(self.preview(), n_samples)
+
+    def adopt(self, decisions: Decisions) -> None:
+        """Plan for the steps and rounds that were decided."""
+        super().adopt(decisions)
+        self._n_steps, self.n_stages = decisions["n_steps"], decisions["n_rounds"]
+
     def begin(self, stage: int, report: Report) -> Stage:
         """The steps of a round."""
-        first, last = (self.options.n_steps * k // self.n_stages for k in (stage, stage + 1))
+        first, last = (self._n_steps * k // self.n_stages for k in (stage, stage + 1))
         return Stage(
             self._network,
             last - first,
             loss=lambda network, step, part=slice(None): self.loss(network, first + step, part),
             learning_rate=lambda step: self.options.learning_rate_at(
-                (first + step) / self.options.n_steps
+                (first + step) / self._n_steps
             ),
-            divisible=True,
             n_terms=self.n_terms,
             during=self.during(last),
         )
 
     def finish(self, stage: int, network: nn.Module) -> dict[str, float]:
         """Keep the network, and measure how far its samples are from the data."""
+        self.take(stage, network)
+        return self.validate()
+
+    def take(self, stage: int, network: nn.Module) -> bool:
+        """Keep the network; it serves after any step."""
         self._rounds.append({k: v.detach().cpu().clone() for k, v in network.state_dict().items()})
         self._last = self.sampler(network.eval(), stage + 1)
-        return self.validate()
+        return True
 
     def preview(self) -> Draw:
         """Samples of the network after the last round."""

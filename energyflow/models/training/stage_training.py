@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from statistics import median
+from time import perf_counter
 from typing import Any
 
 import torch
+from energyflow_backends import any_process
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from .._weights import Tensors, load_weights, prefixed, without_prefix
 from .distributed_loss import SharedLoss
 from .plan import Stage
+
+_TRIED_STEPS = 8
 
 
 def adam(parameters: Iterable[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
@@ -107,6 +112,17 @@ class StageTraining:
             state.setdefault(int(index), {})[key] = value
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def seconds_a_step(stage: Stage, how: Optimisation, at_most: float) -> float:
+    """Train a stage for up to eight steps, or so many seconds; the median of what a step takes."""
+    training, taken = StageTraining(stage, how), list[float]()
+    with stage.during:
+        while len(taken) < _TRIED_STEPS and not any_process(sum(taken) > at_most)[0]:
+            start = perf_counter()
+            training.advance()
+            taken.append(perf_counter() - start)
+    return median(taken[1:] or taken)  # the first one prepares what the others use
 
 
 def _moving_average(network: nn.Module, decay: float) -> AveragedModel:

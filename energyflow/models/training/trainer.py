@@ -1,35 +1,32 @@
-"""The training loop that all models share."""
+"""The trainer that all models share: arguments, the run's folder, and what a budget allows."""
 
 from __future__ import annotations
 
-import copy
-import math
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
-from functools import partial, wraps
+from functools import wraps
 from pathlib import Path
 from time import perf_counter
 from typing import ParamSpec, TypeVar
 
-from energyflow_backends import EnergyflowError, agree, any_process, is_first
+from energyflow_backends import agree, is_first
 
-from ..._core import interrupts as _interrupts
-from ..._core.checks import check_count, check_path
 from ..._core.memory import TRAINING, advising
-from ..._core.progress import Progress
 from .._weights import Tensors
-from .budget import Budget
-from .early_stopping import best, stops_early
+from .budget import Allowance, Decisions, slowest
 from .log import Log
-from .plan import Report, TrainingPlan
+from .options import TrainerOptions
+from .plan import Stage, TrainingPlan
+from .run import Run, TrainingDiverged, warm_start
 from .run_folder import Record, RunFolder
-from .stage_training import Optimisation, StageTraining
+from .stage_training import seconds_a_step
 
-_CHECKPOINT_SECONDS = 300
 P = ParamSpec("P")
 R = TypeVar("R")
+
+__all__ = ["Trainer", "TrainingDiverged"]
 
 
 def _renamed(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -50,26 +47,8 @@ def _renamed(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return decorate
 
 
-class TrainingDiverged(EnergyflowError):
-    """Losses, weights or samples were not finite: `.stage` and its `.step` say when.
-
-    The numbers in a run's folder are finite: they are checked before a checkpoint is written.
-    """
-
-    def __init__(self, stage: int, step: int) -> None:
-        super().__init__(
-            f"losses, weights or samples are not finite at step {step} of stage {stage}; a smaller "
-            "learning rate may help"
-        )
-        self.stage = stage
-        self.step = step
-
-    def __reduce__(self) -> tuple[type, tuple[int, int]]:
-        return type(self), (self.stage, self.step)
-
-
 @dataclass(kw_only=True, eq=False)
-class Trainer(Optimisation):
+class Trainer(TrainerOptions):
     """Trains the networks of a plan, keeps a log and checkpoints, and resumes after a kill.
 
     Parameters
@@ -79,9 +58,14 @@ class Trainer(Optimisation):
     resume : bool
         Resume the run that is in the folder, if there is one.
     budget : float, str or None
-        Seconds, or text such as ``"10m"`` or ``"5000 steps"``, for the whole run, its earlier
-        calls included. A stage that would not fit, were it as long as the one before, is not
-        begun; the first one always is.
+        Seconds, or text such as ``"10m"`` or ``"5000 steps"``, for a finished model: as many
+        stages, steps and samples for validation are planned as fit, by what they are measured to
+        cost. The plan is kept in the run's folder, and a run that is resumed keeps to it. Seconds
+        are those of the whole run, its earlier calls included; where they are spent before the
+        plan is done, as on a machine that has become slower, training is cut.
+    stop_after : float, str or None
+        Seconds or steps, written as a `budget`, after which this call cuts the training, with a
+        checkpoint. Nothing else changes: once it is resumed and ends, it equals one without cuts.
     ema : float
         Decay of the exponential moving average of the weights, 0 for none; the average is what is
         kept. In the first steps the decay is less, at most (1 + k) / (10 + k) after k, so that the
@@ -102,17 +86,26 @@ class Trainer(Optimisation):
     progress : bool
         Show a bar on standard error.
 
+    Attributes
+    ----------
+    ended : str
+        Why the last training ended.
+    reached : list of Record
+        What `train` returns, also after an interrupt.
+
     Raises
     ------
     TypeError, ValueError
-        A budget that cannot be read, counts that are not positive.
+        A budget or `stop_after` that cannot be read, counts that are not positive.
 
     Notes
     -----
-    A run that was interrupted and resumed gives the weights of one that was not, to the last bit,
-    on the same machine with the same number of threads, unless a budget of seconds ended it.
+    A run that was cut and resumed, however often, gives the weights of one that was not, to the
+    last bit, on the same machine with the same number of threads, unless a budget of seconds was
+    spent before its plan was done.
 
-    An interrupt (Ctrl-C) among the steps of a stage ends the step first, and keeps a checkpoint.
+    An interrupt (Ctrl-C) or SIGTERM among the steps of a stage ends the step first, and keeps a
+    checkpoint. The folder is locked: an error tells another process which one trains there.
 
     Inside `energyflow.distributed.sharded` each process takes its part of the terms of a step's
     loss, and of the slices of flows and distances. All read the run's folder, which the first one
@@ -120,21 +113,10 @@ class Trainer(Optimisation):
     any number of processes.
     """
 
-    out: str | Path | None = None
-    resume: bool = False
-    budget: float | str | None = None
-    patience: int | None = None
-    log_every: int = 100
-    checkpoint_every: int | None = None
-    progress: bool = True
-
     def __post_init__(self) -> None:
-        self.folder = None if self.out is None else RunFolder(check_path("out", self.out))
-        self.limits = Budget.of(self.budget)
-        check_count("log_every", self.log_every)
-        for name in ("patience", "checkpoint_every"):
-            if getattr(self, name) is not None:
-                check_count(name, getattr(self, name))
+        super().__post_init__()
+        self.ended = "training has not begun"
+        self.reached: list[Record] = []
 
     @_renamed(course="plan", begun="on_start")
     def train(
@@ -153,35 +135,46 @@ class Trainer(Optimisation):
         Returns
         -------
         list of Record
-            Of the stages that the model keeps; `plan.weights(len(...))` are its weights.
+            Of the stages that the model keeps; `plan.weights(len(...))` are its weights. The last
+            one has `inside` where training was cut in a stage and its network serves as it is.
 
         Raises
         ------
         OSError, ValueError
-            The folder holds something else, or another run.
+            The folder holds something else, or another run, or another process trains there.
         TrainingDiverged
             Losses, weights or samples were not finite.
         """
-        records, carried = self._resumed(plan)
-        if self.folder is not None and on_start is not None and is_first():
-            on_start(self.folder.path)
-        with self._log(plan, records) as log, advising(TRAINING):
-            _Run(self, plan, records, carried, log).train()
-        kept = records[: best(records, self.patience)]
-        if self.folder is not None:
-            self.folder.write_weights(plan.weights(len(kept)))
-        return kept
+        begun = perf_counter()
+        with nullcontext() if self.folder is None else self.folder.held():
+            records, carried = self._resumed(plan, begun)
+            if self.folder is not None and on_start is not None and is_first():
+                on_start(self.folder.path)
+            with self._log(plan, records) as log, advising(TRAINING):
+                run = Run(self, plan, records, carried, log, begun)
+                try:
+                    run.train()
+                except KeyboardInterrupt:
+                    self._keep(run)
+                    raise
+                self._keep(run)
+        return self.reached
 
-    def has_settled(self, records: list[Record]) -> bool:
-        """Whether training stops early: the distance has not fallen for `patience` stages."""
-        return stops_early(records, self.patience)
+    def _keep(self, run: Run) -> None:
+        """What the model has in the end, or when it is interrupted."""
+        self.reached, self.ended = run.kept, run.ended
+        if self.folder is not None and self.reached:
+            self.folder.write_weights(run.plan.weights(len(self.reached)))
 
-    def _resumed(self, plan: TrainingPlan) -> tuple[list[Record], Tensors]:
+    def _resumed(self, plan: TrainingPlan, begun: float) -> tuple[list[Record], Tensors]:
         """The records of the stages in the folder, and the training state for a warm start."""
         if self.folder is None:
+            self._adopt(plan, None, begun)
             return [], {}
         self.folder.check(plan.settings, resume=self.resume)
         records = self.folder.records()
+        inside = self.folder.inside(len(records))
+        self._check_budget(new=not records and inside is None)
         if len(records) > plan.n_stages:
             raise ValueError(
                 f"{self.folder.path} holds {len(records)} finished stages, more than the "
@@ -197,10 +190,51 @@ class Trainer(Optimisation):
                 raise ValueError(
                     f"{self.folder.path}: the state after stage {last} lacks {error}"
                 ) from None
-            carried = self.folder.training(last) if _warm_start(plan) else {}
+            carried = self.folder.training(last) if warm_start(plan) else {}
         agree({"finished stages in the run's folder": len(records)})
         self.folder.start(plan.settings)
+        self._adopt(plan, self.folder, begun)
         return records, carried
+
+    def _check_budget(self, *, new: bool) -> None:
+        """A run keeps the budget that it was planned for, or has none."""
+        if self.folder is None or self.budget is None:
+            return
+        kept = self.folder.plan()
+        if kept is None and not new:
+            raise ValueError(
+                f"{self.folder.path} holds a run that was begun without a budget: leave budget "
+                "out; stop_after cuts this call"
+            )
+        if kept is not None and kept.get("budget") != self.limits.as_json():
+            raise ValueError(
+                f"{self.folder.path} holds a run with budget = {kept.get('budget')}, which is "
+                f"resumed only with the same or without, got {self.budget!r}"
+            )
+
+    def _adopt(self, plan: TrainingPlan, folder: RunFolder | None, begun: float) -> None:
+        """Let the plan keep to the budget, by what was decided in an earlier call or is now."""
+        kept = None if folder is None else folder.plan()
+        if kept is not None:
+            decisions = _checked(kept, folder)
+        elif self.budget is not None:
+            decisions = plan.decide(self._allowance(begun))
+            if folder is not None:
+                folder.write_plan({"budget": self.limits.as_json(), "decisions": decisions})
+        else:
+            return
+        plan.adopt(decisions)
+
+    def _allowance(self, begun: float) -> Allowance:
+        limits = self.limits
+
+        def left() -> float:
+            return limits.seconds - slowest(perf_counter() - begun)
+
+        def seconds(stage: Stage) -> float:
+            return slowest(seconds_a_step(stage, self, limits.seconds / 50))
+
+        return Allowance(limits.steps, left, seconds)
 
     def _log(self, plan: TrainingPlan, records: list[Record]) -> AbstractContextManager[Log | None]:
         if self.folder is None or not is_first():
@@ -211,130 +245,9 @@ class Trainer(Optimisation):
         return closing(Log(self.folder.path, plan.columns, step, len(records)))
 
 
-def _warm_start(plan: TrainingPlan) -> bool:
-    if hasattr(plan, "carries_on"):
-        reason = "carries_on of a training plan is now called warm_start"
-        warnings.warn(reason, DeprecationWarning, stacklevel=4)
-        return bool(plan.carries_on)
-    return plan.warm_start
-
-
-@dataclass
-class _Run:
-    """One call of `Trainer.train`, once everything is in its place."""
-
-    trainer: Trainer
-    plan: TrainingPlan
-    records: list[Record]
-    carried: Tensors  # the training state for a warm start
-    log: Log | None
-
-    def __post_init__(self) -> None:
-        self.step = self.records[-1].step if self.records else 0
-        self.before = self.records[-1].seconds if self.records else 0.0
-        self.started = self.kept = perf_counter()
-
-    @property
-    def seconds(self) -> float:
-        """Of the whole run."""
-        return self.before + perf_counter() - self.started
-
-    def train(self) -> None:
-        """Train the stages that are left and fit the budget."""
-        n_stages = self.plan.n_stages
-        with Progress(n_stages, "training", self.trainer.progress) as bar:
-            for number in range(len(self.records), n_stages):
-                if self.trainer.has_settled(self.records) or not self._affordable():
-                    break
-                report = partial(bar.update, number)
-                self._finish(number, self._train_stage(number, report), report)
-
-    def _affordable(self) -> bool:
-        """Whether another stage like the last one fits the budget."""
-        start = Record(-1, 0, 0.0, None, {})
-        before, last = [start, start, *self.records][-2:]
-        return self._allowed(last.seconds - before.seconds, last.step - before.step)
-
-    def _allowed(self, next_seconds: float, next_steps: int) -> bool:
-        """Whether that much more fits the budget, by the clock of every process."""
-        limits = self.trainer.limits
-        fits = limits.allows(self.seconds, self.step, next_seconds, next_steps)
-        return fits if limits.seconds == math.inf else not any_process(not fits)[0]
-
-    def _train_stage(self, number: int, report: Report) -> StageTraining:
-        """Take the steps of a stage, or those that are left of it."""
-        trainer, stage = self.trainer, self.plan.begin(number, report)
-        training = StageTraining(stage, trainer)
-        if self.carried:
-            training.restore(self.carried, 0)
-        unfinished = trainer.folder.inside(number) if trainer.folder is not None else None
-        if unfinished is not None:
-            record, tensors = unfinished
-            self.step, self.before = record.step, record.seconds - (self.seconds - self.before)
-            training.restore(tensors, record.inside or 0)
-        agree({"step that a stage is resumed from": training.step})
-        with stage.during, _interrupts.deferred() as interrupted:
-            while training.step < stage.n_steps:
-                if stage.divisible and not self._allowed(0, 1):
-                    break
-                training.advance()
-                self.step += 1
-                if training.step % trainer.log_every == 0 or training.step == stage.n_steps:
-                    loss = training.mean_loss()
-                    if not math.isfinite(loss):
-                        raise TrainingDiverged(number, training.step)
-                    self._note(number, loss=loss)
-                    report(network=training.step, loss=loss)
-                due = training.step < stage.n_steps and self._due(training.step)
-                stop, due = any_process(interrupted.is_set(), due)
-                if stop or due:
-                    self._keep(number, training)
-                if stop:
-                    raise KeyboardInterrupt
-        _check_finite(number, training)
-        return training
-
-    def _due(self, step: int) -> bool:
-        """Whether a checkpoint inside a stage is due."""
-        every = self.trainer.checkpoint_every
-        if every is None:
-            return perf_counter() - self.kept >= _CHECKPOINT_SECONDS
-        return step % every == 0
-
-    def _keep(self, number: int, training: StageTraining) -> None:
-        """Write a checkpoint inside a stage, of finite numbers only."""
-        _check_finite(number, training)
-        if self.trainer.folder is not None:
-            record = Record(number, self.step, self.seconds, training.step, {})
-            self.trainer.folder.write_inside(record, training.tensors() | training.unlogged())
-        self.kept = perf_counter()
-
-    def _finish(self, number: int, training: StageTraining, report: Report) -> None:
-        """Hand the network to the plan, and keep the stage."""
-        network = training.result()
-        if _warm_start(self.plan):
-            network = copy.deepcopy(network)
-            self.carried = training.tensors()
-        numbers = training.stage.numbers | self.plan.finish(number, network)
-        if not math.isfinite(numbers.get("distance", 0.0)):
-            raise TrainingDiverged(number, training.step)
-        record = Record(number, self.step, self.seconds, None, numbers)
-        self.records.append(record)
-        self._note(number, **numbers)
-        report(**numbers)
-        if self.trainer.folder is not None:
-            if is_first():
-                self.plan.draw(self.trainer.folder.picture(number))
-            self.trainer.folder.write_stage(
-                record, network.state_dict(), self.plan.state(), self.carried
-            )
-        self.kept = perf_counter()
-
-    def _note(self, stage: int, **numbers: float) -> None:
-        if self.log is not None:
-            self.log.write(stage=stage, step=self.step, seconds=self.seconds, **numbers)
-
-
-def _check_finite(number: int, training: StageTraining) -> None:
-    if not training.is_finite():
-        raise TrainingDiverged(number, training.step)
+def _checked(kept: dict[str, object], folder: RunFolder | None) -> Decisions:
+    decisions = kept.get("decisions")
+    if not isinstance(decisions, dict) or not all(type(v) is int for v in decisions.values()):
+        name = None if folder is None else folder.path
+        raise ValueError(f"{name}: plan.json must hold decisions, whole numbers by their names")
+    return decisions

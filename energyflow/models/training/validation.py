@@ -46,12 +46,12 @@ class Validator:
     def _expected(self) -> Pair:
         return self.held_out or (self.data.points, self.data.condition)
 
-    def distance(self, draw: Draw) -> float:
-        """Sliced energy distance (U) of samples to the data, joint with conditions.
+    def distance(self, draw: Draw, n: int | None = None) -> float:
+        """Sliced energy distance (U) of n samples to the data, joint with conditions.
 
         NaN where samples are not finite.
         """
-        samples, condition = self._samples(draw, self.n_samples)
+        samples, condition = self._samples(draw, n or self.n_samples)
         if not bool(torch.isfinite(samples).all()):
             return math.nan
         shape = tuple(samples.shape[1:])

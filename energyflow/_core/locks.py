@@ -1,0 +1,77 @@
+"""A lock on a folder, which one process holds at a time."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+LOCK = ".lock"
+_NOT_OFFERED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # by some network disks
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder that is there; it goes with the process, however that ends.
+
+    Where the system or the disk offers no locks, nothing is held.
+
+    Raises
+    ------
+    BlockingIOError
+        Another process, or another thread of this one, holds it: the message says which.
+    OSError
+        Nothing may be written in the folder.
+    """
+    if fcntl is None:
+        yield
+        return
+    path = folder / LOCK
+    handle = _held(path)
+    try:
+        with suppress(OSError):  # a full disk: the name is a help for others only
+            os.ftruncate(handle, 0)
+            os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # while it is held, so that nobody waits for a removed file
+        os.close(handle)
+
+
+def _held(path: Path) -> int:
+    """A handle of the lock's file, locked."""
+    while True:
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path.parent)) from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(handle, 300).decode(errors="replace") or "another process"
+            os.close(handle)
+            raise BlockingIOError(
+                errno.EAGAIN, f"the folder is in use by {holder}", str(path.parent)
+            ) from None
+        except OSError as error:
+            if error.errno not in _NOT_OFFERED:
+                os.close(handle)
+                raise
+        if _is_at(path, handle):
+            return handle
+        os.close(handle)  # its holder has removed the file meanwhile
+
+
+def _is_at(path: Path, handle: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,230 @@
+"""One training of a plan: stage after stage, step after step, until it ends or is cut."""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
+
+from energyflow_backends import EnergyflowError, agree, any_process, is_first
+
+from ..._core import interrupts as _interrupts
+from ..._core.progress import Progress
+from .._weights import Tensors
+from .budget import Budget
+from .early_stopping import best, stops_early
+from .log import Log
+from .options import TrainerOptions
+from .plan import Report, TrainingPlan
+from .run_folder import Record
+from .stage_training import StageTraining
+
+_CHECKPOINT_SECONDS = 300
+
+
+class TrainingDiverged(EnergyflowError):
+    """Losses, weights or samples were not finite: `.stage` and its `.step` say when.
+
+    The numbers in a run's folder are finite: they are checked before a checkpoint is written.
+    """
+
+    def __init__(self, stage: int, step: int) -> None:
+        super().__init__(
+            f"losses, weights or samples are not finite at step {step} of stage {stage}; a smaller "
+            "learning rate may help"
+        )
+        self.stage = stage
+        self.step = step
+
+    def __reduce__(self) -> tuple[type, tuple[int, int]]:
+        return type(self), (self.stage, self.step)
+
+
+@dataclass
+class Run:
+    """One call of `Trainer.train`, once everything is in its place."""
+
+    trainer: TrainerOptions
+    plan: TrainingPlan
+    records: list[Record]
+    carried: Tensors  # the training state for a warm start
+    log: Log | None
+    begun: float  # by the clock of `perf_counter`
+
+    def __post_init__(self) -> None:
+        self.step = self.records[-1].step if self.records else 0
+        self.before = self.records[-1].seconds if self.records else 0.0
+        self.session_steps = 0
+        self.partly: Record | None = None  # of a stage that is cut, whose network serves
+        self.ended = "it was interrupted"
+        self.saved = perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Of the whole run."""
+        return self.before + self.session_seconds
+
+    @property
+    def session_seconds(self) -> float:
+        """Of this call."""
+        return perf_counter() - self.begun
+
+    @property
+    def kept(self) -> list[Record]:
+        """The records of the stages that the model keeps."""
+        kept = self.records[: best(self.records, self.trainer.patience)]
+        whole = len(kept) == len(self.records)
+        return [*kept, self.partly] if whole and self.partly is not None else kept
+
+    def train(self) -> None:
+        """Train the stages that are left, until something ends it."""
+        n_stages = self.plan.n_stages
+        with Progress(n_stages, "training", self.trainer.progress) as bar:
+            for number in range(len(self.records), n_stages):
+                report = partial(bar.update, number)
+                ended = self._ends_before()
+                if ended is None:
+                    training = self._train_stage(number, report)
+                    ended = self._cut(number, training)
+                if ended is not None:
+                    self.ended = ended
+                    return
+                self._finish(number, training, report)
+        self.ended = f"all {n_stages} stages are trained"
+
+    def _ends_before(self) -> str | None:
+        """Why no other stage is begun; one like the last must fit the budget."""
+        trainer = self.trainer
+        if stops_early(self.records, trainer.patience):
+            return f"the distance has not fallen for {trainer.patience} stages"
+        start = Record(-1, 0, 0.0, None, {})
+        before, last = [start, start, *self.records][-2:]
+        if self.records and not self._allows(
+            trainer.limits, last.seconds - before.seconds, last.step - before.step
+        ):
+            return "another stage does not fit the budget"
+        return self._spent()
+
+    def _spent(self) -> str | None:
+        """The limit that does not allow another step; the first one of a run always fits."""
+        if not self.step:
+            return None
+        if not self._allows(self.trainer.limits, 0.0, 1):
+            return "the budget is spent"
+        session = self.trainer.session
+        fits = session.allows(self.session_seconds, self.session_steps, 0.0, 1)
+        return None if self._for_all(session, fits) else "stop_after is reached"
+
+    def _allows(self, limits: Budget, next_seconds: float, next_steps: int) -> bool:
+        """Whether that much more fits the budget of the run."""
+        fits = limits.allows(self.seconds, self.step, next_seconds, next_steps)
+        return self._for_all(limits, fits)
+
+    def _for_all(self, limits: Budget, fits: bool) -> bool:
+        """Whether it fits by the clock of every process; they all count the same steps."""
+        return fits if limits.seconds == math.inf else not any_process(not fits)[0]
+
+    def _train_stage(self, number: int, report: Report) -> StageTraining:
+        """Take the steps of a stage, or those that are left of it, or fit."""
+        trainer, stage = self.trainer, self.plan.begin(number, report)
+        training = StageTraining(stage, trainer)
+        if self.carried:
+            training.restore(self.carried, 0)
+        unfinished = trainer.folder.inside(number) if trainer.folder is not None else None
+        if unfinished is not None:
+            record, tensors = unfinished
+            self.step, self.before = record.step, record.seconds
+            training.restore(tensors, record.inside or 0)
+        agree({"step that a stage is resumed from": training.step})
+        with stage.during, _interrupts.deferred() as interrupted:
+            while training.step < stage.n_steps and self._spent() is None:
+                training.advance()
+                self.step += 1
+                self.session_steps += 1
+                if training.step % trainer.log_every == 0 or training.step == stage.n_steps:
+                    loss = training.mean_loss()
+                    if not math.isfinite(loss):
+                        raise TrainingDiverged(number, training.step)
+                    self._note(number, loss=loss)
+                    report(network=training.step, loss=loss)
+                due = training.step < stage.n_steps and self._due(training.step)
+                stop, due = any_process(interrupted.is_set(), due)
+                if stop or due:
+                    self._save(number, training)
+                if stop:
+                    self._take(number, training)
+                    raise KeyboardInterrupt
+        _check_finite(number, training)
+        return training
+
+    def _cut(self, number: int, training: StageTraining) -> str | None:
+        """Why a stage has ended before its last step; its state is kept then, to be resumed."""
+        if training.step == training.stage.n_steps:
+            return None
+        ended = self._spent()
+        if training.step:
+            self._save(number, training)
+            self._take(number, training)
+        return ended
+
+    def _take(self, number: int, training: StageTraining) -> None:
+        """Let the model have the network of a stage that is cut, if it serves."""
+        if self.plan.take(number, training.result()):
+            self.partly = Record(number, self.step, self.seconds, training.step, {})
+
+    def _due(self, step: int) -> bool:
+        """Whether a checkpoint inside a stage is due."""
+        every = self.trainer.checkpoint_every
+        if every is None:
+            return perf_counter() - self.saved >= _CHECKPOINT_SECONDS
+        return step % every == 0
+
+    def _save(self, number: int, training: StageTraining) -> None:
+        """Write a checkpoint inside a stage, of finite numbers only."""
+        _check_finite(number, training)
+        if self.trainer.folder is not None:
+            record = Record(number, self.step, self.seconds, training.step, {})
+            self.trainer.folder.write_inside(record, training.tensors() | training.unlogged())
+        self.saved = perf_counter()
+
+    def _finish(self, number: int, training: StageTraining, report: Report) -> None:
+        """Hand the network to the plan, and keep the stage."""
+        network = training.result()
+        if warm_start(self.plan):
+            network = copy.deepcopy(network)
+            self.carried = training.tensors()
+        numbers = training.stage.numbers | self.plan.finish(number, network)
+        if not math.isfinite(numbers.get("distance", 0.0)):
+            raise TrainingDiverged(number, training.step)
+        record = Record(number, self.step, self.seconds, None, numbers)
+        self.records.append(record)
+        self._note(number, **numbers)
+        report(**numbers)
+        if self.trainer.folder is not None:
+            if is_first():
+                self.plan.draw(self.trainer.folder.picture(number))
+            self.trainer.folder.write_stage(
+                record, network.state_dict(), self.plan.state(), self.carried
+            )
+        self.saved = perf_counter()
+
+    def _note(self, stage: int, **numbers: float) -> None:
+        if self.log is not None:
+            self.log.write(stage=stage, step=self.step, seconds=self.seconds, **numbers)
+
+
+def warm_start(plan: TrainingPlan) -> bool:
+    """Whether stages begin with the network of the one before."""
+    if hasattr(plan, "carries_on"):
+        reason = "carries_on of a training plan is now called warm_start"
+        warnings.warn(reason, DeprecationWarning, stacklevel=4)
+        return bool(plan.carries_on)
+    return plan.warm_start
+
+
+def _check_finite(number: int, training: StageTraining) -> None:
+    if not training.is_finite():
+        raise TrainingDiverged(number, training.step)
