@@ -9,6 +9,8 @@ CHUNKS = "A smaller chunk_size takes less memory."
 PARTICLES = "Fewer particles, or points of the target, take less memory."
 TRAINING = "A smaller batch_size, or fewer particles, take less memory."
 
+PART = 2**30  # bytes of all results on the way through a network; few are there at a time
+
 # of the RuntimeError that torch on the CPU and JAX raise
 _MESSAGES = ("can't allocate memory", "not enough memory", "RESOURCE_EXHAUSTED")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import platform
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ import torch
 from energyflow_backends import Floats
 from torch import Tensor, nn
 
+from .. import __version__
 from .._core.checks import check_choice, check_count
 from .._core.devices import as_device
 from .._core.random import HostSource, Rng, as_source
@@ -24,10 +26,10 @@ from .._core.reading import naming
 from ._fitted import Fitted, Networks, SamplingDiverged
 from ._networks import suited
 from ._settings import ModelSettings, Preset
-from ._weights import NetworkFactory, Tensors, without_prefix
-from .data.arrays import given_back
+from ._weights import NetworkFactory, Tensors, code_of, layers_of, without_prefix
+from .data.arrays import fingerprint, given_back
 from .data.scaling import Scaling
-from .data.training_set import Description, TrainingSet
+from .data.training_set import Description, Pair, TrainingSet
 from .training.plan import ModelPlan, Task
 from .training.run_folder import RunFolder
 from .training.trainer import Trainer
@@ -195,7 +197,8 @@ class Model(ABC, Generic[S]):
         held = None if held_out is None else training.held_out(held_out, held_out_condition)
         n_samples, weight = check_count("n_validation", n_validation), self._weight(description)
         validator = Validator(training, held, weight, n_samples, settings.seed, self.device)
-        factory, entries = self._factory(description), self._entries(description)
+        factory = self._factory(description)
+        entries = self._entries(description) | self._origin(held)
         plan = self._plan(Task(training, validator, factory, entries))
         trainer = Trainer(
             out=out, resume=resume, budget=budget, stop_after=stop_after, patience=patience,
@@ -324,6 +327,20 @@ class Model(ABC, Generic[S]):
     def _entries(self, description: Description) -> dict[str, Any]:
         """For settings.json."""
         return {"model": self.kind, **description.as_json(), **self.settings.as_json()}
+
+    def _origin(self, held_out: Pair | None) -> dict[str, Any]:
+        """What else a run that is resumed should have kept, for settings.json."""
+        made_with = {
+            "energyflow": __version__, "torch": torch.__version__, "numpy": np.__version__,
+            "python": platform.python_version(), "device": self.device.type,
+        }  # fmt: skip
+        network = self._network
+        return {
+            "held_out": None if held_out is None else fingerprint(*held_out),
+            "network": None if network is None else layers_of(network),
+            "network_code": None if network is None else code_of(network),
+            "made_with": made_with,
+        }
 
     def _factory(self, description: Description) -> NetworkFactory:
         return NetworkFactory(

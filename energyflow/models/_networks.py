@@ -11,7 +11,9 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
+from .._core import memory
 from .._core.checks import check_count
 from .._core.extras import need
 from ._fields import check_fields
@@ -19,7 +21,8 @@ from ._fields import check_fields
 _SMALL_IMAGE = 256  # up to so many numbers, an image is best treated as a vector
 _MOST_LEVELS = 16  # of a UNet
 _Channels = Annotated[int, partial(check_count, maximum=2**16)]
-PART = 4096  # points that go through a network at once
+PART = 4096  # points that go through a network at once, at most
+_ALWAYS = 8  # points, whatever memory they take
 
 
 @dataclass(frozen=True)
@@ -125,11 +128,43 @@ def count_parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
 
 
-def in_parts(function: Callable[..., Tensor], x: Tensor, *others: Tensor | None) -> Tensor:
-    """`function(x, *others)`, some thousand points at a time; what is None stays None."""
-    parts = [slice(first, first + PART) for first in range(0, len(x), PART)]
-    inputs = [[None if v is None else v[part] for v in (x, *others)] for part in parts]
-    return torch.cat([function(*part) for part in inputs])
+def in_parts(
+    function: Callable[..., Tensor],
+    x: Tensor,
+    *others: Tensor | None,
+    once: Callable[..., object] | None = None,
+) -> Tensor:
+    """`function(x, *others)`, as many points at a time as `memory.PART` has room for.
+
+    What is None stays None. once : a single pass through the network with the same arguments,
+    where `function` makes many.
+    """
+    given = (x, *others)
+    size = PART
+    if len(x) > _ALWAYS:
+        with torch.no_grad(), _Counting() as counted:
+            (once or function)(*_rows(given, slice(1)))
+        size = min(PART, max(_ALWAYS, memory.PART // max(counted.n_bytes, 1)))
+    parts = [slice(first, first + size) for first in range(0, len(x), size)]
+    return torch.cat([function(*_rows(given, part)) for part in parts])
+
+
+def _rows(tensors: tuple[Tensor | None, ...], rows: slice) -> list[Tensor | None]:
+    return [None if tensor is None else tensor[rows] for tensor in tensors]
+
+
+class _Counting(TorchFunctionMode):
+    """Inside, the bytes of all that torch's functions give in this thread."""
+
+    n_bytes = 0
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, Tensor):
+            self.n_bytes += result.numel() * result.element_size()
+        return result
 
 
 class _MLP(nn.Module):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import CodeType
 from typing import Any
 
 import torch
@@ -77,6 +79,26 @@ class NetworkFactory:
                 network = self.build()
             load_weights(network, weights, origin, assign=True)
         return network.to(self.device).eval()
+
+
+def layers_of(network: nn.Module) -> str:
+    """Checksum of the names, shapes and dtypes of a network's weights."""
+    held = {name: (tuple(v.shape), str(v.dtype)) for name, v in network.state_dict().items()}
+    return f"{zlib.crc32(repr(held).encode()):08x}"
+
+
+def code_of(network: nn.Module) -> str:
+    """Checksum of the compiled methods of a network's modules, but for torch's own."""
+    total = 0
+    for kind in dict.fromkeys(type(module) for module in network.modules()):
+        if kind.__module__.partition(".")[0] == "torch":
+            continue
+        for name, method in sorted(vars(kind).items()):
+            if isinstance(code := getattr(method, "__code__", None), CodeType):
+                plain = [value for value in code.co_consts if not isinstance(value, CodeType)]
+                parts = (name, code.co_code, code.co_names, plain)
+                total = zlib.crc32(repr(parts).encode(), total)
+    return f"{total:08x}"
 
 
 def load_weights(

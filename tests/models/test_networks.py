@@ -142,6 +142,21 @@ def test_first_weights_are_those_of_the_seed_whatever_other_threads_do() -> None
 
 
 @needs_diffusers
+def test_the_parts_are_as_large_as_memory_allows(monkeypatch) -> None:
+    network, seen = UNet(channels=8).build((1, 16, 16), []).eval(), []
+    network.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    x = torch.rand(100, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        whole = in_parts(network, x)
+        assert seen == [1, 100]
+        monkeypatch.setattr("energyflow._core.memory.PART", 2**25)
+        parts = in_parts(network, x)
+    assert 8 < seen[3] < 50
+    assert sum(seen[3:]) == 100
+    torch.testing.assert_close(parts, whole)
+
+
+@needs_diffusers
 def test_first_weights_are_those_after_seeding_torch() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(5)

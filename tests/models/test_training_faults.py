@@ -377,3 +377,41 @@ def test_one_training_at_a_time_in_a_folder(tmp_path) -> None:
     assert not list(out.glob(".*"))
     (out / ".lock").write_text("process 1 on nowhere")  # which a kill has left
     assert len(train(Lines(n_stages=4), out=out, resume=True)) == 4
+
+
+class Doubling(torch.nn.Module):
+    """A network of the user's own."""
+
+    def __init__(self, width: int = 4) -> None:
+        super().__init__()
+        self.layers = torch.nn.Sequential(torch.nn.Linear(3, width), torch.nn.Linear(width, 2))
+
+    def forward(self, x: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        return 2 * self.layers(torch.cat([x, time], 1))
+
+
+class Trebling(Doubling):
+    def forward(self, x: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        return 3 * self.layers(torch.cat([x, time], 1))
+
+
+def test_a_run_is_not_resumed_with_something_else_unnoticed(tmp_path, monkeypatch) -> None:
+    def fit(network: torch.nn.Module, held_out: np.ndarray, **how) -> None:
+        model = FlowMatching(network, n_steps=9, n_rounds=3, sampling_steps=1, device="cpu")
+        out = tmp_path / "run"
+        model.fit(data(), held_out=held_out, out=out, resume=True, progress=False, **how)
+
+    fit(Doubling(), data()[:9], stop_after="3 steps")
+    for network, held_out, message in (
+        (Doubling(), data()[:8], "holds a run with other held_out data"),
+        (Doubling(), None, "holds a run with other held_out data"),
+        (Doubling(5), data()[:9], "holds a run of a network with other layers"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            fit(network, held_out)
+    with pytest.warns(UserWarning, match="of a network whose code was another: its numbers may"):
+        fit(Trebling(), data()[:9], stop_after="1 step")
+    monkeypatch.setattr("energyflow.models._base.__version__", "9.9")
+    with pytest.warns(UserWarning, match=r"made with .*, which goes on with .*'9\.9'"):
+        fit(Trebling(), data()[:9])
+    fit(Trebling(), data()[:9])

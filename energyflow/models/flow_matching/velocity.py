@@ -35,6 +35,10 @@ class Velocity:
         velocity: Tensor = self.network(x, *inputs, time[:, None])
         return velocity
 
+    def at_start(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        """At points (n, *) and time 0."""
+        return self(x, condition, torch.zeros(len(x), device=x.device))
+
     def guided(self, x: Tensor, condition: Tensor | None, time: Tensor, guidance: float) -> Tensor:
         """Classifier-free guidance: away from the velocity without a condition, for a guidance
         above 1.
@@ -70,7 +74,7 @@ def flowed(
         return solver.solve(field, x, 0.0, 1.0)
 
     velocity.network.eval()
-    return in_parts(solve, noise, condition)
+    return in_parts(solve, noise, condition, once=velocity.at_start)
 
 
 def log_density(
@@ -105,7 +109,7 @@ def log_density(
         return normal + gathered
 
     velocity.network.eval()
-    return in_parts(density, x, condition)
+    return in_parts(density, x, condition, once=velocity.at_start)
 
 
 def _like(numbers: Tensor, points: Tensor) -> Tensor:

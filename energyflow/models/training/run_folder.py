@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -27,6 +28,14 @@ _NETWORK, _STATE, _TRAINING, _RECORD = (
     "network.safetensors", "state.safetensors", "training.safetensors", "record.json",
 )  # fmt: skip
 _NOT_COMPARED = ("n_blocks", "data")  # the data themselves are compared, by their fingerprint
+_OTHERWISE = {  # whole messages for what says nothing to a reader
+    "fingerprint": "holds a run on other data or conditions",
+    "held_out": "holds a run with other held_out data",
+    "network": "holds a run of a network with other layers",
+    "network_code": "holds a run of a network whose code was another",
+}
+_WARNED = ("made_with", "network_code")  # a run is resumed all the same
+_ADDED = ("held_out", "network", *_WARNED)  # which older runs lack
 
 
 @dataclass(frozen=True)
@@ -303,12 +312,19 @@ class RunFolder:
         for name in sorted(settings, key=lambda name: name != "fingerprint"):  # that one first
             if name in _NOT_COMPARED or there.get(name) == settings[name]:
                 continue
-            if name == "fingerprint":
-                raise ValueError(f"{self.path} holds a run on other data or conditions")
-            raise ValueError(
-                f"{self.path} holds a run with {name} = {there.get(name)!r}, which is resumed "
-                f"only with the same, got {settings[name]!r}"
-            )
+            if name in _ADDED and name not in there:
+                continue
+            if name in _WARNED:
+                found = f"holds a run made with {there[name]}, which goes on with {settings[name]}"
+                reason = f"{self.path} {_OTHERWISE.get(name, found)}: its numbers may differ"
+                warnings.warn(reason, stacklevel=6)
+            elif name in _OTHERWISE:
+                raise ValueError(f"{self.path} {_OTHERWISE[name]}")
+            else:
+                raise ValueError(
+                    f"{self.path} holds a run with {name} = {there.get(name)!r}, which is resumed "
+                    f"only with the same, got {settings[name]!r}"
+                )
 
 
 def _record(file: Path) -> Record:
