@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-from energyflow_backends import Floats
+from energyflow_backends import Floats, to_host
 
-from .._core.checks import check_array, check_choice, check_count
+from .._core.checks import check_array, check_choice, check_count, shape
 from .._core.files import read_json, write_json
 from .._core.random import as_generator
 from ..models import FlowGenerator, Model, RunFolder, load
@@ -96,6 +96,10 @@ class PosteriorFlow:
         components: float | None = None,
         **settings: Any,
     ) -> None:
+        if not isinstance(problem, Problem):
+            raise TypeError(f"problem must be a Problem, got {type(problem).__name__}")
+        if not isinstance(model, Model | None):
+            raise TypeError(f"model must be a Model, got {type(model).__name__}")
         if model is not None and settings:
             raise ValueError(f"settings belong to the model, got both: {', '.join(settings)}")
         self.problem = problem
@@ -188,10 +192,10 @@ class PosteriorFlow:
 
         Parameters
         ----------
-        observation : NumPy array (*observation)
+        observation : array (*observation)
             A single one.
         n : int
-            How many samples.
+            How many samples; at least 2.
         rng : int, numpy.random.Generator or None
             Draws the noise.
 
@@ -208,16 +212,22 @@ class PosteriorFlow:
         """
         n = check_count("n", n, minimum=2)
         check_array("observation", observation)
-        batch = np.asarray(observation, np.float32)[None]  # (1, *observation)
+        learned, wanted = self._learned, self._observation_shape()
+        if shape(observation) != wanted:
+            raise ValueError(
+                f"observation must have shape {wanted}, one without a batch axis, "
+                f"got {shape(observation)}"
+            )
+        batch = to_host(observation)[None]  # (1, *observation)
         condition, lifted = self._condition(batch)
         residuals = np.asarray(self.model.sample(n, condition[0], rng))
-        learned = self._learned
         if learned.components is not None:
             residuals = learned.components.expand(residuals)
         guess = learned.guess(condition, lifted)
         if guess.ndim > 2:
             residuals = residuals.reshape(n, *guess.shape[1:])
-        return Posterior(guess + residuals, batch[0], self.problem)
+        samples = (guess + residuals).astype(residuals.dtype, copy=False)
+        return Posterior(samples, batch[0], self.problem)
 
     def first_guess(self, observations: Floats) -> Floats:
         """The first guess, to which samples add the output of the networks.
@@ -295,6 +305,16 @@ class PosteriorFlow:
         if self._fitted is None:
             raise RuntimeError("this posterior is not trained: call fit, or load one")
         return self._fitted
+
+    def _observation_shape(self) -> tuple[int, ...]:
+        """That of one observation, by what the networks were trained with."""
+        fitted = self.model.fitted
+        if fitted is None or fitted.description.conditions is None:
+            raise RuntimeError("this posterior is not trained: call fit, or load one")
+        seen = fitted.description.conditions.shape
+        if len(seen) == 1:  # the observation itself
+            return seen
+        return self.problem.operator(np.zeros((1, *seen), np.float32)).shape[1:]
 
     def _save_problem(self, folder: Path, learned: _Learned) -> None:
         write_json(folder / PROBLEM, self.problem.settings())

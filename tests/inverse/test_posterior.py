@@ -124,8 +124,15 @@ def test_bad_input(learned) -> None:
     from energyflow.inverse import PosteriorFlow
 
     line, coarse, images = learned
-    with pytest.raises(ValueError, match=r"observations must have shape \(n, 1\), got \(2,\)"):
-        line.sample(np.zeros(2), 5)
+    for seen in (np.zeros(2), np.zeros((1, 1)), np.zeros((5, 1))):
+        with pytest.raises(ValueError, match=r"observation must have shape \(1,\), one without"):
+            line.sample(seen, 5)
+    with pytest.raises(ValueError, match=r"must have shape \(1, 4, 4\), .* got \(1, 1, 4, 4\)"):
+        coarse.sample(np.zeros((1, 1, 4, 4)), 5)
+    with pytest.raises(TypeError, match="problem must be a Problem, got NoneType"):
+        PosteriorFlow(None)
+    with pytest.raises(TypeError, match="model must be a Model, got int"):
+        PosteriorFlow(line.problem, 5)
     with pytest.raises(ValueError, match="settings belong to the model"):
         PosteriorFlow(line.problem, line.model, n_blocks=3)
     with pytest.raises(ValueError, match="observations must be one for each of the 200"):
@@ -158,6 +165,19 @@ def test_images_that_are_seen_as_vectors(learned) -> None:
     flow = PosteriorFlow(Columns() + Gaussian(0.1), **FAST | {"n_blocks": 1, "network_steps": 5})
     posterior = flow.fit(images, progress=False).sample(images[0, 0, 0], 3, rng=0)
     assert posterior.samples.shape == (3, 1, 8, 8)
+
+
+def test_observations_far_from_zero_keep_their_digits(rng) -> None:
+    """Float32 knows only every eighth number there."""
+    pytest.importorskip("torch", reason="torch is an extra")
+    from energyflow.inverse import PosteriorFlow
+
+    points = 1e8 + rng.normal(size=(400, 1))
+    flow = PosteriorFlow(Linear([1.0]) + Gaussian(0.1), **FAST | {"n_blocks": 1})
+    flow.fit(points, progress=False)
+    means = [flow.sample(np.array([1e8 + step]), 200, rng=0).mean[0] for step in (-2, 0, 2)]
+    assert np.diff(means).min() > 0.2
+    assert flow.sample(np.array([1e8]), 5, rng=0).samples.dtype == np.float64
 
 
 def test_a_fit_that_fails_leaves_the_posterior_as_it_was(rng) -> None:

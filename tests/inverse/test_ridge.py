@@ -67,7 +67,7 @@ def test_a_posterior_flow_learns_what_is_beyond(tmp_path, rng: np.random.Generat
         "architecture": MLP(width=16, depth=1), "device": "cpu",
     }  # fmt: skip
     flow = PosteriorFlow(Linear([1.0, 0.5]) + Gaussian(0.1), guess="regression", **fast)
-    with pytest.raises(RuntimeError, match="the regression is not learned"):
+    with pytest.raises(RuntimeError, match="this posterior is not trained"):
         flow.first_guess(np.zeros((1, 2)))
     points = rng.normal(size=(500, 2)).astype(np.float32)
     flow.fit(points, held_out=points[:50], out=tmp_path / "run", progress=False)
