@@ -11,7 +11,8 @@ import energyflow as ef
 
 for _name in (
     "energyflow.models", "energyflow.cli", "energyflow.inverse", "matplotlib.figure", "PIL.Image",
-    "safetensors.numpy", "scipy.stats", "torch.distributed", "array_api_strict",
+    "safetensors.numpy", "scipy.stats", "torch.distributed", "torch._dynamo", "array_api_strict",
+    "jax.numpy", "pytest",
 ):  # fmt: skip
     with contextlib.suppress(ImportError):  # extras
         importlib.import_module(_name)

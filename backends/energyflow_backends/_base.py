@@ -13,7 +13,7 @@ from ._chunks import summed_over_blocks
 from ._memory import MEMORY_BUDGET
 from ._point_sets import PointSets, Request, Result, mapped
 from ._projector import Blocks, Projector
-from ._typing import Doubles, Integers
+from ._typing import Doubles, Integers, Native
 from .dependence import permutations as by_numpy
 from .dependence.lines import line_covariance
 from .dependence.permutations import Permutations
@@ -33,7 +33,8 @@ class Backend:
 
     A subclass says what it takes (`name`, `requires`, `libraries`, `dtypes`) and overrides what
     its library does better, from one sort up to the whole operation. Arrays that reach the methods
-    belong to one library, device and floating dtype, and are what `adopt` made of them.
+    belong to one library, device and floating dtype, and are what `adopt` made of them: `Native`
+    in the signatures, for which a subclass names the type of its library.
     """
 
     # -- what it takes ---------------------------------------------------------------------------
@@ -75,17 +76,18 @@ class Backend:
         """An array that it takes, of the same numbers: what tests of all backends are given."""
         return array
 
-    def adopt(self, array: Array) -> Array:
+    def adopt(self, array: Native) -> Array:
         """The array as this backend computes with it, without a copy and outside of any graph."""
         return detached(array)
 
-    def restore(self, array: Array, like: Array) -> Array:
+    def restore(self, array: Native, like: Native) -> Array:
         """A result in the library and on the device of `like`."""
-        return array
+        restored: Array = array
+        return restored
 
     # -- hooks for one library's better functions ------------------------------------------------
 
-    def searchsorted(self, rows: Array, queries: Array, side: str) -> Array:
+    def searchsorted(self, rows: Native, queries: Native, side: str) -> Array:
         """Where each query (R, K) would go in its sorted row (R, L)."""
         import array_api_extra as xpx
 
@@ -93,35 +95,35 @@ class Backend:
         places: Array = search(rows, queries, side=side)
         return places
 
-    def distances(self, tile: Array, z: Array) -> Array:
+    def distances(self, tile: Native, z: Native) -> Array:
         """Euclidean distances (B, T, L) between (B, T, d) and (B, L, d)."""
         return euclidean_distances(tile, z)
 
-    def project(self, projector: Projector, x: Array) -> Array:
+    def project(self, projector: Projector, x: Native) -> Array:
         """Points (B, N, d) to rows (B, P, N)."""
         return projector.project(x)
 
-    def project_back(self, projector: Projector, g: Array, scale: float = 1.0) -> Array:
+    def project_back(self, projector: Projector, g: Native, scale: float = 1.0) -> Array:
         """Rows (B, P, N) to sums over the slices (B, N, d), times `scale`."""
         return projector.project_back(g) * scale
 
-    def extremes(self, x: Array) -> tuple[Array, Array]:
+    def extremes(self, x: Native) -> tuple[Array, Array]:
         """Least and greatest number of each coordinate, (B, 1, d) both."""
         return extremes(x)
 
-    def around_origin(self, x: Array) -> bool:
+    def around_origin(self, x: Native) -> bool:
         """Whether a glance shows that points need not be moved; True only where it is certain."""
         return seen_around_origin(x)
 
-    def pooled_order(self, pooled: Array) -> tuple[Array, Array]:
+    def pooled_order(self, pooled: Native) -> tuple[Array, Array]:
         """Order (R, L) that sorts each row, and the sorted row."""
         xp = namespace(pooled)
         order = xp.argsort(pooled, axis=1)
         return order, xp.take_along_axis(pooled, order, axis=1)
 
     def limits(
-        self, pooled: Array, order: Array, points: Array, start: int
-    ) -> Callable[[Array], Array]:
+        self, pooled: Native, order: Native, points: Native, start: int
+    ) -> Callable[[Native], Array]:
         """How to get, at each point, the sum of the left and right limits of a step function.
 
         The function is given by its values (R, L) from each place of the sorted row on; it is 0
@@ -308,8 +310,9 @@ class Backend:
         return total
 
     def power_sums(
-        self, xs: Array, ys: Array, w: Array, exponent: float, *, derivative: bool, tolerance: float
-    ) -> Array:
+        self, xs: Native, ys: Native, w: Native, exponent: float, *, derivative: bool,
+        tolerance: float,
+    ) -> Array:  # fmt: skip
         """`line_sums` of |u|^r: by sorting for r = 1, over all pairs otherwise.
 
         `tolerance` is the error that is allowed, relative to the greatest sum of |w_j| |u|^r.
@@ -324,7 +327,9 @@ class Backend:
             distances=self.distances, tile_numbers=self.tile_numbers(),
         )  # fmt: skip
 
-    def wave_sums(self, waves: Waves, xs: Array, ys: Array, w: Array, *, derivative: bool) -> Array:
+    def wave_sums(
+        self, waves: Waves, xs: Native, ys: Native, w: Native, *, derivative: bool
+    ) -> Array:
         """`line_sums` of weighted cosines."""
         return product_sums(waves, xs, ys, w, derivative)
 
@@ -353,7 +358,7 @@ class Backend:
     # -- distance covariances --------------------------------------------------------------------
 
     def covariance_rows(
-        self, xs: Array, ys: Array, weights: Weights, wrt: tuple[str, ...]
+        self, xs: Native, ys: Native, weights: Weights, wrt: tuple[str, ...]
     ) -> Result:
         """Squared distance covariances (R,) of pairs of rows (R, N) for r = 1, and gradients."""
         return line_covariance(xs, ys, weights, wrt=wrt)

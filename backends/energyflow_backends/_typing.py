@@ -11,7 +11,7 @@ HostArray: TypeAlias = NDArray[Any]  # of numbers of any kind
 Floats: TypeAlias = NDArray[np.floating]
 Doubles: TypeAlias = NDArray[np.float64]
 Integers: TypeAlias = NDArray[np.int64]
-# an array of the one library that a module is about, with all that this library has
+# an array of one library, whichever it is, with all that this library has beyond the standard
 Native: TypeAlias = Any
 
 

@@ -1,10 +1,7 @@
-"""One of several processes that share sums; test_distributed.py runs it as
-``python _distributed_rank.py RANK SIZE FOLDER``, and finds FOLDER/results<RANK>.npz.
-"""
+"""One of several processes that share sums, which test_distributed.py forks."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -188,9 +185,12 @@ def check_behaviour(rank: int, size: int, what: str) -> None:
             ef.sliced_energy_distance(x[:, : 1 + rank], y[:, : 1 + rank], rng=0)
 
 
-def main() -> None:
-    rank, size, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
+def run_all(rank: int, size: int, folder: Path) -> None:
+    """Write what all cases give into FOLDER/results<RANK>.npz."""
+    import jax
     import torch.distributed as dist
+
+    jax.config.update("jax_enable_x64", True)
 
     store = dist.FileStore(str(folder / "store"), size)
     dist.init_process_group(
@@ -206,7 +206,3 @@ def main() -> None:
             check_behaviour(rank, size, what)
     np.savez(folder / f"results{rank}.npz", **found)
     dist.destroy_process_group()
-
-
-if __name__ == "__main__":
-    main()

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from _distributed_rank import CASES
+from _distributed_rank import CASES, run_all
+from forked import forked
 
 import energyflow as ef
 
 pytest.importorskip("torch", reason="torch is an extra")
-
-RANK = Path(__file__).with_name("_distributed_rank.py")
 
 
 def tolerance(name: str) -> float:
@@ -28,18 +26,7 @@ def tolerance(name: str) -> float:
 
 def run(size: int, folder: Path) -> list[dict[str, np.ndarray]]:
     """What each of so many processes found."""
-    threads = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "ENERGYFLOW")}
-    alone = {**os.environ, **threads, "JAX_ENABLE_X64": "1"}
-    command = [sys.executable, "-W", "error", str(RANK)]
-    ranks = [
-        subprocess.Popen(
-            [*command, str(rank), str(size), str(folder)],
-            stderr=subprocess.PIPE, text=True, env=alone,
-        )
-        for rank in range(size)
-    ]  # fmt: skip
-    errors = [rank.communicate()[1] for rank in ranks]
-    assert [rank.returncode for rank in ranks] == [0] * size, "\n".join(errors)
+    forked(run_all, [(rank, size, folder) for rank in range(size)], folder)
     return [dict(np.load(folder / f"results{rank}.npz")) for rank in range(size)]
 
 

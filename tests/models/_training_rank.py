@@ -1,12 +1,10 @@
-"""One of several processes that train together; test_shared_training.py runs it as
-``python _training_rank.py RANK SIZE FOLDER KINDS STOP_AFTER``.
-"""
+"""One of several processes that train together, which test_shared_training.py forks."""
 
 from __future__ import annotations
 
-import sys
 from datetime import timedelta
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -31,22 +29,21 @@ def train(kind: str, out: Path, stop_after: str | None = None, **how) -> Model:
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)
     points, labels = rng.normal(size=(80, 2)).astype(np.float32), rng.integers(2, size=80)
-    return MODELS[kind]().fit(points, labels, out=out, stop_after=stop_after, progress=False, **how)
+    with patch("energyflow._core.pictures.save_scatter"):  # drawing takes longer than training
+        return MODELS[kind]().fit(
+            points, labels, out=out, stop_after=stop_after, progress=False, **how
+        )
 
 
-def main() -> None:
-    rank, size, folder, kinds, stop_after = sys.argv[1:]
+def train_shared(rank: int, size: int, folder: Path, stop_after: str | None) -> None:
+    """Train all models, with the other processes of the group."""
     import torch.distributed as dist
 
-    store = dist.FileStore(f"{folder}/store{size}{stop_after}", int(size))
+    store = dist.FileStore(f"{folder}/store{size}{stop_after}", size)
     dist.init_process_group(
-        "gloo", store=store, rank=int(rank), world_size=int(size), timeout=timedelta(minutes=5)
+        "gloo", store=store, rank=rank, world_size=size, timeout=timedelta(minutes=5)
     )
     with sharded("slices"):
-        for kind in kinds.split(","):
-            train(kind, Path(folder) / kind, stop_after or None, resume=True)
+        for kind in MODELS:
+            train(kind, folder / kind, stop_after, resume=True)
     dist.destroy_process_group()
-
-
-if __name__ == "__main__":
-    main()

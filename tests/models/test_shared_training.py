@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 import csv
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from _training_rank import MODELS, train
+from _training_rank import MODELS, train, train_shared
+from forked import forked
 
 from energyflow.distributed import sharded
 from energyflow.models import RunFolder, load
 
-RANK = Path(__file__).with_name("_training_rank.py")
 
-
-def run(size: int, folder: Path, kinds: list[str], stop_after: str = "") -> None:
+def run(size: int, folder: Path, stop_after: str | None = None) -> None:
     """Train in so many processes."""
-    threads = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "ENERGYFLOW")}
-    processes = [
-        subprocess.Popen(
-            [
-                sys.executable, str(RANK), str(rank), str(size), str(folder), ",".join(kinds),
-                stop_after,
-            ],
-            stderr=subprocess.PIPE, text=True, env={**os.environ, **threads},
-        )
-        for rank in range(size)
-    ]  # fmt: skip
-    errors = [process.communicate()[1] for process in processes]
-    assert [process.returncode for process in processes] == [0] * size, "\n".join(errors)
+    ranks = [(rank, size, folder, stop_after) for rank in range(size)]
+    forked(train_shared, ranks, folder)
 
 
 def losses(folder: Path) -> list[tuple[str, ...]]:
@@ -45,9 +30,9 @@ def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("shared")
     (folder / "whole").mkdir()
     (folder / "parts").mkdir()
-    run(2, folder / "whole", list(MODELS))
-    run(2, folder / "parts", list(MODELS), "25 steps")
-    run(3, folder / "parts", list(MODELS))
+    run(2, folder / "whole")
+    run(2, folder / "parts", "25 steps")
+    run(3, folder / "parts")
     return folder
 
 

@@ -26,7 +26,7 @@ def differentiable_value(
     x is (*batch, N, d), y (*batch, M, d), the `others` broadcast to (*batch, N) or (*batch, M);
     `compute` takes every batch shape. What it uses of `held` is not differentiated.
     """
-    rules = _rules(x)
+    rules = _rules(library_of(x))
     if rules is None:
         return compute(x, y, *others, wrt=(), held=held)[0]
     value: Array = rules.value(compute, x, y, *others, held=held)
@@ -41,7 +41,7 @@ def differentiable_sums(
     ``pull(name, x, y, w, outer, held=held)`` is the gradient of sum_i outer_i s_i with respect to
     the set that is named, "x" or "y".
     """
-    rules = _rules(x)
+    rules = _rules(library_of(x))
     if rules is None:
         return sums(x, y, w, held=held)
     total: Array = rules.sums(sums, pull, x, y, w, held)
@@ -54,13 +54,10 @@ def without_graph(
     """``run(*arrays, held=held)``, arrays or tuples; `run` gets tensors that hold their numbers."""
     run = partial(run, held=held)
     if any(transformed_by_torch(v) for v in (*arrays, *arrays_of(held))):
-        from . import torch as rules
-
-        return rules.without_graph(run, *arrays, held=held)
+        return _rules("torch").without_graph(run, *arrays, held=held)
     return run(*arrays)
 
 
-def _rules(x: Array) -> Any:
-    """The module of gradients for the library of x, or None where it has no such thing."""
-    library = library_of(x)
+def _rules(library: str | None) -> Any:
+    """The module of gradients for arrays of a library, or None where there is no such thing."""
     return import_module(f".{library}", __package__) if library in DIFFERENTIABLE else None

@@ -7,18 +7,18 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import jax
+from jax import Array
 
 from .._projector import Projector
-from .._typing import Native
 
 
 def value(
     compute: Callable[..., Any],
-    x: Native,
-    y: Native,
-    *others: Native,
+    x: Array,
+    y: Array,
+    *others: Array,
     held: Projector | None,
-) -> Native:
+) -> Array:
     """See `functions.differentiable_value`; only the gradients that are needed are computed."""
     n = 2 + len(others)
 
@@ -26,14 +26,15 @@ def value(
         return compute(*arrays[:n], wrt=wrt, held=_filled(held, iter(arrays[n:])))
 
     @jax.custom_vjp
-    def value(*arrays: Any) -> Native:
-        return run(*arrays, wrt=())[0]
+    def value(*arrays: Any) -> Array:
+        plain: Array = run(*arrays, wrt=())[0]
+        return plain
 
-    def forward(*primals: Any) -> tuple[Native, tuple[Native | None, Native | None]]:
+    def forward(*primals: Any) -> tuple[Array, tuple[Array | None, Array | None]]:
         result, gx, gy = run(*map(_plain, primals), wrt=_wanted(*primals))
         return result, (gx, gy)
 
-    def backward(gradients: tuple[Native | None, ...], outer: Native) -> tuple[Native | None, ...]:
+    def backward(gradients: tuple[Array | None, ...], outer: Array) -> tuple[Array | None, ...]:
         pulled = (None if g is None else outer[..., None, None] * g for g in gradients)
         return *pulled, *(None,) * (len(arrays) - 2)
 
@@ -43,24 +44,24 @@ def value(
 
 
 def sums(
-    sums: Callable[..., Native],
-    pull: Callable[..., Native],
-    x: Native,
-    y: Native,
-    w: Native,
+    sums: Callable[..., Array],
+    pull: Callable[..., Array],
+    x: Array,
+    y: Array,
+    w: Array,
     held: Projector | None,
-) -> Native:
+) -> Array:
     """See `functions.differentiable_sums`."""
 
-    def run(*arrays: Any) -> Native:
+    def run(*arrays: Any) -> Array:
         return sums(*arrays[:3], held=_filled(held, iter(arrays[3:])))
 
-    def forward(*primals: Any) -> tuple[Native, tuple[tuple[Any, ...], dict[str, None]]]:
+    def forward(*primals: Any) -> tuple[Array, tuple[tuple[Any, ...], dict[str, None]]]:
         wanted = dict.fromkeys(_wanted(*primals))  # keys, which stay known under jit
         arrays = tuple(map(_plain, primals))
         return run(*arrays), (arrays, wanted)
 
-    def backward(kept: tuple[Any, dict[str, None]], outer: Native) -> tuple[Native | None, ...]:
+    def backward(kept: tuple[Any, dict[str, None]], outer: Array) -> tuple[Array | None, ...]:
         arrays, wanted = kept
         projector = _filled(held, iter(arrays[3:]))
         pulled = (
@@ -103,7 +104,7 @@ def _parts(held: Any) -> dict[str, Any]:
     return {field.name: getattr(held, field.name) for field in fields(held) if field.init}
 
 
-def _plain(primal: Any) -> Native | None:
+def _plain(primal: Any) -> Array | None:
     return None if primal is None else primal.value
 
 

@@ -11,50 +11,53 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from torch import Tensor
 from torch.autograd import Function
 
 from .._arrays import transformed_by_torch
 from .._projector import Projector, arrays_of
-from .._typing import Native
 
 
 def value(
     compute: Callable[..., Any],
-    x: Native,
-    y: Native,
-    *others: Native,
+    x: Tensor,
+    y: Tensor,
+    *others: Tensor,
     held: Projector | None,
-) -> Native:
+) -> Tensor:
     """See `functions.differentiable_value`."""
     _refuse_mapped(held)
     compute = partial(compute, held=held)
     transformed = any(transformed_by_torch(v) for v in (x, y, *others))
     needed = {"x": x.requires_grad, "y": y.requires_grad}
     if not transformed and not any(needed.values()):
-        return compute(x, y, *others, wrt=())[0]
+        plain: Tensor = compute(x, y, *others, wrt=())[0]
+        return plain
     # an outer transform may differentiate what this level does not
     wrt = tuple(name for name, need in needed.items() if need or transformed)
-    return _Value.apply(compute, wrt, x, y, *others)[0]  # type: ignore[no-untyped-call]
+    node: Tensor = _Value.apply(compute, wrt, x, y, *others)[0]  # type: ignore[no-untyped-call]
+    return node
 
 
 def sums(
-    sums: Callable[..., Native],
-    pull: Callable[..., Native],
-    x: Native,
-    y: Native,
-    w: Native,
+    sums: Callable[..., Tensor],
+    pull: Callable[..., Tensor],
+    x: Tensor,
+    y: Tensor,
+    w: Tensor,
     held: Projector | None,
-) -> Native:
+) -> Tensor:
     """See `functions.differentiable_sums`."""
     _refuse_mapped(held)
     sums, pull = partial(sums, held=held), partial(pull, held=held)
     if not any(v.requires_grad or transformed_by_torch(v) for v in (x, y, w)):
         return sums(x, y, w)
-    return _Sums.apply(sums, pull, x, y, w)  # type: ignore[no-untyped-call]
+    node: Tensor = _Sums.apply(sums, pull, x, y, w)  # type: ignore[no-untyped-call]
+    return node
 
 
 def without_graph(
-    run: Callable[..., Any], *arrays: Native | None, held: Projector | None = None
+    run: Callable[..., Any], *arrays: Tensor | None, held: Projector | None = None
 ) -> Any:
     """See `functions.without_graph`."""
     _refuse_mapped(held)
@@ -65,7 +68,7 @@ class _Value(Function):
     """The value, and the gradients that it will be multiplied into: one sort gives all."""
 
     @staticmethod
-    def forward(compute: Any, wrt: tuple[str, ...], *arrays: Native | None) -> Any:
+    def forward(compute: Any, wrt: tuple[str, ...], *arrays: Tensor | None) -> Any:
         return compute(*arrays, wrt=wrt)
 
     @staticmethod
@@ -75,7 +78,7 @@ class _Value(Function):
         ctx.save_for_backward(*output[1:])
 
     @staticmethod
-    def backward(ctx: Any, outer: Native | None, *second: Native | None) -> Any:
+    def backward(ctx: Any, outer: Tensor | None, *second: Tensor | None) -> Any:
         if any(s is not None for s in second):
             _no_second_derivative()
         pulled = (
@@ -94,17 +97,17 @@ class _Sums(Function):
     """Sums over y at each point of x; the backward pass sums likewise."""
 
     @staticmethod
-    def forward(sums: Any, pull: Any, *arrays: Native) -> Any:
+    def forward(sums: Any, pull: Any, *arrays: Tensor) -> Any:
         return sums(*arrays)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Native) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         ctx.pull = inputs[1]
         ctx.save_for_backward(*inputs[2:])
 
     @staticmethod
-    def backward(ctx: Any, outer: Native) -> Any:
-        def pulled(name: str) -> Native:
+    def backward(ctx: Any, outer: Tensor) -> Any:
+        def pulled(name: str) -> Any:
             run = partial(ctx.pull, name)
             return _Plain.apply(run, *ctx.saved_tensors, outer)  # type: ignore[no-untyped-call]
 
@@ -121,7 +124,7 @@ class _Plain(Function):
     """What carries no graph."""
 
     @staticmethod
-    def forward(run: Any, *arrays: Native | None) -> Any:
+    def forward(run: Any, *arrays: Tensor | None) -> Any:
         return run(*arrays)
 
     @staticmethod
@@ -129,7 +132,7 @@ class _Plain(Function):
         pass
 
     @staticmethod
-    def backward(ctx: Any, *outer: Native | None) -> Any:
+    def backward(ctx: Any, *outer: Tensor | None) -> Any:
         _no_second_derivative()
 
     @staticmethod
@@ -140,11 +143,11 @@ class _Plain(Function):
         return result, tuple(None if v is None else 0 for v in result)
 
 
-def _one_more_batch(info: Any, dims: Any, arrays: tuple[Any, ...]) -> tuple[Native | None, ...]:
+def _one_more_batch(info: Any, dims: Any, arrays: tuple[Any, ...]) -> tuple[Tensor | None, ...]:
     """The mapped dimension first: points (V, *batch, N, d), all else (V, *batch, N) or as it is."""
     logical = arrays[0].ndim - (dims[0] is not None)  # of points
 
-    def batched(place: int, array: Native | None, dim: int | None) -> Native | None:
+    def batched(place: int, array: Tensor | None, dim: int | None) -> Tensor | None:
         points = place < 2
         if array is None:
             return None

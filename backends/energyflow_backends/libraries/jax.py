@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from .._base import Backend
-from .._typing import Floats, Native
+from .._typing import Floats
+
+if TYPE_CHECKING:
+    import jax
 
 
 class JaxBackend(Backend):
@@ -16,18 +19,18 @@ class JaxBackend(Backend):
     libraries: ClassVar[tuple[str, ...]] = ("jax",)  # traced or not
     arrays: ClassVar[str] = "JAX arrays"
 
-    def from_numpy(self, array: Floats) -> Native:
+    def from_numpy(self, array: Floats) -> jax.Array:
         """On JAX's default device."""
         import jax.numpy as jnp
 
         return jnp.asarray(array)
 
-    def searchsorted(self, rows: Native, queries: Native, side: str) -> Native:
+    def searchsorted(self, rows: jax.Array, queries: jax.Array, side: str) -> jax.Array:
         """Search row by row, in one vectorised call."""
         import jax
         import jax.numpy as jnp
 
-        def search(row: Native, query: Native) -> Native:
+        def search(row: jax.Array, query: jax.Array) -> jax.Array:
             return jnp.searchsorted(row, query, side=side)
 
         return jax.vmap(search)(rows, queries)

@@ -13,7 +13,7 @@ from .._arrays import seems_finite
 from .._errors import NonFiniteValue
 from .._point_sets import PointSets, Request, Result
 from .._projector import HadamardProducts, Projector
-from .._typing import Doubles, Integers, Native
+from .._typing import Array, Doubles, HostArray, Integers, Native
 from ..dependence.permutations import Permutations
 from ..dependence.weights import Weights
 from ..sums.permutations import Labels
@@ -59,7 +59,7 @@ class NumbaBackend(FusedBackend, NumpyBackend):
         picked: Native = products.picked
         return HadamardSlices(signs, picked, products.d)
 
-    def project(self, projector: Projector, x: Native) -> Native:
+    def project(self, projector: Projector, x: HostArray) -> Array:
         """In one order of terms, whatever other points there are: equal points stay equal."""
         slices = self.slices(projector, x)
         if slices is None:
@@ -70,7 +70,7 @@ class NumbaBackend(FusedBackend, NumpyBackend):
         rows = project_points(x.reshape(-1, d), slices)  # (P, B N)
         return rows.reshape(len(rows), sets, n).swapaxes(0, 1)
 
-    def project_back(self, projector: Projector, g: Native, scale: float = 1.0) -> Native:
+    def project_back(self, projector: Projector, g: HostArray, scale: float = 1.0) -> Array:
         """Likewise."""
         slices = self.slices(projector, g)
         if slices is None:
@@ -82,7 +82,7 @@ class NumbaBackend(FusedBackend, NumpyBackend):
         back = project_rows_back(rows, slices, scale)  # (B N, d)
         return back.reshape(sets, n, back.shape[1])
 
-    def extremes(self, x: Native) -> tuple[Native, Native]:
+    def extremes(self, x: HostArray) -> tuple[Array, Array]:
         """One pass over the points, shared among threads."""
         if x.shape[0] > 1 or x.size < _SMALL:
             return super().extremes(x)
@@ -102,9 +102,9 @@ class NumbaBackend(FusedBackend, NumpyBackend):
         return riesz_rows(*rows, exponent=request.exponent, tolerance=_TOLERANCE, **how)
 
     def power_sums(
-        self, xs: Native, ys: Native, w: Native, exponent: float, *, derivative: bool,
+        self, xs: HostArray, ys: HostArray, w: HostArray, exponent: float, *, derivative: bool,
         tolerance: float,
-    ) -> Native:  # fmt: skip
+    ) -> Array:  # fmt: skip
         """By sorting for r = 1, by a tree on the sorted points otherwise."""
         how: dict[str, Any] = {"derivative": derivative, "tolerance": tolerance}
         if exponent == 1:
@@ -130,7 +130,7 @@ class NumbaBackend(FusedBackend, NumpyBackend):
         return permutation_energies(rows, labels, sizes)
 
     def covariance_rows(
-        self, xs: Native, ys: Native, weights: Weights, wrt: tuple[str, ...]
+        self, xs: HostArray, ys: HostArray, weights: Weights, wrt: tuple[str, ...]
     ) -> Result:
         """One merge sort a pair of rows."""
         from energyflow_kernels.numba.dependence.rows import covariance_rows

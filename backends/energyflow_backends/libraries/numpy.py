@@ -9,7 +9,7 @@ import numpy as np
 
 from .._arrays import ArrayInfo, library_of, to_numpy
 from .._base import Backend
-from .._typing import Native
+from .._typing import Array, HostArray, Native
 from ..sums.waves import Waves, transformed_sums, transforms_pay
 
 
@@ -29,11 +29,11 @@ class NumpyBackend(Backend):
             return f"the data are on {info.device}, not in ordinary memory"
         return reason
 
-    def adopt(self, array: Native) -> Native:
+    def adopt(self, array: Native) -> HostArray:
         """A view."""
         return array if type(array) is np.ndarray else to_numpy(array)
 
-    def restore(self, array: Native, like: Native) -> Native:
+    def restore(self, array: HostArray, like: Native) -> Array:
         """A view in the library of `like` (torch), or a copy where that library owns its data."""
         library = None if type(like) is np.ndarray else library_of(like)
         if library == "torch":
@@ -46,7 +46,7 @@ class NumpyBackend(Backend):
             return jnp.asarray(array)
         return np.asarray(array)
 
-    def pooled_order(self, pooled: Native) -> tuple[Native, Native]:
+    def pooled_order(self, pooled: HostArray) -> tuple[Array, Array]:
         """Order by sorting order-preserving integer keys packed with the index, where they fit."""
         if pooled.dtype != np.float32:
             return super().pooled_order(pooled)
@@ -58,14 +58,14 @@ class NumpyBackend(Backend):
         return order, np.take_along_axis(pooled, order, axis=1)
 
     def limits(
-        self, pooled: Native, order: Native, points: Native, start: int
-    ) -> Callable[[Native], Native]:
+        self, pooled: HostArray, order: HostArray, points: HostArray, start: int
+    ) -> Callable[[HostArray], HostArray]:
         """Limits are formed along the sorted row, and written where the points belong."""
         length = pooled.shape[1]
         new = pooled[:, 1:] != pooled[:, :-1]
         ties = None if new.all() else _tie_groups(new)
 
-        def at_points(function: Native) -> Native:
+        def at_points(function: HostArray) -> HostArray:
             padded = np.zeros((len(function), length + 1), dtype=function.dtype)
             padded[:, 1:] = function
             if ties is None:
@@ -79,7 +79,7 @@ class NumpyBackend(Backend):
 
         return at_points
 
-    def distances(self, tile: Native, z: Native) -> Native:
+    def distances(self, tile: HostArray, z: HostArray) -> Array:
         """SciPy's direct distances, which need no working memory."""
         if z.shape[2] == 1:
             return super().distances(tile, z)
@@ -88,15 +88,15 @@ class NumpyBackend(Backend):
         return np.stack([cdist(t, s) for t, s in zip(tile, z, strict=True)])
 
     def wave_sums(
-        self, waves: Waves, xs: Native, ys: Native, w: Native, *, derivative: bool
-    ) -> Native:
+        self, waves: Waves, xs: HostArray, ys: HostArray, w: HostArray, *, derivative: bool
+    ) -> Array:
         """Long rows take fast Fourier transforms where finufft is installed."""
         if transforms_pay(xs, ys):
             return transformed_sums(waves, xs, ys, w, derivative)
         return super().wave_sums(waves, xs, ys, w, derivative=derivative)
 
 
-def _tie_groups(new: Native) -> tuple[Native, Native]:
+def _tie_groups(new: HostArray) -> tuple[HostArray, HostArray]:
     """How many places of each row are before, and not after, the group of equal numbers."""
     rows, length = new.shape[0], new.shape[1] + 1
     place = np.arange(length + 1)

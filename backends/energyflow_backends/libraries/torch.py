@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from .._base import Backend
-from .._typing import Floats, Native
+from .._typing import Floats
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class TorchBackend(Backend):
@@ -16,25 +19,25 @@ class TorchBackend(Backend):
     libraries: ClassVar[tuple[str, ...]] = ("torch",)
     arrays: ClassVar[str] = "torch tensors"
 
-    def from_numpy(self, array: Floats) -> Native:
+    def from_numpy(self, array: Floats) -> Tensor:
         """On the CPU."""
         import torch
 
         return torch.asarray(array)
 
-    def searchsorted(self, rows: Native, queries: Native, side: str) -> Native:
+    def searchsorted(self, rows: Tensor, queries: Tensor, side: str) -> Tensor:
         """Batched search."""
         import torch
 
         return torch.searchsorted(rows.contiguous(), queries.contiguous(), side=side)
 
-    def distances(self, tile: Native, z: Native) -> Native:
+    def distances(self, tile: Tensor, z: Tensor) -> Tensor:
         """Direct distances, never by a matrix product, which loses near pairs."""
         import torch
 
         return torch.cdist(tile, z, compute_mode="donot_use_mm_for_euclid_dist")
 
-    def pooled_order(self, pooled: Native) -> tuple[Native, Native]:
+    def pooled_order(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
         """One sort gives both."""
         values, order = pooled.sort(dim=1)
         return order, values

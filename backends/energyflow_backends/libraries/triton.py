@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from .._projector import HadamardProducts
 from .._typing import Floats, Native
 from .fused import FusedBackend, Kernel
 from .torch import TorchBackend
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _DRIVER_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 
@@ -41,21 +44,22 @@ class TritonBackend(FusedBackend, TorchBackend):
             return f"the data are on {info.device}, not on a GPU"
         return super().refuses(info)
 
-    def from_numpy(self, array: Floats) -> Native:
+    def from_numpy(self, array: Floats) -> Tensor:
         """A tensor on the GPU."""
         import torch
 
         return torch.asarray(array, device="cuda")
 
-    def adopt(self, array: Native) -> Native:
+    def adopt(self, array: Native) -> Tensor:
         """The tensor, or a view of a CuPy array as one."""
         if library_of(array) == "torch":
-            return array.detach()
+            tensor: Tensor = array.detach()
+            return tensor
         from torch.utils.dlpack import from_dlpack
 
         return from_dlpack(array)
 
-    def restore(self, array: Native, like: Native) -> Native:
+    def restore(self, array: Tensor, like: Native) -> Native:
         """The tensor, or a view of it as a CuPy array."""
         if library_of(like) == "torch":
             return array
@@ -87,7 +91,7 @@ class TritonBackend(FusedBackend, TorchBackend):
         return energy_rows
 
 
-def _index(rows: Native, like: Native) -> Native:
+def _index(rows: Native, like: Tensor) -> Tensor:
     """Whole numbers of any library as a tensor on the device of `like`."""
     import torch
 
