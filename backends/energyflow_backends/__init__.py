@@ -66,4 +66,6 @@ from .sharded.processes import sharding as sharding
 from .sharded.processes import summed as summed
 from .sharded.sums import need_whole_sets as need_whole_sets
 from .sums.line_kernel import LineKernel as LineKernel
+from .sums.radial_profile import Formula as Formula
+from .sums.radial_profile import RadialProfile as RadialProfile
 from .sums.waves import Waves as Waves

@@ -19,11 +19,12 @@ from .dependence.lines import line_covariance
 from .dependence.permutations import Permutations
 from .dependence.weights import Weights
 from .sums.centring import centred, extremes, largest_size, seen_around_origin
-from .sums.kernel_pairs import power_sums
+from .sums.kernel_pairs import pair_kernel_sums, power_sums
 from .sums.line_kernel import LineKernel, sorted_sums
 from .sums.pairs import COORDINATES, euclidean_distances, pair_sums
 from .sums.permutations import Labels, permutation_energies
 from .sums.quantiles import transport_rows
+from .sums.radial_profile import RadialProfile
 from .sums.sorted_rows import self_scales, sorted_rows
 from .sums.waves import Waves, product_sums
 
@@ -281,6 +282,35 @@ class Backend:
         return value, gx, gy
 
     # -- sums of other kernels -------------------------------------------------------------------
+
+    def pair_kernel_sums(
+        self,
+        x: Array,
+        y: Array,
+        w: Array,
+        profile: RadialProfile,
+        *,
+        gradient: bool,
+        chunk_size: int | None,
+    ) -> Array:
+        """Sums over j of w_j F(|x_i - y_j|), (B, N), or their gradients (B, N, d), tile by tile.
+
+        x is (B, N, d), y (B, M, d) and w (B, M), of any sign; `chunk_size` counts points of x. A
+        pair of coincident points adds nothing to a gradient. The result is in the dtype of the
+        points or a wider one; it is not finite where F overflows.
+        """
+        wide = widest_dtypes(x)[0]
+        x, y, w = (namespace(v).astype(v, wide, copy=False) for v in (x, y, w))
+        x, y = centred(x, y)
+        size = largest_size(x, y)  # (B, 1, 1): squares neither vanish nor overflow
+        chunk = chunk_size and chunk_size * x.shape[0] * y.shape[1]
+        function = profile.slope if gradient else profile.value
+        return pair_kernel_sums(
+            x / size, y / size, w, lambda s: function(s * size),
+            gradient=gradient,
+            distances=self.distances,
+            tile_numbers=chunk or self.tile_numbers(),
+        )  # fmt: skip
 
     def line_sums(
         self,

@@ -55,7 +55,7 @@ def energy_distance(
         distribution gets 0.83 of its width from batches of 10, 0.98 from batches of 100).
     chunk_size : int, optional
         Points of one set whose distances to all others are held at once; chosen to stay within
-        64 MiB when not given.
+        64 MiB when not given. With Numba on CPUs none are held.
 
     Returns
     -------
@@ -74,7 +74,8 @@ def energy_distance(
 
     Notes
     -----
-    Cost O((N + M)^2 d). In one dimension with r = 1 the points are sorted instead,
+    Cost O((N + M)^2 d), with Numba on CPUs in one pass over tiles of pairs that gives the value and
+    the gradients, without a matrix. In one dimension with r = 1 the points are sorted instead,
     O((N + M) log(N + M)), and the value is a sum of non-negative terms.
 
     References

@@ -288,9 +288,8 @@ class _Task:
         if not isinstance(self.kernel, RadialKernel):
             raise ValueError(f"kernel must be radial or linear, got {self.kernel}")
         if self.projector is None:
-            profile = self.kernel.slope if gradient else self.kernel.value
             return backends.direct_kernel_sums(
-                x, y, w, profile, gradient=gradient, chunk_size=chunk_size
+                x, y, w, self.kernel.profile(), gradient=gradient, chunk_size=chunk_size
             )
         line: Any
         if isinstance(self.kernel, Riesz):

@@ -54,7 +54,7 @@ def mmd_squared(
         of an odd number.
     chunk_size : int, optional
         Points of one set whose distances to all others are held at once; chosen to stay within
-        64 MiB when not given.
+        64 MiB when not given. With Numba on CPUs none are held.
 
     Returns
     -------

@@ -7,13 +7,16 @@ default parameters: "energy", "riesz", "gauss", "laplace", "matern" and "linear"
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from energyflow_backends import Array, namespace
+from energyflow_backends import Array, Formula, RadialProfile, namespace
 
 from .._core.checks import check_exponent, check_positive
 from ._spectra import GaussSpectrum, MaternSpectrum, Spectrum
+
+_HIGHEST_ORDER = 100  # of Matern kernels in compiled sums, whose time grows with it
 
 
 class Kernel:
@@ -30,6 +33,11 @@ class RadialKernel(Kernel):
     def slope(self, s: Array) -> Array:
         """The derivative F'(s) at distances s > 0."""
         raise NotImplementedError
+
+    def profile(self) -> RadialProfile:
+        """What sums over pairs take of it; kernels of your own are summed by their functions."""
+        formula = _FORMULAS.get(type(self))
+        return RadialProfile(self.value, self.slope, formula and formula(self))
 
 
 class SmoothKernel(RadialKernel):
@@ -241,6 +249,21 @@ class Laplace(SmoothKernel):
 class Linear(Kernel):
     """K(x, y) = <x, y>, the inner product; not radial, and summed exactly without slicing."""
 
+
+def _matern_formula(kernel: Matern) -> Formula | None:
+    order = kernel._order()
+    if order > _HIGHEST_ORDER:
+        return None
+    return Formula("matern", math.sqrt(2 * kernel.nu) / kernel.beta, order)
+
+
+_FORMULAS: dict[type[Kernel], Callable[[Any], Formula | None]] = {  # not of what derives from these
+    Energy: lambda kernel: Formula("power", 1.0, factor=-1.0),
+    Riesz: lambda kernel: Formula("power", float(kernel.exponent), factor=-1.0),
+    Gauss: lambda kernel: Formula("gauss", float(kernel.sigma)),
+    Laplace: lambda kernel: Formula("matern", float(kernel.alpha)),
+    Matern: _matern_formula,
+}
 
 _NAMED: dict[str, type[Kernel]] = {
     "energy": Energy, "riesz": Riesz, "gauss": Gauss,

@@ -78,8 +78,9 @@ def calls(x, y, row_x, row_y, rng):
     directions = rng.standard_normal((9, d)).astype(dtype)
     sliced_energy(x, y, directions, wrt=("x", "y"))
     extent(x)
-    for kind in range(3):
-        pair_sums(x[None], y[None], b[None], (kind, 1.5, 2.0), gradient=kind == 1)
+    for kind, gradient in itertools.product(("power", "gauss", "matern"), (False, True)):
+        pair_sums(x[None], y[None], b[None], (kind, 1.5, 2.0), gradient=gradient)
+    pair_energies(*(np.tile(v, (1, 1, 5)) for v in (x[None], y[None])), wrt=("x", "y"))
     for exponent in (0.5, 1.5, 1e-9, 2 - 1e-9):
         riesz_rows(
             row_x, row_y, None, None, exponent=exponent, unbiased=False, wrt=("x", "y"),

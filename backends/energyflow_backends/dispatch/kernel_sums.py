@@ -17,9 +17,9 @@ from .._projector import Projector, arrays_of
 from .._registry import select_for_pairs
 from .._typing import Native
 from ..sharded.sums import need_whole_sets
-from ..sums.centring import centred, largest_size
-from ..sums.kernel_pairs import pair_kernel_sums
+from ..sums.centring import centred
 from ..sums.line_kernel import LineKernel
+from ..sums.radial_profile import RadialProfile
 
 
 def sliced_kernel_sums(
@@ -70,28 +70,20 @@ def direct_kernel_sums(
     x: Array,
     y: Array,
     w: Array,
-    profile: Callable[[Array], Array],
+    profile: RadialProfile,
     *,
     gradient: bool,
     chunk_size: int | None,
 ) -> Array:
     """Sums of w_j F(|x_i - y_j|) over all pairs: (B, N), or gradients (B, N, d).
 
-    `profile` is F, or F' for gradients; `chunk_size` counts points of x.
+    x is (B, N, d), y is (B, M, d), w is (B, M); `chunk_size` counts points of x.
     """
 
     def run(backend: Backend, x: Array, y: Array, w: Array) -> Array:
-        x, y = centred(x, y)
-        size = largest_size(x, y)  # (B, 1, 1)
-        chunk = chunk_size and chunk_size * x.shape[0] * y.shape[1]
-        return pair_kernel_sums(
-            x / size, y / size, w, lambda s: profile(s * size),
-            gradient=gradient,
-            distances=backend.distances,
-            tile_numbers=chunk or backend.tile_numbers(),
-        )  # fmt: skip
+        return backend.pair_kernel_sums(x, y, w, profile, gradient=gradient, chunk_size=chunk_size)
 
-    return _by_backend(run, x, y, w)
+    return _by_backend(run, x, y, w, wide=False)
 
 
 def linear_kernel_sums(x: Array, y: Array, w: Array, *, gradient: bool) -> Array:
@@ -132,14 +124,19 @@ def _extent(xs: Array, ys: Array) -> float:
 
 
 def _by_backend(
-    run: Callable[..., Array], x: Array, *others: Array, held: tuple[Array, ...] = ()
+    run: Callable[..., Array],
+    x: Array,
+    *others: Array,
+    held: tuple[Array, ...] = (),
+    wide: bool = True,
 ) -> Array:
-    """Run in the backend's own arrays and the widest precision; all numbers must be finite."""
+    """Run in the backend's own arrays, `wide` in the widest precision; all must be finite."""
     need_whole_sets("kernel sums")
     backend = select_for_pairs(x, *others, *held)
-    adopted = (backend.adopt(v) for v in (x, *others))
+    arrays = [backend.adopt(v) for v in (x, *others)]
     with np.errstate(all="ignore"):  # what is not finite is reported below, by name
-        arrays = [namespace(v).astype(v, widest_dtypes(v)[0], copy=False) for v in adopted]
+        if wide:
+            arrays = [namespace(v).astype(v, widest_dtypes(v)[0], copy=False) for v in arrays]
         sums = run(backend, *arrays)
         # a gradient by sorting is finite where the points are not
         if not all(map(seems_finite, (sums, *arrays))):

@@ -17,6 +17,8 @@ from .._typing import Array, Doubles, HostArray, Integers, Native
 from ..dependence.permutations import Permutations
 from ..dependence.weights import Weights
 from ..sums.permutations import Labels
+from ..sums.radial_profile import RadialProfile
+from ..sums.sorted_rows import self_scales
 from .fused import FusedBackend, Kernel
 from .numpy import NumpyBackend
 
@@ -100,6 +102,44 @@ class NumbaBackend(FusedBackend, NumpyBackend):
         rows: Sequence[Native] = sets
         how: dict[str, Any] = {"unbiased": request.unbiased, "wrt": request.wrt}
         return riesz_rows(*rows, exponent=request.exponent, tolerance=_TOLERANCE, **how)
+
+    def exact_value_and_gradient(self, sets: PointSets, request: Request) -> Result:
+        """One pass over tiles of pairs, each pair once, and no matrix of them."""
+        from energyflow_kernels.numba.pairs.energies import pair_energies
+
+        points: Sequence[Native] = sets
+        x, y, a, b = points
+        a, b = (None if w is None else w.astype(np.float64, copy=False) for w in (a, b))
+        value, *gradients = pair_energies(
+            x, y, a, b,
+            exponent=request.exponent,
+            self_scales=self_scales(a, b, *sets.counts, request.unbiased),
+            wrt=request.wrt,
+        )  # fmt: skip
+        if not request.unbiased:  # rounding alone could take it below zero
+            value = np.maximum(value, 0)
+        gx, gy = (None if g is None else g.astype(x.dtype, copy=False) for g in gradients)
+        return value.astype(x.dtype, copy=False), gx, gy
+
+    def pair_kernel_sums(
+        self,
+        x: Native,
+        y: Native,
+        w: Native,
+        profile: RadialProfile,
+        *,
+        gradient: bool,
+        chunk_size: int | None,
+    ) -> Native:
+        """Likewise, for kernels whose formula is known."""
+        if profile.formula is None:
+            return super().pair_kernel_sums(
+                x, y, w, profile, gradient=gradient, chunk_size=chunk_size
+            )
+        from energyflow_kernels.numba.pairs.kernel_sums import pair_sums
+
+        kind, first, second, factor = profile.formula
+        return factor * pair_sums(x, y, w, (kind, first, second), gradient=gradient)
 
     def power_sums(
         self, xs: HostArray, ys: HostArray, w: HostArray, exponent: float, *, derivative: bool,

@@ -1,166 +1,256 @@
-"""Sums over the pairs of two blocks of points, tile by tile, in compiled code."""
+"""Sums over the pairs of blocks of points, tile by tile, in compiled code.
+
+One function does all, for both dtypes and all profiles, so that one is compiled. Reference for the
+tiles: F. G. Van Zee and R. A. van de Geijn, BLIS: a framework for rapidly instantiating BLAS
+functionality, ACM Trans. Math. Softw. 41 (2015).
+"""
+
+# mypy: disable-error-code="no-untyped-def"
 
 import numpy as np
+from numba import int64
 
 from ..compiler import compiled
-from .panels import DEPTH, SIDE, add_to, pack, pulls, squared_distances, turn
+from ..rows import Doubles
 from .profiles import evaluate
-from .tiles import LANES
+from .tiles import (
+    LANES,
+    TILE_ROWS,
+    add_products_1,
+    add_products_2,
+    add_pulls_1,
+    add_pulls_2,
+    add_squares,
+    transpose_square,
+)
 
+SIDE = 64  # points of a tile
+DEPTH = 895  # coordinates at once, and a one
+_LINE = 64  # bytes
 STRIP = 8  # rows of a tile whose distances become forces while they are in the first cache
 
 
+def scratch(d: int) -> tuple[Doubles, Doubles, Doubles]:
+    """What `sum_pairs` works in, for points in d dimensions: tiles, the same flat, and panels.
+
+    They begin at lines of the cache: vectors that lie on two of them take twice the time.
+    """
+    tiles = (2 * SIDE + 2 * STRIP + 3) * SIDE
+    memory = np.empty(tiles + 4 * SIDE * (min(d, DEPTH) + LANES) + _LINE // 8)
+    start = -memory.ctypes.data % _LINE // 8
+    flat = memory[start : start + tiles]
+    return flat.reshape(-1, SIDE), flat, memory[start + tiles :]
+
+
+@compiled()
+def _pack(doubles, singles, first, count, d, low, depth, width, rows, columns):
+    """Write the coordinates low to low + depth of `count` points as rows of `width` numbers.
+
+    A one stands behind the coordinates where there is room: products with forces then sum these.
+    `columns`, unless empty, becomes the transpose, SIDE numbers a coordinate.
+    """
+    for i in range(count):
+        row = rows[i * width : (i + 1) * width]
+        start = (first + i) * d + low
+        if singles.size:
+            single = singles[start : start + depth]
+            for k in range(depth):
+                row[k] = single[k]
+        else:
+            double = doubles[start : start + depth]
+            for k in range(depth):
+                row[k] = double[k]
+        for k in range(depth, width):
+            row[k] = 0.0
+        if depth < width:
+            row[depth] = 1.0
+    rows[count * width : SIDE * width] = 0.0
+    if columns.size:
+        for j in range(0, SIDE, LANES):
+            for k in range(0, width, LANES):
+                transpose_square(rows, j * width + k, width, columns, k * SIDE + j, SIDE)
+
+
 @compiled("reassoc", "contract")
-def _weigh(value, pull, low, n, width, a, b, row_sums, to_rows, to_columns):  # type: ignore[no-untyped-def]
-    """Weighted sums of a strip's values, and its pulls weighted for both sides; their sum."""
+def _weigh(value, pull, low, n, width, own, others, row_sums, to_rows, to_columns):
+    """Weighted sums of a strip's values, and its pulls weighted for both sides; the total."""
     total = 0.0
     for i in range(n):
         mine = 0.0
-        own = a[low + i]
+        charge = own[low + i]
         for j in range(width):
-            mine += b[j] * value[i, j]
+            mine += others[j] * value[i, j]
         for j in range(width):
-            to_rows[low + i, j] = b[j] * pull[i, j]
+            to_rows[low + i, j] = others[j] * pull[i, j]
         for j in range(width):
-            to_columns[low + i, j] = own * pull[i, j]
+            to_columns[low + i, j] = charge * pull[i, j]
         row_sums[low + i] = mine
-        total += own * mine
-    return total
-
-
-@compiled("reassoc", "contract")
-def _row_totals(forces, n_rows, n_columns, out):  # type: ignore[no-untyped-def]
-    for i in range(n_rows):
-        total = 0.0
-        for j in range(n_columns):
-            total += forces[i, j]
-        out[i] = total
-
-
-@compiled()
-def _column_totals(forces, n_rows, n_columns, out):  # type: ignore[no-untyped-def]
-    out[:] = 0.0
-    for i in range(n_rows):
-        for j in range(n_columns):
-            out[j] += forces[i, j]
-
-
-@compiled()
-def block_sums(  # type: ignore[no-untyped-def]
-    x, i_start, i_stop, a, y, j_start, j_stop, b, d, middle, scale, kind, first, second,
-    rows, gx, gy, factor, same, exact,
-):  # fmt: skip
-    """Sum of a_i b_j F(|x_i - y_j|) over the points i of x and j of y, each pair once if `same`.
-
-    Adds sum_j b_j F to rows, factor a_i sum_j b_j F' (x_i - y_j) / |x_i - y_j| to gx, and the
-    like for y to gy; empty arrays are not wanted. All arrays are flat. The points are taken less
-    `middle` (d,) and times `scale`; `same` says that both blocks are one, whose pairs are then
-    taken once, but for the gradient and `rows`.
-    """
-    width = -(-min(d, DEPTH) // LANES) * LANES
-    squares, to_columns = np.zeros((SIDE, SIDE)), np.zeros((SIDE, SIDE))
-    flat_squares, flat_columns = squares.reshape(-1), to_columns.reshape(-1)
-    panels = np.zeros((4, SIDE * width))
-    xs, ys, turned, pulled = panels[0], panels[1], panels[2], panels[3]
-    value, pull = np.zeros((STRIP, SIDE)), np.zeros((STRIP, SIDE))
-    mine, theirs = np.zeros(SIDE), np.zeros(SIDE)
-    force, sums = np.zeros(SIDE), np.zeros(SIDE)
-    total = 0.0
-    for j in range(j_start, j_stop, SIDE):
-        n_j = min(SIDE, j_stop - j)
-        columns = -(-n_j // (2 * LANES)) * (2 * LANES)
-        theirs[:n_j] = b[j : j + n_j]
-        theirs[n_j:] = 0.0
-        if d <= DEPTH:
-            pack(y, j, n_j, d, 0, d, width, middle, scale, ys)
-            turn(ys, width, turned)
-        for i in range(i_start, min(i_stop, j + 1) if same else i_stop, SIDE):
-            n_i = min(SIDE, i_stop - i)
-            mine[:n_i] = a[i : i + n_i]
-            diagonal = same and i == j
-            both = gy.size > 0 and not diagonal
-            squares[:] = 0.0
-            for low in range(0, d, DEPTH):
-                depth = min(DEPTH, d - low)
-                wide = -(-depth // LANES) * LANES
-                pack(x, i, n_i, d, low, depth, wide, middle, scale, xs)
-                if d > DEPTH:
-                    pack(y, j, n_j, d, low, depth, wide, middle, scale, ys)
-                    turn(ys, wide, turned)
-                squared_distances(xs, turned, wide, depth, n_i, columns, flat_squares)
-            part = 0.0
-            for strip in range(0, n_i, STRIP):
-                evaluate(kind, first, second, squares[strip : strip + STRIP], columns, value, pull)
-                part += _weigh(
-                    value, pull, strip, min(STRIP, n_i - strip), columns, mine, theirs,
-                    sums, squares, to_columns,
-                )  # fmt: skip
-            total += 0.5 * part if diagonal else part
-            if rows.size:
-                for k in range(n_i):
-                    rows[i + k] += sums[k]
-            for low in range(0, d if gx.size or both else 0, DEPTH):
-                depth = min(DEPTH, d - low)
-                wide = -(-depth // LANES) * LANES
-                if d > DEPTH:
-                    pack(x, i, n_i, d, low, depth, wide, middle, scale, xs)
-                    pack(y, j, n_j, d, low, depth, wide, middle, scale, ys)
-                if gx.size:
-                    if not exact:
-                        _row_totals(squares, n_i, n_j, force)
-                    pulls(flat_squares, SIDE, 1, ys, n_j, wide, xs, pulled, n_i, exact)
-                    add_to(gx, i, n_i, d, low, depth, wide, pulled, xs, force, mine, factor, exact)
-                if both:
-                    if not exact:
-                        _column_totals(to_columns, n_i, n_j, force)
-                    pulls(flat_columns, 1, SIDE, xs, n_i, wide, ys, pulled, n_j, exact)
-                    add_to(
-                        gy, j, n_j, d, low, depth, wide, pulled, ys, force, theirs, factor, exact
-                    )
+        total += charge * mine
     return total
 
 
 @compiled()
-def set_energies(  # type: ignore[no-untyped-def]
-    first_set, last_set, items, first_item, last_item,
-    x, a, a_step, gx, y, b, b_step, gy, n, m, d, middle, scale, exponent, s_x, s_y, exact, values,
-):  # fmt: skip
-    """Energies of items of blocks of the sets first_set to last_set, and their gradients.
+def _squared_distances(xs, turned, width, depth, n_i, columns, squares):
+    """Add the squared differences of `depth` coordinates, SIDE to a row."""
+    for i in range(0, n_i, TILE_ROWS):
+        for j in range(0, columns, 2 * LANES):
+            add_squares(
+                xs, i * width, width, 1, turned, j, SIDE, xs, 0, 0, depth,
+                squares, i * SIDE + j, SIDE,
+            )  # fmt: skip
 
-    An item is (which, i0, i1, j0, j1): the points i0 to i1 with j0 to j1, of x and y where `which`
-    is 0, of x alone where it is 1, of y alone where it is 2. values is (sets, items).
+
+@compiled()
+def _pulls(forces, row, step, others, count, width, own, sums, n_rows, exact):
+    """Write sum_j force_ij (own_i - other_j) to the rows i of sums, or sum_j force_ij other_j.
+
+    The force of row i and of j < count stands at i row + j step; `exact` asks for differences.
     """
-    none = np.empty(0)
-    for s in range(first_set, last_set):
-        xs, ys = x[s * n * d : (s + 1) * n * d], y[s * m * d : (s + 1) * m * d]
-        own = gx[s * n * d : (s + 1) * n * d] if gx.size else gx
-        other = gy[s * m * d : (s + 1) * m * d] if gy.size else gy
-        a_s, b_s = a[s * a_step : s * a_step + n], b[s * b_step : s * b_step + m]
-        for k in range(first_item, last_item):
-            which, i0, i1, j0, j1 = items[k, 0], items[k, 1], items[k, 2], items[k, 3], items[k, 4]
-            factor = 2.0
-            if which == 1:
-                factor = -2.0 * s_x[s]
-                part = block_sums(
-                    xs, i0, i1, a_s, xs, j0, j1, a_s, d, middle[s], scale[s], 0, exponent, 0.0,
-                    none, own, own, factor, i0 == j0, exact,
-                )  # fmt: skip
-            elif which == 2:
-                factor = -2.0 * s_y[s]
-                part = block_sums(
-                    ys, i0, i1, b_s, ys, j0, j1, b_s, d, middle[s], scale[s], 0, exponent, 0.0,
-                    none, other, other, factor, i0 == j0, exact,
+    sums[: n_rows * width] = 0.0
+    for i in range(0, n_rows, TILE_ROWS):
+        at = i * width
+        k = 0
+        while k + 2 * LANES <= width:
+            if exact:
+                add_pulls_2(
+                    forces, i * row, row, step, others, k, width, own, at + k, width, count,
+                    sums, at + k, width,
                 )  # fmt: skip
             else:
-                part = block_sums(
-                    xs, i0, i1, a_s, ys, j0, j1, b_s, d, middle[s], scale[s], 0, exponent, 0.0,
-                    none, own, other, factor, False, exact,
+                add_products_2(
+                    forces, i * row, row, step, others, k, width, own, at + k, width, count,
+                    sums, at + k, width,
                 )  # fmt: skip
-            values[s, k] = factor * part
+            k += 2 * LANES
+        if k < width:
+            if exact:
+                add_pulls_1(
+                    forces, i * row, row, step, others, k, width, own, at + k, width, count,
+                    sums, at + k, width,
+                )  # fmt: skip
+            else:
+                add_products_1(
+                    forces, i * row, row, step, others, k, width, own, at + k, width, count,
+                    sums, at + k, width,
+                )  # fmt: skip
+
+
+@compiled()
+def _add_to(out, first, count, d, low, depth, width, sums, own, shares, factor, exact):
+    """Add factor times share times pull to `count` points of out."""
+    for i in range(count):
+        share = factor * shares[i]
+        start = (first + i) * d + low
+        place = out[start : start + depth]
+        row = sums[i * width : i * width + depth]
+        if exact:
+            for k in range(depth):
+                place[k] += share * row[k]
+        else:
+            mine = own[i * width : i * width + depth]
+            whole = sums[i * width + depth]
+            for k in range(depth):
+                place[k] += share * (whole * mine[k] - row[k])
+
+
+@compiled()
+def sum_pairs(
+    doubles, singles, n, d, charges, charges_step, items, factors, kind, firsts, second, exact,
+    rows, gradient, points, values, tiles, flat, panels,
+    first_set, last_set, first_item, last_item,
+):  # fmt: skip
+    """Sums of charge_i charge_j F(|z_i - z_j|) over pairs of points of each set, item by item.
+
+    All arrays but `items`, `factors`, `values` and `tiles` are flat; those from `tiles` on come
+    from `scratch`. The points (sets, n, d) are in `doubles` or in `singles`, the other is empty; F
+    is a profile whose first number is `firsts` of the set.
+    An item (i0, i1, j0, j1, which, sides) takes the points i0 to i1 with j0 to j1, times
+    factors[set, which]; where i0 = j0 both blocks are one, each pair is taken once, and a point
+    with itself by half. values (sets, items) are the sums. To `rows`, unless empty, the sums over j
+    of charge_j F are added, and to `gradient` those of the derivative in z_i (sides 1, 3) and in
+    z_j (2, 3): factor charge_i charge_j F' (z_i - z_j) / |z_i - z_j|.
+    """
+    width = int64((min(d, DEPTH) + (0 if exact else 1) + LANES - 1) // LANES * LANES)
+    panel = SIDE * width
+    xs, ys = panels[:panel], panels[panel : 2 * panel]
+    turned, pulled = panels[2 * panel : 3 * panel], panels[3 * panel : 4 * panel]
+    flat_squares, flat_columns = flat[: SIDE * SIDE], flat[SIDE * SIDE : 2 * SIDE * SIDE]
+    squares, to_columns = tiles[:SIDE], tiles[SIDE : 2 * SIDE]
+    value, pull = tiles[2 * SIDE : 2 * SIDE + STRIP], tiles[2 * SIDE + STRIP :]
+    mine, theirs, sums = tiles[-3], tiles[-2], tiles[-1]
+    untouched = turned[:0]
+    for s in range(first_set, last_set):
+        for k in range(first_item, last_item):
+            i_start, i_stop, j_start, j_stop = items[k, 0], items[k, 1], items[k, 2], items[k, 3]
+            same, sides = i_start == j_start, items[k, 5]
+            factor = factors[s, items[k, 4]]
+            total = 0.0
+            for j in range(j_start, j_stop, SIDE):
+                n_j = min(SIDE, j_stop - j)
+                columns = (n_j + 2 * LANES - 1) // (2 * LANES) * (2 * LANES)
+                for c in range(n_j):
+                    theirs[c] = charges[s * charges_step + j + c]
+                for c in range(n_j, SIDE):
+                    theirs[c] = 0.0
+                for i in range(i_start, min(i_stop, j + 1) if same else i_stop, SIDE):
+                    n_i = min(SIDE, i_stop - i)
+                    for c in range(n_i):
+                        mine[c] = charges[s * charges_step + i + c]
+                    diagonal = same and i == j
+                    wanted = (sides & 1) | (0 if diagonal else sides & 2)
+                    flat_squares[:] = 0.0
+                    for phase in range(2 if wanted else 1):
+                        for low in range(0, d, DEPTH):
+                            depth = min(DEPTH, d - low)
+                            if phase == 0 or d > DEPTH:
+                                _pack(
+                                    doubles, singles, s * n + i, n_i, d, low, depth, width, xs,
+                                    untouched,
+                                )  # fmt: skip
+                                if d > DEPTH or i == i_start:
+                                    _pack(
+                                        doubles, singles, s * n + j, n_j, d, low, depth, width, ys,
+                                        turned,
+                                    )  # fmt: skip
+                            if phase == 0:
+                                _squared_distances(
+                                    xs, turned, width, depth, n_i, columns, flat_squares
+                                )
+                                continue
+                            if wanted & 1:
+                                _pulls(
+                                    flat_squares, SIDE, 1, ys, n_j, width, xs, pulled, n_i, exact
+                                )
+                                _add_to(
+                                    gradient, s * points + i, n_i, d, low, depth, width, pulled, xs,
+                                    mine, factor, exact,
+                                )  # fmt: skip
+                            if wanted & 2:
+                                _pulls(
+                                    flat_columns, 1, SIDE, xs, n_i, width, ys, pulled, n_j, exact
+                                )
+                                _add_to(
+                                    gradient, s * points + j, n_j, d, low, depth, width, pulled, ys,
+                                    theirs, factor, exact,
+                                )  # fmt: skip
+                        if phase == 0:
+                            part = 0.0
+                            for strip in range(0, n_i, STRIP):
+                                here = squares[strip : strip + STRIP]
+                                evaluate(kind, firsts[s], second, here, columns, value, pull)
+                                part += _weigh(
+                                    value, pull, strip, min(STRIP, n_i - strip), columns, mine,
+                                    theirs, sums, squares, to_columns,
+                                )  # fmt: skip
+                            total += 0.5 * part if diagonal else part
+                            if rows.size:
+                                for c in range(n_i):
+                                    rows[s * points + i + c] += sums[c]
+            values[s, k] = factor * total
 
 
 @compiled("reassoc", "contract")
-def sum_of_squares(numbers):  # type: ignore[no-untyped-def]
+def sum_of_squares(numbers):
     """In some order: for its size alone."""
     total = 0.0
     for k in range(numbers.size):

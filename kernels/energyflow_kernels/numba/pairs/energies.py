@@ -1,8 +1,9 @@
 """Energy distances of weighted point sets by sums over all pairs, on the CPU."""
 
 import math
-from collections.abc import Collection
-from functools import lru_cache
+from collections.abc import Callable, Collection
+from functools import lru_cache, partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,9 @@ from numpy.typing import NDArray
 
 from ..rows import Doubles, Floats, locked
 from ..threads import share, usable_threads
-from .blocks import set_energies
-from .panels import SIDE
-from .points import by_differences, middles_of, sizes_of
+from .blocks import SIDE, scratch, sum_pairs
+from .points import NOTHING, pooled
+from .profiles import POWER
 
 
 def pair_energies(
@@ -57,62 +58,78 @@ def pair_energies(
     Each pair within a set is visited once. All is computed in float64 and from differences of
     coordinates; gradients of float32 points in more than 8 dimensions are matrix products, whose
     rounding in float64 is invisible in float32. Squared distances below 2^-1000 of the extent's
-    square count as zero. Memory beside the output: some 2 MiB a thread at most. The results are
+    square count as zero. Memory: a copy of the points, and 2 MiB a thread
+    at most. The results are
     the same bits for every number of threads.
     """
+    if tuple(wrt) == ("y",):  # the distance is symmetric, and gradients begin with the first set
+        value, gy, _ = pair_energies(
+            y, x, b, a,
+            exponent=exponent, self_scales=self_scales[::-1], n_threads=n_threads,
+        )  # fmt: skip
+        return value, None, gy
     (sets, n, d), m = x.shape, y.shape[1]
-    x, y = (np.require(points, None, ("C", "A")) for points in (x, y))
-    exact = by_differences(x)
-    sizes = np.ones(sets) if x.dtype == np.float32 else sizes_of(x, y, exponent)
-    middle = np.zeros((sets, d)) if exact else middles_of(x, y)
-    (flat_a, a_step), (flat_b, b_step) = _weights(a, n), _weights(b, m)
-    s_x, s_y = (np.broadcast_to(np.reshape(s, -1), sets).astype(np.float64) for s in self_scales)
-    gx = np.zeros(x.shape if "x" in wrt else 0)
-    gy = np.zeros(y.shape if "y" in wrt else 0)
-    threads = usable_threads() if n_threads is None else n_threads
-    items, rounds = _schedule(n, m, d)
-    values = np.empty((sets, len(items)))
-    rest = (
-        locked(x.reshape(-1)), flat_a, a_step, gx.reshape(-1),
-        locked(y.reshape(-1)), flat_b, b_step, gy.reshape(-1),
-        n, m, d, middle, 1 / sizes, exponent, s_x, s_y, exact, values,
-    )  # fmt: skip
-    if len(rounds) == 1:
-
-        def of_sets(thread: int, start: int, stop: int) -> None:
-            set_energies(start, stop, items, 0, len(items), *rest)
-
-        share(of_sets, sets, max(1, -(-sets // (8 * threads))), threads)
+    points = pooled(x, y, exponent)
+    if a is None and b is None:
+        charges, charges_step = _uniform(n, m), 0
     else:
-        for s in range(sets):
-            for low, high in rounds:
+        both, charges_step = np.empty((sets, n + m)), n + m
+        both[:, :n], both[:, n:] = (1 / n if a is None else a), (1 / m if b is None else b)
+        charges = locked(both.reshape(-1))
+    factors = np.empty((sets, 3))
+    factors[:, 0] = 2.0
+    for which, s in enumerate(self_scales):
+        factors[:, 1 + which] = -2.0 * np.reshape(s, -1)
+    wanted = n + m if "y" in wrt else n if "x" in wrt else 0
+    gradient = np.zeros(sets * wanted * d)
+    threads = usable_threads() if n_threads is None else n_threads
+    items, rounds = _schedule(n, m, d, "x" in wrt, "y" in wrt)
+    values = np.empty((sets, len(items)))
 
-                def of_items(
-                    thread: int, start: int, stop: int, s: int = s, low: int = low
-                ) -> None:
-                    set_energies(s, s + 1, items, low + start, low + stop, *rest)
+    def run(first_set: int, last_set: int, first_item: int, last_item: int) -> None:
+        sum_pairs(
+            points.doubles, points.singles, n + m, d, charges, charges_step, items, factors,
+            POWER, np.full(sets, float(exponent)), 0.0, points.exact,
+            NOTHING, gradient, wanted, values, *scratch(d),
+            first_set, last_set, first_item, last_item,
+        )  # fmt: skip
 
-                share(of_items, high - low, 1, threads)
-    value = np.array([math.fsum(row) if np.isfinite(row).all() else np.nan for row in values])
-    value *= sizes**exponent
-    grown = sizes ** (exponent - 1)
-    if exponent != 1 or (sizes != 1).any():
-        for g in (gx, gy):
-            if g.size:
-                g *= grown[:, None, None]
-    return value, gx if "x" in wrt else None, gy if "y" in wrt else None
+    if len(rounds) == 1:
+        block = max(1, -(-sets // (8 * threads)))
+        share(lambda _, start, stop: run(start, stop, 0, len(items)), sets, block, threads)
+    else:
+        for s, (low, high) in product(range(sets), rounds):
+            work = partial(_of_items, run, s, low)
+            share(work, high - low, 1, threads)
+    value = np.array([_sum(row) for row in values.tolist()])
+    g = gradient.reshape(sets, wanted, d)
+    if points.sizes is not None:
+        value *= points.sizes**exponent
+        g *= points.sizes[:, None, None] ** (exponent - 1)
+    return value, g[:, :n] if "x" in wrt else None, g[:, n:] if "y" in wrt else None
 
 
-def _weights(weights: Floats | None, n: int) -> tuple[Doubles, int]:
-    if weights is None:
-        return locked(np.full(n, 1 / n)), 0
-    flat: Doubles = np.ascontiguousarray(weights, np.float64)
-    return locked(flat.reshape(-1)), n
+def _of_items(
+    run: Callable[..., None], s: int, low: int, thread: int, start: int, stop: int
+) -> None:
+    run(s, s + 1, low + start, low + stop)
+
+
+def _sum(numbers: list[float]) -> float:
+    return math.fsum(numbers) if math.isfinite(sum(numbers)) else math.nan
+
+
+@lru_cache(4)
+def _uniform(n: int, m: int) -> Doubles:
+    """Equal weights of n points, and of m more."""
+    return locked(np.repeat([1 / n, 1 / m], [n, m]))
 
 
 @lru_cache(64)
-def _schedule(n: int, m: int, d: int) -> tuple[NDArray[np.int64], tuple[tuple[int, int], ...]]:
-    """Items for `set_energies`, and rounds of them in which no block is met twice.
+def _schedule(
+    n: int, m: int, d: int, of_x: bool, of_y: bool
+) -> tuple[NDArray[np.int64], tuple[tuple[int, int], ...]]:
+    """Items for `sum_pairs`, and rounds of them in which no block is met twice.
 
     It depends on the sizes alone, so that sums have one order for every number of threads.
     """
@@ -122,16 +139,19 @@ def _schedule(n: int, m: int, d: int) -> tuple[NDArray[np.int64], tuple[tuple[in
     size = max(n, m) if count == 2 else max(SIDE, -(-total // (count * SIDE)) * SIDE)
     blocks = [
         (which, start, min(start + size, stop))
-        for which, stop in ((1, n), (2, m))
-        for start in range(0, stop, size)
+        for which, first, stop in ((1, 0, n), (2, n, total))
+        for start in range(first, stop, size)
     ]
-    items = [[(which, start, stop, start, stop) for which, start, stop in blocks]]
+    wanted = {0: of_x + 2 * of_y, 1: 3 * of_x, 2: 3 * of_y}  # sides whose gradients are
+    items = [[(start, stop, start, stop, which, wanted[which]) for which, start, stop in blocks]]
     circle: list[Any] = [*blocks, *([None] if len(blocks) % 2 else [])]
     for _ in range(len(circle) - 1):
         pairs = zip(circle[: len(circle) // 2], circle[::-1], strict=False)
         met = [tuple(sorted(pair)) for pair in pairs if None not in pair]
+        whiches = [0 if p[0] != q[0] else p[0] for p, q in met]
         items.append([
-            (0 if p[0] != q[0] else p[0], *p[1:], *q[1:]) for p, q in met
+            (*p[1:], *q[1:], which, wanted[which])
+            for which, (p, q) in zip(whiches, met, strict=True)
         ])  # fmt: skip
         circle = [circle[0], circle[-1], *circle[1:-1]]
     if count == 2:

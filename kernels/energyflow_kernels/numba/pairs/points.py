@@ -1,7 +1,7 @@
-"""What is found out about points before their pairs are summed: their size and their place."""
+"""Two point sets as one array, of a size and at a place where sums over pairs lose no digits."""
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,37 +10,65 @@ from ..sliced import extent
 from .blocks import sum_of_squares
 
 _DIFFERENCES = 8  # coordinates up to which gradients are sums of differences in float32, too
+_SAFE = 1e-200, 1e200  # squares of numbers in between neither vanish nor overflow
+NOTHING = np.empty(0)
+_NONE = locked(NOTHING), locked(np.empty(0, np.float32))
 
 
-def by_differences(x: Floats) -> bool:
-    """Whether gradients are sums of differences: products in float64 do for float32 points."""
-    return x.dtype == np.float64 or x.shape[2] <= _DIFFERENCES
+class PooledSets(NamedTuple):
+    """B pairs of sets, each as the points of x and then those of y, over a power of two."""
+
+    doubles: Doubles  # all points, flat; empty where they are in `singles`
+    singles: Floats
+    sizes: Doubles | None  # what the points were divided by, (B,); None for ones
+    exact: bool  # whether gradients are sums of differences, not differences of sums
 
 
-def sizes_of(x: Floats, y: Floats, exponent: float) -> Doubles:
-    """Powers of two near the size of each set's numbers, 1 where their squares are safe."""
-    sizes = np.ones(len(x))
-    for k, points in enumerate(zip(x, y, strict=True)):
-        squares = max(sum_of_squares(locked(p.reshape(-1))) for p in points)
-        if exponent == 1 and 1e-200 < squares < 1e200:
+def pooled(x: Floats, y: Floats, exponent: float) -> PooledSets:
+    """Both sets (B, N, d) and (B, M, d) of one dtype in one copy.
+
+    Products in float64 do for gradients of float32 points that do not lie far out; those that do
+    are moved first, to a midrange.
+    """
+    z = np.concatenate([x, y], axis=1)
+    if z.dtype == np.float32:
+        if z.shape[2] <= _DIFFERENCES:
+            return PooledSets(_NONE[0], locked(z.reshape(-1)), None, exact=True)
+        middles = _middles(z)
+        if middles is None:
+            return PooledSets(_NONE[0], locked(z.reshape(-1)), None, exact=False)
+        return PooledSets(locked((z - middles).reshape(-1)), _NONE[1], None, exact=False)
+    sizes = _sizes(z, exponent)
+    if sizes is not None:
+        z /= sizes[:, None, None]
+    return PooledSets(locked(z.reshape(-1)), _NONE[1], sizes, exact=True)
+
+
+def _sizes(z: Doubles, exponent: float) -> Doubles | None:
+    """Powers of two near the size of each set's numbers, None where their squares are safe.
+
+    Powers other than |z|^1 are computed near 1, whatever the unit of the points.
+    """
+    low, high = _SAFE
+    squares = [sum_of_squares(locked(points.reshape(-1))) for points in z]
+    if exponent == 1 and all(low < s < high for s in squares):
+        return None
+    sizes = np.ones(len(z))
+    for k, (points, s) in enumerate(zip(z, squares, strict=True)):
+        if exponent == 1 and low < s < high:
             continue
-        size = math.sqrt(squares) if 1e-200 < squares < 1e200 else _largest(points)
+        size = math.sqrt(s / z[k].size) if low < s < high else float(np.max(np.abs(points)))
         if 0 < size < math.inf:
             sizes[k] = math.ldexp(1.0, min(max(math.frexp(size)[1], -1022), 1023))
     return sizes
 
 
-def _largest(points: Any) -> float:
-    return max(float(np.max(np.abs(p))) for p in points)
-
-
-def middles_of(x: Floats, y: Floats) -> Doubles:
-    """What to take off the points before inner products: nothing, but where they lie far out."""
-    middles = np.zeros((len(x), x.shape[2]))
-    for middle, points in zip(middles, zip(x, y, strict=True), strict=True):
-        lows, highs = zip(*(extent(p) for p in points), strict=True)
-        low, high = np.minimum(*lows).astype(np.float64), np.maximum(*highs).astype(np.float64)
+def _middles(z: Floats) -> Any:
+    """What to take off the points before inner products, None where no set lies far out."""
+    middles = np.zeros((len(z), 1, z.shape[2]))
+    for middle, points in zip(middles, z, strict=True):
+        low, high = (v.astype(np.float64) for v in extent(points))
         centre = low / 2 + high / 2
         if np.max(np.abs(centre)) > 2 * np.max(high - low):
             middle[:] = centre
-    return middles
+    return middles if middles.any() else None
