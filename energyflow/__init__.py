@@ -38,6 +38,8 @@ from ._flows.kale_flow import KALEFlow as KALEFlow
 from ._flows.mmd_flow import MMDFlow as MMDFlow
 from ._flows.particle_flow import ParticleFlow as ParticleFlow
 from ._permutation_tests.energy_test import energy_test as energy_test
+from ._permutation_tests.kernel_test import KernelTestResult as KernelTestResult
+from ._permutation_tests.kernel_test import kernel_test as kernel_test
 from ._permutation_tests.result import EnergyTestResult as EnergyTestResult
 from ._slices.constants import slicing_constant as slicing_constant
 from ._slices.directions import sample_projections as sample_projections
@@ -78,6 +80,7 @@ __all__ = [
     "HadamardSlicing",
     "IndependenceTestResult",
     "KALEFlow",
+    "KernelTestResult",
     "MMDFlow",
     "ParticleFlow",
     "PatchSlicing",
@@ -99,6 +102,7 @@ __all__ = [
     "kale",
     "kernel_sum",
     "kernel_sum_gradient",
+    "kernel_test",
     "kernels",
     "max_sliced_wasserstein_distance",
     "mmd_squared",

@@ -1,18 +1,28 @@
 """`energyflow test`: do samples come from one distribution?"""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 import typer
-from energyflow_backends import to_host
+from energyflow_backends import Integers, to_host
 
 import energyflow as ef
 
 from .._core.files import csv_text, follow_link, write_text
-from .app import app, can_draw, check_suffix, listed, load_points
+from .._core.pictures import FORMATS
+from .app import app, can_draw, check_suffix, listed
 from .options import Count, Json, Quiet, Seed, Slicing, command
+from .tables import comparable, load_table, strata_of, told_warnings
+
+DIFFERENT = 3  # exit status of --fail-below
+_SCALES = {
+    "none": "as they are",
+    "sd": "divided by their pooled standard deviations",
+    "rank": "replaced by their pooled ranks",
+}
 
 
 @command(app, "test")
@@ -23,6 +33,13 @@ def compare(
     method: Literal["auto", "exact", "sliced"] = "auto",
     projections: Count = 128,
     slicing: Slicing = "auto",
+    columns: str | None = None,
+    drop: str | None = None,
+    missing: Literal["error", "drop"] = "error",
+    scale: Literal["auto", "none", "sd", "rank"] = "auto",
+    strata: str | None = None,
+    pairs: Annotated[bool, typer.Option("--pairs")] = False,
+    fail_below: Annotated[float | None, typer.Option(min=0, max=1)] = None,
     seed: Seed = 0,
     null: Path | None = None,
     scores: Path | None = None,
@@ -31,7 +48,9 @@ def compare(
 ) -> None:
     """Test whether samples come from one distribution, by permutations of their energy distance.
 
-    The p-value is the share of relabellings with a distance at least as large.
+    The p-value is the share of relabellings with a distance at least as large. Of tables with
+    text, dates and gaps, name the columns of numbers: energyflow test old.csv new.csv --columns
+    age,income --missing drop.
 
     Parameters
     ----------
@@ -46,19 +65,41 @@ def compare(
         All pairs of points, or slices; auto slices above 5000 points.
     projections
         Number of slices.
+    columns
+        Columns of .csv files to compare, by their names: age,income. Files are matched by name.
+    drop
+        Columns of .csv files to leave out: date,city.
+    missing
+        Rows of .csv files in which a value is missing are an error, or are left out.
+    scale
+        What is done to columns: divided by their pooled standard deviations (sd), replaced by
+        ranks, or nothing. auto is sd for .csv files with names, and none otherwise.
+    strata
+        A column of the .csv files: points are relabelled only among those with the same text there.
+    pairs
+        The rows of the samples belong together: each is relabelled by itself.
+    fail_below
+        Exit with status 3 where the p-value is smaller.
     null
-        A .png file for the null distribution's picture.
+        A file for the null distribution's picture: .png, .pdf, .svg, ...
     scores
-        A .csv file for each point's share in the difference (sample, point, score), or a .png file
-        to draw it for points in the plane.
+        A .csv file for each point's share in the difference (sample, point, score, and the line of
+        a .csv file), or a picture of it for points in the plane.
     """
-    check_suffix(null, ".png")
-    check_suffix(scores, ".csv", ".png")
-    clouds = [load_points(spec) for spec in samples]
-    result = ef.energy_test(
-        *clouds, n_resamples=resamples, exponent=exponent, method=method,
-        n_projections=projections, slicing=slicing, rng=seed, progress=not quiet,
-    )  # fmt: skip
+    check_suffix(null, *FORMATS)
+    check_suffix(scores, ".csv", *FORMATS)
+    tables = [
+        load_table(spec, columns=columns, drop=drop, missing=missing, labels=strata)
+        for spec in samples
+    ]
+    clouds = comparable(tables)
+    with told_warnings():
+        result = ef.energy_test(
+            *clouds, n_resamples=resamples, exponent=exponent, method=method,
+            n_projections=projections, slicing=slicing, scale=scale,
+            strata=strata_of(tables, pairs), rng=seed, progress=not quiet,
+        )  # fmt: skip
+    dropped = sum(table.dropped for table in tables)
     if as_json:
         report = {
             "statistic": float(result.statistic),
@@ -70,6 +111,9 @@ def compare(
             "exponent": exponent,
             "seed": seed,
             "sizes": [len(cloud) for cloud in clouds],
+            "columns": None if result.columns is None else list(result.columns),
+            "scale": result.scale,
+            "dropped": dropped,
             "pairwise": np.asarray(result.pairwise).tolist(),
         }
         print(json.dumps(report))
@@ -78,22 +122,33 @@ def compare(
         sizes = ", ".join(str(len(cloud)) for cloud in clouds)
         print(f"E        {float(result.statistic):<16.10g}  {how}, samples of {sizes} points")
         print(f"p-value  {result.pvalue:<16.6g}  {resamples} relabellings, seed {seed}")
+        if result.columns is not None:
+            print(f"columns  {', '.join(result.columns)}: {_SCALES[result.scale]}")
+        if dropped:
+            print(f"missing  {dropped} rows left out")
     files: list[Path] = []
     if null is not None and can_draw():
         files.append(result.save_null(null))
     if scores is not None and scores.suffix.lower() == ".csv":
-        files.append(_write_scores(scores, result))
+        files.append(_write_scores(scores, result, [table.lines for table in tables]))
     elif scores is not None and can_draw():
         files.append(result.save_scores(scores))
     if files and not as_json:
         print(listed(files))
+    if fail_below is not None and result.pvalue < fail_below:
+        raise typer.Exit(DIFFERENT)
 
 
-def _write_scores(path: Path, result: ef.EnergyTestResult) -> Path:
+def _write_scores(
+    path: Path, result: ef.EnergyTestResult, lines: Sequence[Integers | None]
+) -> Path:
+    """One row a point, with its line where the samples are files with lines."""
+    known = any(part is not None for part in lines)
     rows = (
-        (number, point, f"{score:.9g}")
-        for number, part in enumerate(result.scores())
+        (number, point, f"{score:.9g}", *(["" if at is None else at[point]] if known else []))
+        for number, (part, at) in enumerate(zip(result.scores(), lines, strict=True))
         for point, score in enumerate(to_host(part))
     )
-    write_text(follow_link(path), csv_text(("sample", "point", "score"), rows))
+    header = ("sample", "point", "score", *(["line"] if known else []))
+    write_text(follow_link(path), csv_text(header, rows))
     return path

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from energyflow_backends import HostArray
 
+from .csv_tables import read_csv_table
 from .reading import one_line, opened, opened_archive, read_array, split_key
 
 _PART = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.part(\.[^.]*)?")
@@ -256,6 +257,7 @@ def _read_csv(path: Path) -> HostArray:
         except UnicodeDecodeError as error:
             raise ValueError(f"{path}: expected comma-separated text, got bytes: {error}") from None
         except ValueError as error:
+            read_csv_table(path)  # which tells the line and the column
             raise ValueError(f"{path}: expected rows of numbers: {one_line(error)}") from error
 
 

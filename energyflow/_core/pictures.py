@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .flow_result import FlowResult
 
 REACHED, ASIDE = "#1f4e79", "#c46210"
+FORMATS = (".png", ".pdf", ".svg", ".eps", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 _MOST_DRAWN = 50_000
 
 
@@ -111,5 +112,5 @@ def _figure(width: float, height: float) -> "Figure":
 
 def _save(figure: "Figure", path: Path) -> Path:
     with atomic_write(path) as handle:
-        figure.savefig(handle, format="png", dpi=150)
+        figure.savefig(handle, format=path.suffix[1:].lower() or "png", dpi=150)
     return path

@@ -58,7 +58,7 @@ class IndependenceTestResult:
         Parameters
         ----------
         path : path
-            Of the PNG file.
+            Of the file, in one of matplotlib's formats: .png, .pdf, .svg and others.
 
         Returns
         -------

@@ -16,10 +16,18 @@ from .._core.random import Rng, as_source
 from .._slices.directions import sampled_projector
 from .._slices.slicing import Slicing
 from .pooled import PooledPoints
-from .relabelling import Labels, check_strata, relabellings
+from .relabelling import (
+    Labels,
+    all_relabellings,
+    check_strata,
+    number_of_all,
+    relabellings,
+)
 from .result import EnergyTestResult
+from .samples import as_samples
 
 Report = Callable[[int], object]
+_MOST_OF_ALL = 1_000_000  # relabellings that are enumerated
 _EXACT_POINTS = 5000  # pooled, up to which all pairs are summed
 _TIE = 1e-10  # of the statistic, below which a difference is one of rounding
 _ROUNDING = 1e-14  # of the mean distance to the mean, the same where the statistic nearly vanishes
@@ -27,13 +35,14 @@ _ROUNDING = 1e-14  # of the mean distance to the mean, the same where the statis
 
 @not_compiled
 def energy_test(
-    *samples: Array,
-    n_resamples: int = 999,
+    *samples: Any,
+    n_resamples: int | str = 999,
     exponent: float = 1.0,
     method: str = "auto",
     n_projections: int = 128,
     slicing: str | Slicing = "auto",
     strata: Sequence[Any] | None = None,
+    scale: str = "auto",
     rng: Rng = None,
     progress: bool = False,
 ) -> EnergyTestResult:
@@ -50,10 +59,12 @@ def energy_test(
 
     Parameters
     ----------
-    *samples : arrays (n_g, d)
-        Two to 255 of them, in any unit of length.
-    n_resamples : int
-        Random relabellings.
+    *samples : arrays (n_g, d) or (n_g,), or data frames
+        Two to 255 of them, in any unit of length. Lists and whole numbers become float64. Columns
+        of frames (pandas, polars and others) are matched by name.
+    n_resamples : int or "all"
+        Random relabellings; "all" takes each that there is once, for small samples, and the p-value
+        is then exact.
     exponent : float
         The power r, 0 < r < 2.
     method : "auto", "exact" or "sliced"
@@ -66,6 +77,11 @@ def energy_test(
         How directions are drawn, as in `sliced_energy_distance`.
     strata : sequence of integer arrays (n_g,), optional
         One for each sample: points are relabelled only within their stratum (block, batch, pair).
+    scale : "auto", "none", "sd" or "rank"
+        "sd" divides each column by its standard deviation over all samples, "rank" takes the ranks
+        of its numbers (mid-ranks, between 0 and 1); "none" compares them as they are. "auto" is
+        "sd" for data frames and "none" for arrays, with a warning where the standard deviations of
+        their columns differ by more than ten times: the widest columns decide then.
     rng : int, generator or None
         Where directions and relabellings come from: the same ones, and the same p-value, for every
         library. None draws fresh entropy.
@@ -79,11 +95,12 @@ def energy_test(
     Raises
     ------
     TypeError
-        If samples are not arrays of floating numbers of one library on one device.
+        If samples are not arrays, their libraries or devices differ, or a column holds no numbers.
     ValueError
-        If there are fewer than two samples, shapes do not fit, a sample is empty, a number is NaN
-        or infinite, strata do not fit or leave nothing to relabel, the method is "sliced" with
-        r != 1, or distances overflow.
+        If there are fewer than two samples, shapes or names of columns do not fit, a sample is
+        empty, a number is NaN or infinite, strata do not fit or leave nothing to relabel, the
+        method is "sliced" with r != 1, distances overflow, or there are more than a million
+        relabellings for "all".
 
     Notes
     -----
@@ -102,9 +119,10 @@ def energy_test(
     analysis", Annals of Applied Statistics 2010. Phipson, Smyth, "Permutation p-values should
     never be zero", 2010.
     """
+    given = as_samples(samples, scale)
+    samples = given.points
     pool = PooledPoints(samples)
     sizes, d = pool.sizes, pool.dimension
-    n_resamples = check_count("n_resamples", n_resamples)
     exponent = check_exponent(exponent)
     chosen = _method(
         check_choice("method", method, ("auto", "exact", "sliced")), exponent, pool.count
@@ -127,8 +145,17 @@ def energy_test(
         def energies_of(labels: list[Labels], report: Report) -> Doubles:
             return backends.exact_permutation_energies(points, labels, sizes, exponent, report)
 
-    count, bytes_each = n_resamples + 1, 1 if sorting else 8 * len(sizes)
-    batches = relabellings(sizes, blocks, source, count, bytes_each)
+    bytes_each = 1 if sorting else 8 * len(sizes)
+    whole = isinstance(n_resamples, str)
+    if whole:
+        check_choice("n_resamples, if it is no number,", n_resamples, ("all",))
+        count = check_count(
+            "the number of all relabellings", number_of_all(sizes, blocks), maximum=_MOST_OF_ALL
+        )
+        batches = all_relabellings(sizes, blocks, bytes_each)
+    else:
+        count = check_count("n_resamples", n_resamples) + 1
+        batches = relabellings(sizes, blocks, source, count, bytes_each)
     steps = n_projections if sorting else pool.count
     energies = _all_energies(energies_of, batches, steps, count, progress)  # (pairs, 1 + R)
     first, second = np.triu_indices(len(sizes), 1)
@@ -154,13 +181,16 @@ def energy_test(
     return EnergyTestResult(
         statistic=restored(statistics[0]),
         pvalue=float(pvalue),
-        null_distribution=restored(statistics[1:]),
+        null_distribution=restored(statistics if whole else statistics[1:]),
         scaled_statistic=restored(scaled[0]),
         pairwise=restored(pairwise),
         method=chosen,
         n_projections=n_projections if chosen == "sliced" else 0,
         exponent=exponent,
         samples=samples,
+        columns=given.columns,
+        scale=given.scale,
+        enumerated=whole,
         _slicing=slicing,
         _rng=seed,
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -60,6 +62,63 @@ def relabellings(
             _block(true, strata, source, start // width, min(width, count - start))
             for start in starts[first : first + at_once]
         ]
+
+
+def number_of_all(sizes: Integers, strata: Integers | None) -> int:
+    """How many relabellings there are that differ, within the strata."""
+    total = 1
+    for counts in _counts(sizes, strata)[1]:
+        left = sum(counts)
+        for count in counts:
+            total *= math.comb(left, count)
+            left -= count
+    return total
+
+
+def all_relabellings(
+    sizes: Integers, strata: Integers | None, bytes_each: int
+) -> Iterator[list[Labels]]:
+    """Every relabelling once, the true one first, in lists of one block of at most 256 MiB."""
+    places, counts = _counts(sizes, strata)
+    true = np.repeat(np.arange(len(sizes), dtype=np.uint8), sizes)
+    width = max(1, _HELD // (bytes_each * len(true)))
+    rows: list[Labels] = []
+    for choice in product(*map(_arrangements, counts)):
+        row = np.empty_like(true)
+        for part, labels in zip(places, choice, strict=True):
+            row[part] = labels
+        rows.append(row)
+        if len(rows) == width:
+            yield [np.ascontiguousarray(np.stack(rows).T)]
+            rows = []
+    if rows:
+        yield [np.ascontiguousarray(np.stack(rows).T)]
+
+
+def _counts(
+    sizes: Integers, strata: Integers | None
+) -> tuple[list[Integers], list[tuple[int, ...]]]:
+    """The places of each stratum's points, and how many of each sample it holds."""
+    true = np.repeat(np.arange(len(sizes)), sizes)
+    numbers = np.zeros(len(true), np.int64) if strata is None else strata
+    places = [np.flatnonzero(numbers == k) for k in range(int(numbers.max()) + 1)]
+    counts = [tuple(np.bincount(true[p], minlength=len(sizes)).tolist()) for p in places]
+    return places, counts
+
+
+def _arrangements(counts: tuple[int, ...], group: int = 0) -> Iterator[Labels]:
+    """Ways to give so many points the labels of the groups, in lexicographic order."""
+    total = sum(counts)
+    if len(counts) == 1:
+        yield np.full(total, group, np.uint8)
+        return
+    for chosen in combinations(range(total), counts[0]):
+        rest = np.ones(total, bool)
+        rest[list(chosen)] = False
+        for others in _arrangements(counts[1:], group + 1):
+            labels = np.full(total, group, np.uint8)
+            labels[rest] = others
+            yield labels
 
 
 def _block(

@@ -22,7 +22,8 @@ class EnergyTestResult:
         E of two samples; of more, the mean of the pairs' E weighted by n_g n_h / (n_g + n_h). In
         the library, on the device and in the common dtype of the samples, as all arrays here.
     pvalue : float
-        (1 + number of relabellings with a statistic at least as large) / (1 + n_resamples).
+        (1 + number of relabellings with a statistic at least as large) / (1 + n_resamples); where
+        all were enumerated, their share.
     null_distribution : array (n_resamples,)
         The statistic of each relabelling.
     scaled_statistic : array ()
@@ -36,7 +37,13 @@ class EnergyTestResult:
     exponent : float
         The power r.
     samples : tuple of arrays (n_g, d)
-        The samples.
+        The samples, after scaling.
+    columns : tuple of str or None
+        Names of the coordinates, where the samples were data frames.
+    scale : str
+        "none", "sd" or "rank": what the coordinates were divided by or became.
+    enumerated : bool
+        Whether the null distribution holds every relabelling once, the true one among them.
     """
 
     statistic: Array
@@ -48,15 +55,52 @@ class EnergyTestResult:
     n_projections: int
     exponent: float
     samples: tuple[Array, ...]
+    columns: tuple[str, ...] | None
+    scale: str
+    enumerated: bool
     _slicing: str | Slicing
     _rng: int
 
     def __repr__(self) -> str:
         how = "exact" if self.method == "exact" else f"{self.n_projections} slices"
+        how += "" if self.scale == "none" else f", scaled by {self.scale}"
         return (
             f"EnergyTestResult(statistic={float(self.statistic):.6g}, pvalue={self.pvalue:.6g}, "
             f"n_resamples={self.null_distribution.shape[0]}, {how})"
         )
+
+    def inhomogeneity(self) -> Array:
+        r"""How large the difference of two samples is: the energy coefficient of inhomogeneity.
+
+        .. math:: H = \frac{E(x, y)}{2 \, \mathbb{E} |x - y|^r}
+
+        between 0, where the samples are equal, and 1, where each is a single point. It has no unit.
+
+        Returns
+        -------
+        array ()
+            In the library, on the device and in the dtype of the statistic.
+
+        Raises
+        ------
+        ValueError
+            There are more than two samples.
+
+        Notes
+        -----
+        Computed by the test's method. 0 where all points are equal.
+
+        References
+        ----------
+        Székely, Rizzo, "Energy statistics: A class of statistics based on distances", 2013.
+        """
+        if len(self.samples) != 2:
+            raise ValueError(f"samples must be 2 for a coefficient, got {len(self.samples)}")
+        xp = namespace(self.samples[0])
+        cross = -2 * xp.mean(self._kernel_means(*self.samples))
+        one = xp.ones_like(cross)
+        ratio = self.statistic / xp.where(cross > 0, cross, one)
+        return xp.where(cross > 0, ratio, xp.zeros_like(ratio))
 
     def scores(self) -> tuple[Array, ...]:
         r"""How much each point drives the difference: the witness function at the points.
@@ -77,22 +121,23 @@ class EnergyTestResult:
         Computed by the test's method: all pairs, or the same slices in O(P T log T).
         """
         xp = namespace(self.samples[0])
-        on_a_line = self.samples[0].shape[1] == 1 and self.exponent == 1
-        by_pairs = self.method == "exact" and not on_a_line
         scores = []
         for g, sample in enumerate(self.samples):
             others = [other for h, other in enumerate(self.samples) if h != g]
-            far, near = (
-                kernel_sum(
-                    sample, cloud, kernel=Riesz(self.exponent),
-                    method="direct" if by_pairs else "sliced",
-                    n_projections=max(self.n_projections, 1),
-                    slicing=self._slicing, rng=self._rng,
-                )
-                for cloud in (xp.concat(others, axis=0), sample)
-            )  # fmt: skip
-            scores.append(near - far)  # the kernel is -|x - y|^r
+            far = self._kernel_means(sample, xp.concat(others, axis=0))
+            scores.append(self._kernel_means(sample, sample) - far)
         return tuple(scores)
+
+    def _kernel_means(self, points: Array, cloud: Array) -> Array:
+        """Means of -|x - y|^r over a cloud at each point, by the test's method."""
+        on_a_line = points.shape[1] == 1 and self.exponent == 1
+        by_pairs = self.method == "exact" and not on_a_line
+        return kernel_sum(
+            points, cloud, kernel=Riesz(self.exponent),
+            method="direct" if by_pairs else "sliced",
+            n_projections=max(self.n_projections, 1),
+            slicing=self._slicing, rng=self._rng,
+        )  # fmt: skip
 
     def save_null(self, path: str | Path) -> Path:
         """Draw the null distribution with the statistic in it.
@@ -100,7 +145,7 @@ class EnergyTestResult:
         Parameters
         ----------
         path : path
-            Of the PNG file.
+            Of the file, in one of matplotlib's formats: .png, .pdf, .svg and others.
 
         Returns
         -------
@@ -124,7 +169,7 @@ class EnergyTestResult:
         Parameters
         ----------
         path : path
-            Of the PNG file.
+            Of the file, in one of matplotlib's formats: .png, .pdf, .svg and others.
 
         Returns
         -------

@@ -17,7 +17,8 @@ MODULES = ("", ".kernels", ".models", ".inverse", ".datasets", ".metrics")
 NO_PAPER = {
     "": {
         "BackendUnavailable", "Coupling", "EnergyTestResult", "EnergyflowError", "FlowDiverged",
-        "FlowResult", "IndependenceTestResult", "Slicing", "show_backends", "use_backend",
+        "FlowResult", "IndependenceTestResult", "KernelTestResult",
+        "Slicing", "show_backends", "use_backend",
     },
     ".kernels": {"Kernel", "Linear", "RadialKernel", "SmoothKernel"},
     ".models": {

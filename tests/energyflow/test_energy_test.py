@@ -325,12 +325,15 @@ def test_pictures(samples, tmp_path) -> None:
     [
         ({"samples": ()}, ValueError, "samples must be 2 to 255, got 0"),
         ({"samples": (np.ones((3, 2)),)}, ValueError, "samples must be 2 to 255, got 1"),
-        ({"samples": (np.ones((3, 2)), [[1.0]])}, TypeError, r"samples\[1\] must be an array"),
+        ({"samples": (np.ones((3, 2)), "text")}, TypeError, r"samples\[1\] must be an array"),
+        ({"samples": (np.ones((3, 2)), [[1.0]])}, ValueError, r"shape \(n, 2\), got \(1, 1\)"),
         ({"samples": (np.ones((3, 2)), np.ones((3, 1)))}, ValueError, r"shape \(n, 2\), got"),
         ({"samples": (np.ones((3, 2)), np.ones((1, 3, 2)))}, ValueError, r"samples\[1\] must"),
         ({"samples": (np.ones((3, 2)), np.ones((0, 2)))}, ValueError, "must not be empty"),
         ({"samples": (np.ones((3, 2)), np.full((2, 2), np.nan))}, ValueError, "got 4 NaN"),
-        ({"samples": (np.ones((3, 2)), np.ones((3, 2), int))}, TypeError, "floating dtype"),
+        ({"samples": (np.ones((3, 2)), np.ones((3, 2), complex))}, TypeError, "floating dtype"),
+        ({"scale": "iqr"}, ValueError, "scale must be one of"),
+        ({"n_resamples": "some"}, ValueError, "n_resamples, if it is no number, must be one of"),
         ({"samples": (np.ones((3, 2)), -1e308 * np.ones((3, 2)))}, ValueError, "small enough"),
         ({"n_resamples": 0}, ValueError, "n_resamples must be at least 1"),
         ({"exponent": 2.0}, ValueError, "exponent must lie"),
@@ -389,8 +392,8 @@ def test_the_command_says_no(command) -> None:
     for arguments, message in [
         (("a.npy",), "samples must be 2 to 255"),
         (("a.npy", "nowhere.npy"), "nowhere.npy"),
-        (("a.npy", "b.npy", "--null", "x.txt"), "expected a .png file"),
-        (("a.npy", "b.npy", "--scores", "x.txt"), "expected a .csv or .png file"),
+        (("a.npy", "b.npy", "--null", "x.txt"), "expected a .png or .pdf or"),
+        (("a.npy", "b.npy", "--scores", "x.txt"), "expected a .csv or .png or"),
     ]:
         status, _, err = command(*arguments)
         assert status == 1

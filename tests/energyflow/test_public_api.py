@@ -17,7 +17,8 @@ NAMES = {
     "sliced_energy_gradient", "sliced_energy_value_and_gradient",
     "sliced_wasserstein_distance", "slicing_constant",
     "use_backend", "witness", "witness_gradient",
-    "IndependenceTestResult", "distance_correlation", "distance_correlation_squared",
+    "IndependenceTestResult", "KernelTestResult", "kernel_test",
+    "distance_correlation", "distance_correlation_squared",
     "distance_covariance", "distance_covariance_squared", "independence_test",
     "partial_distance_correlation", "partial_distance_covariance",
     "sliced_distance_correlation_squared", "sliced_distance_covariance_squared",
@@ -64,7 +65,7 @@ def test_signatures() -> None:
         (
             ef.energy_test,
             "*samples, n_resamples=999, exponent=1.0, method='auto', n_projections=128, "
-            "slicing='auto', strata=None, rng=None, progress=False",
+            "slicing='auto', strata=None, scale='auto', rng=None, progress=False",
         ),
         (
             ef.distance_covariance_squared,

@@ -53,8 +53,12 @@ def exact_permutation_energies(
     sizes: Integers,
     exponent: float,
     report: Callable[[int], Any] = lambda done: None,
+    profile: Callable[[Doubles], Doubles] | None = None,
 ) -> Doubles:
-    """The same by sums over all pairs of points; `report` gets the number of points done."""
+    """The same by sums over all pairs of points; `report` gets the number of points done.
+
+    With a `profile`, a kernel as a function of distances, they are squared MMDs.
+    """
     from scipy.spatial.distance import cdist
 
     need_whole_sets("permutation tests")
@@ -73,7 +77,9 @@ def exact_permutation_energies(
     for start in range(0, count, at_once):
         stop = min(start + at_once, count)
         far = cdist(points[start:stop], points[start:])
-        if exponent != 1:
+        if profile is not None:
+            far = -profile(far)
+        elif exponent != 1:
             far **= exponent
         far[:, : stop - start] /= 2  # among themselves, both (i, j) and (j, i) come
         reached = (far @ flat[start:]).reshape(-1, n_columns, n_labels)

@@ -1,0 +1,115 @@
+"""Tables: columns of numbers with names, from data frames of any library or from files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from energyflow_backends import Doubles, Integers, library_of
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Columns of numbers with names, and where their rows come from.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        Names, d of them.
+    values : array (n, d)
+    lines : array (n,), optional
+        Lines of the file that the rows stood in.
+    labels : array (n,), optional
+        A column of labels that is no data.
+    dropped : int
+        Rows that were left out because a value was missing.
+    named : bool
+        Whether the names are the user's, and not mere places.
+    """
+
+    columns: tuple[str, ...]
+    values: Doubles
+    lines: Integers | None = None
+    labels: Any = None
+    dropped: int = 0
+    named: bool = True
+
+    def __getitem__(self, name: str) -> Doubles:
+        return self.values[:, self.columns.index(name)]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+def is_table(value: object) -> bool:
+    """Whether a value has named columns, as frames of pandas and polars have."""
+    return (
+        library_of(value) is None
+        and hasattr(value, "columns")
+        and hasattr(value, "__getitem__")
+        and hasattr(value, "__len__")
+    )
+
+
+def as_table(name: str, frame: Any) -> Table:
+    """The numbers of a data frame, by its columns' names.
+
+    Raises
+    ------
+    TypeError
+        A column does not hold numbers; it is named.
+    ValueError
+        No columns, two of one name, no rows, or missing values.
+    """
+    if isinstance(frame, Table):
+        return frame
+    columns = tuple(str(column) for column in frame.columns)
+    if len(set(columns)) < len(columns):
+        twice = next(c for c in columns if columns.count(c) > 1)
+        raise ValueError(f"{name} must have columns of different names, got two of {twice!r}")
+    if not columns or len(frame) == 0:
+        raise ValueError(f"{name} must not be empty, got {len(frame)} rows of {columns}")
+    parts = [_numbers(name, str(c), frame[c]) for c in frame.columns]
+    return Table(columns, np.stack(parts, axis=1))
+
+
+def in_order_of(first: tuple[str, ...], name: str, table: Table) -> Table:
+    """The table with its columns in the order of others; their names must be the same."""
+    missing = [column for column in first if column not in table.columns]
+    more = [column for column in table.columns if column not in first]
+    if missing or more:
+        parts = [
+            f"{text} {', '.join(map(repr, names))}"
+            for text, names in (("lacks", missing), ("has besides", more))
+            if names
+        ]
+        raise ValueError(f"{name} must have the columns of samples[0]: it {' and '.join(parts)}")
+    order = [table.columns.index(column) for column in first]
+    return replace(table, columns=first, values=table.values[:, order])
+
+
+def _numbers(name: str, column: str, series: Any) -> Doubles:
+    """One column as float64; what is missing is told by its row."""
+    values = np.asarray(series)
+    if values.dtype.kind == "O":  # numbers with gaps, as nullable columns give
+        values = np.array([np.nan if _is_missing(v) else v for v in values], dtype=object)
+        kinds = {type(v) for v in values}
+        if not all(issubclass(kind, int | float | np.integer | np.floating) for kind in kinds):
+            odd = next(kind for kind in kinds if not issubclass(kind, int | float | np.number))
+            raise TypeError(f"{name} must hold numbers: column {column!r} holds {odd.__name__}")
+        values = values.astype(np.float64)
+    if values.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold numbers: column {column!r} holds {values.dtype}")
+    numbers = values.astype(np.float64)
+    gaps = np.flatnonzero(~np.isfinite(numbers))
+    if len(gaps):
+        raise ValueError(
+            f"{name} must be finite: column {column!r} has {len(gaps)} missing or infinite of "
+            f"{len(numbers)} numbers, the first in row {gaps[0]}"
+        )
+    return numbers
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or type(value).__name__ in ("NAType", "NaTType") or value != value
