@@ -144,7 +144,14 @@ CASES: dict[str, Case] = {
         lambda first, **how: ef.energy_test(first, Y, **how),
         {
             "first": X, "n_resamples": 9, "exponent": 1.0, "method": "auto", "n_projections": 4,
-            "slicing": "auto", "strata": None, "rng": 0,
+            "slicing": "auto", "strata": None, "scale": "auto", "rng": 0,
+        },
+    ),
+    "kernel_test": (
+        ef.kernel_test,
+        {
+            "x": X, "y": Y, "kernel": "gauss", "bandwidth": "median", "n_resamples": 9,
+            "strata": None, "scale": "auto", "rng": 0,
         },
     ),
     "distance_covariance_squared": (

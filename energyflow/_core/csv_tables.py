@@ -65,8 +65,8 @@ def read_csv_table(
     for line, cells in (*data, *rows) if data else rows:
         if len(cells) != len(names):
             raise ValueError(
-                f"{path}: expected rows of numbers: line {line} has {len(cells)} cells where "
-                f"{len(names)} were expected"
+                f"{path}: expected rows of numbers: line {line} has {len(cells)} cells for "
+                f"{len(names)} columns"
             )
         numbers = _row(path, line, cells, names, places, missing)
         if numbers is None:

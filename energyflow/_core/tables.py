@@ -74,23 +74,27 @@ def as_table(name: str, frame: Any) -> Table:
     return Table(columns, np.stack(parts, axis=1))
 
 
-def in_order_of(first: tuple[str, ...], name: str, table: Table) -> Table:
-    """The table with its columns in the order of others; their names must be the same."""
-    missing = [column for column in first if column not in table.columns]
-    more = [column for column in table.columns if column not in first]
+def in_order_of(first: tuple[str, tuple[str, ...]], name: str, table: Table) -> Table:
+    """The table with its columns in the order of another's, whose name and columns `first` gives.
+
+    Both must have the same columns.
+    """
+    other, columns = first
+    missing = [column for column in columns if column not in table.columns]
+    more = [column for column in table.columns if column not in columns]
     if missing or more:
         parts = [
             f"{text} {', '.join(map(repr, names))}"
             for text, names in (("lacks", missing), ("has besides", more))
             if names
         ]
-        raise ValueError(f"{name} must have the columns of samples[0]: it {' and '.join(parts)}")
-    order = [table.columns.index(column) for column in first]
-    return replace(table, columns=first, values=table.values[:, order])
+        raise ValueError(f"{name} must have the columns of {other}: it {' and '.join(parts)}")
+    order = [table.columns.index(column) for column in columns]
+    return replace(table, columns=columns, values=table.values[:, order])
 
 
 def _numbers(name: str, column: str, series: Any) -> Doubles:
-    """One column as float64; what is missing is told by its row."""
+    """One column as float64; an error names the row of the first missing value."""
     values = np.asarray(series)
     if values.dtype.kind == "O":  # numbers with gaps, as nullable columns give
         values = np.array([np.nan if _is_missing(v) else v for v in values], dtype=object)

@@ -24,7 +24,7 @@ from .relabelling import (
     relabellings,
 )
 from .result import EnergyTestResult
-from .samples import as_samples
+from .samples import as_samples, warn_of_spreads
 
 Report = Callable[[int], object]
 _MOST_OF_ALL = 1_000_000  # relabellings that are enumerated
@@ -119,9 +119,12 @@ def energy_test(
     analysis", Annals of Applied Statistics 2010. Phipson, Smyth, "Permutation p-values should
     never be zero", 2010.
     """
-    given = as_samples(samples, scale)
+    names = [f"samples[{k}]" for k in range(len(samples))]
+    given = as_samples(samples, scale, names)
     samples = given.points
-    pool = PooledPoints(samples)
+    pool = PooledPoints(samples, names)
+    if given.columns is None and scale == "auto":
+        warn_of_spreads(pool)
     sizes, d = pool.sizes, pool.dimension
     exponent = check_exponent(exponent)
     chosen = _method(
@@ -149,9 +152,13 @@ def energy_test(
     whole = isinstance(n_resamples, str)
     if whole:
         check_choice("n_resamples, if it is no number,", n_resamples, ("all",))
-        count = check_count(
-            "the number of all relabellings", number_of_all(sizes, blocks), maximum=_MOST_OF_ALL
-        )
+        number = number_of_all(sizes, blocks, _MOST_OF_ALL)
+        if number is None:
+            raise ValueError(
+                f"n_resamples must be a number where there are more than {_MOST_OF_ALL} "
+                'relabellings, got "all"'
+            )
+        count = number
         batches = all_relabellings(sizes, blocks, bytes_each)
     else:
         count = check_count("n_resamples", n_resamples) + 1

@@ -18,7 +18,7 @@ from .._core.random import Rng, Source, as_source
 from ..kernels import Gauss, Laplace, Matern, RadialKernel
 from .pooled import PooledPoints
 from .relabelling import check_strata, relabellings
-from .samples import as_samples
+from .samples import as_samples, warn_of_spreads
 
 _MEDIAN_POINTS = 2000  # whose distances the median is taken of
 _FACTORS = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8)  # of the median, that are aggregated
@@ -137,8 +137,10 @@ def kernel_test(
     Gretton, Borgwardt, Rasch, Schölkopf, Smola, "A Kernel Two-Sample Test", JMLR 2012. Schrab, Kim,
     Albert, Laurent, Guedj, Gretton, "MMD Aggregated Two-Sample Test", JMLR 2023.
     """
-    given = as_samples((x, y), scale)
-    pool = PooledPoints(given.points)
+    given = as_samples((x, y), scale, "xy")
+    pool = PooledPoints(given.points, "xy")
+    if given.columns is None and scale == "auto":
+        warn_of_spreads(pool)
     source = as_source(rng)
     n_resamples = check_count("n_resamples", n_resamples)
     strata_of_points = check_strata(strata, pool.sizes)
@@ -215,7 +217,10 @@ def _kernels(
         raise ValueError(f"bandwidth must be a length, median or aggregate; got {bandwidth!r}")
     median = _median(points, source) * unit
     if not 0 < median < np.inf:
-        raise ValueError("bandwidth must be a length: the points have no median distance")
+        raise ValueError(
+            "x and y must have points whose median distance is positive and finite for the "
+            f"bandwidth {bandwidth or 'median'!r}, got {median:.3g}"
+        )
     factors = _FACTORS if bandwidth == "aggregate" else (1.0,)
     return tuple(family(factor * median) for factor in factors)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,8 @@ _MOST_SAMPLES = 255
 class PooledPoints:
     """Points (T, d) of all samples, float64 in a unit near their extent, around their midrange.
 
-    The unit is a power of two: squares neither overflow nor vanish.
+    The unit is a power of two: squares neither overflow nor vanish. `names` are those of the
+    samples in messages.
 
     Attributes
     ----------
@@ -31,8 +32,8 @@ class PooledPoints:
         In the unit of the samples.
     """
 
-    def __init__(self, samples: tuple[Array, ...]) -> None:
-        self._samples = _hosted(samples)
+    def __init__(self, samples: tuple[Array, ...], names: Sequence[str]) -> None:
+        self._samples = _hosted(samples, names)
         self.sizes = np.array([len(sample) for sample in self._samples])
         self.count, self.dimension = int(self.sizes.sum()), self._samples[0].shape[1]
         self.unit = 1.0
@@ -63,18 +64,24 @@ class PooledPoints:
         far = (np.linalg.norm(block - mean, axis=1) ** exponent for block in self.blocks())
         return float(sum(part.sum() for part in far) / self.count)
 
+    def spreads(self) -> Doubles:
+        """Standard deviation of each coordinate (d,), in the unit."""
+        mean = sum(block.sum(axis=0) for block in self.blocks()) / self.count
+        squares = sum(((block - mean) ** 2).sum(axis=0) for block in self.blocks())
+        return np.sqrt(np.asarray(squares) / self.count)
 
-def _hosted(samples: tuple[Array, ...]) -> list[NDArray[Any]]:
+
+def _hosted(samples: tuple[Array, ...], names: Sequence[str]) -> list[NDArray[Any]]:
     if not 2 <= len(samples) <= _MOST_SAMPLES:
         raise ValueError(f"samples must be 2 to {_MOST_SAMPLES}, got {len(samples)}")
     hosted = []
-    for number, sample in enumerate(samples):
-        name = f"samples[{number}]"
+    for name, sample in zip(names, samples, strict=True):
         check_points(name, sample)
-        check_together("samples[0]", samples[0], name, sample)
+        check_together(names[0], samples[0], name, sample)
         if sample.ndim != 2 or sample.shape[1] != samples[0].shape[1]:
             raise ValueError(
-                f"{name} must have shape (n, {samples[0].shape[-1]}), got {shape(sample)}"
+                f"{name} must have shape (n, {samples[0].shape[-1]}), got {shape(sample)}; "
+                f"that of {names[0]} is {shape(samples[0])}"
             )
         if not known_values(sample):
             raise TypeError(f"{name} must have values: a test cannot be traced")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from itertools import combinations, product
+from itertools import accumulate, combinations, product
 from typing import Any
 
 import numpy as np
@@ -64,14 +64,20 @@ def relabellings(
         ]
 
 
-def number_of_all(sizes: Integers, strata: Integers | None) -> int:
-    """How many relabellings there are that differ, within the strata."""
+def number_of_all(sizes: Integers, strata: Integers | None, limit: int) -> int | None:
+    """How many relabellings there are that differ, within the strata; None for more than `limit`.
+
+    A multinomial coefficient for each stratum.
+    """
     total = 1
     for counts in _counts(sizes, strata)[1]:
-        left = sum(counts)
-        for count in counts:
-            total *= math.comb(left, count)
-            left -= count
+        log = math.lgamma(sum(counts) + 1) - sum(math.lgamma(count + 1) for count in counts)
+        if log > math.log(limit) + 1:  # too large to be multiplied out
+            return None
+        for last, count in zip(accumulate(counts), counts, strict=True):
+            total *= math.comb(last, count)
+        if total > limit:
+            return None
     return total
 
 

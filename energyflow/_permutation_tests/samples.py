@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +21,9 @@ from energyflow_backends import (
 
 from .._core.checks import as_numbers, check_choice, check_finite, check_points
 from .._core.tables import as_table, in_order_of, is_table
+from .pooled import PooledPoints
 
-_RATIO = 10.0  # of the columns' spreads, beyond which a warning is worth it
-_SEEN = 10_000  # points of each sample that a warning looks at
+_RATIO = 10.0  # of the columns' standard deviations, from which on there is a warning
 _WHOLE = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 
 
@@ -44,34 +45,32 @@ class Samples:
     scale: str
 
 
-def as_samples(samples: tuple[Any, ...], scale: str) -> Samples:
-    """Samples as the test compares them.
+def as_samples(samples: tuple[Any, ...], scale: str, names: Sequence[str]) -> Samples:
+    """Samples as a test compares them; `names` are those of the samples in messages.
 
-    Columns of frames are matched by name. "auto" divides them by their pooled standard deviations
-    and leaves arrays as they are, with a warning where the spreads of their columns differ by more
-    than ten times.
+    Columns of frames are matched by name. "auto" divides them by their pooled standard deviations,
+    and leaves arrays as they are.
     """
     check_choice("scale", scale, ("auto", "none", "sd", "rank"))
-    tables = [is_table(sample) for sample in samples]
     columns: tuple[str, ...] | None = None
     points: list[Array] = []
+    tables = [is_table(sample) for sample in samples]
     if any(tables):
         if not all(tables):
             odd = tables.index(False)
             raise TypeError(
                 f"samples must be all tables or all arrays, got {type(samples[odd]).__name__} as "
-                f"samples[{odd}] beside a table"
+                f"{names[odd]} beside a table"
             )
-        read = [as_table(f"samples[{k}]", sample) for k, sample in enumerate(samples)]
+        read = [as_table(name, sample) for name, sample in zip(names, samples, strict=True)]
         columns = read[0].columns
-        points = [in_order_of(columns, f"samples[{k}]", t).values for k, t in enumerate(read)]
+        first = names[0], columns
+        points = [in_order_of(first, name, t).values for name, t in zip(names, read, strict=True)]
     else:
-        points = [as_sample(f"samples[{k}]", sample) for k, sample in enumerate(samples)]
+        points = [as_sample(name, sample) for name, sample in zip(names, samples, strict=True)]
     chosen = scale if scale != "auto" else ("none" if columns is None else "sd")
     if chosen != "none":
-        points = _scaled(points, chosen)
-    elif scale == "auto":
-        _warn_of_spreads(points)
+        points = _scaled(points, chosen, names)
     return Samples(tuple(points), columns, chosen)
 
 
@@ -95,18 +94,32 @@ def _is_whole(sample: Any) -> bool:
     return dtype_name(sample) in _WHOLE and known_values(sample)
 
 
-def _scaled(points: list[Array], scale: str) -> list[Array]:
-    for number, sample in enumerate(points):
-        check_points(f"samples[{number}]", sample)
-        check_finite(f"samples[{number}]", sample)
+def warn_of_spreads(pool: PooledPoints) -> None:
+    """Warn where the widest columns decide alone."""
+    spreads = pool.spreads()
+    spreads = spreads[spreads > 0]
+    if len(spreads) > 1 and spreads.max() > _RATIO * spreads.min():
+        warnings.warn(
+            "the standard deviations of the columns differ by a factor of "
+            f"{spreads.max() / spreads.min():.3g}: the widest decide. "
+            'scale="sd" divides by them, scale="none" takes columns as they are without a warning',
+            stacklevel=4,
+        )
+
+
+def _scaled(points: list[Array], scale: str, names: Sequence[str]) -> list[Array]:
+    """Points in units that are their own: parts of the standard deviation, or ranks."""
+    for name, sample in zip(names, points, strict=True):
+        check_points(name, sample)
+        check_finite(name, sample)
     hosted = [to_host(sample).astype(np.float64) for sample in points]
     if len({part.shape[1:] for part in hosted}) > 1:
-        return points  # told when the points are pooled
+        return points  # an error of shapes, which pooling reports
     pooled = np.concatenate(hosted)
     if scale == "sd":
         pooled = pooled - (pooled.min(axis=0) / 2 + pooled.max(axis=0) / 2)
-        spread = pooled.std(axis=0)
-        pooled = pooled / np.where(spread > 0, spread, 1.0)
+        deviations = pooled.std(axis=0)
+        pooled = pooled / np.where(deviations > 0, deviations, 1.0)
     else:
         from scipy.stats import rankdata
 
@@ -117,28 +130,3 @@ def _scaled(points: list[Array], scale: str) -> list[Array]:
 
 def _like(part: Doubles, sample: Array) -> Array:
     return namespace(sample).asarray(part, dtype=sample.dtype, device=compat.device(sample))
-
-
-def _warn_of_spreads(points: list[Array]) -> None:
-    """Warn where one column decides; quietly pass over what the test itself refuses."""
-    if any(library_of(v) is None or v.ndim != 2 or v.shape[0] == 0 for v in points):
-        return
-    if any("complex" in dtype_name(v) or dtype_name(v) == "object" for v in points):
-        return
-    if not all(known_values(v) for v in points) or len({v.shape[1] for v in points}) != 1:
-        return
-    if points[0].shape[1] < 2:
-        return
-    with np.errstate(all="ignore"):
-        parts = [to_host(v[: min(v.shape[0], _SEEN), :]) for v in points]
-        pooled = np.concatenate(parts, dtype=np.float64)
-        size = np.abs(pooled).max()
-        spread = (pooled / (size or 1.0)).std(axis=0)
-    spread = spread[spread > 0]
-    if len(spread) > 1 and spread.max() > _RATIO * spread.min():
-        warnings.warn(
-            f"the spreads of the columns differ by a factor of {spread.max() / spread.min():.3g}: "
-            'the widest decide. scale="sd" divides by their standard deviations, scale="none" '
-            "leaves them without this warning",
-            stacklevel=5,
-        )

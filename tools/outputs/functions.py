@@ -271,6 +271,14 @@ def permutation_tests(r: Recording) -> None:
             r.call(f"{what} strata", ef.energy_test, *three, strata=strata, **how)
     r.call("energy_test float32", ef.energy_test, *points(600, 500, 2, "float32")[:2], rng=0,
            method="sliced", n_resamples=99)  # fmt: skip
+    for scale in ("sd", "rank"):
+        r.call(f"energy_test {scale}", ef.energy_test, x, y, scale=scale, n_resamples=60, rng=4)
+    result = r.call("energy_test all", ef.energy_test, x[:4], y[:3], n_resamples="all")
+    r.call("inhomogeneity", result.inhomogeneity)
+    for bandwidth in ("median", "aggregate"):
+        for kernel in ("gauss", "laplace", "matern"):
+            r.call(f"kernel_test {kernel} {bandwidth}", ef.kernel_test, x, y, kernel=kernel,
+                   bandwidth=bandwidth, n_resamples=60, rng=4)  # fmt: skip
 
 
 def dependence(r: Recording) -> None:

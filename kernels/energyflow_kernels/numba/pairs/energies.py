@@ -59,8 +59,7 @@ def pair_energies(
     coordinates; gradients of float32 points in more than 8 dimensions are matrix products, whose
     rounding in float64 is invisible in float32. Squared distances below 2^-1000 of the extent's
     square count as zero. Memory: a copy of the points, and 2 MiB a thread
-    at most. The results are
-    the same bits for every number of threads.
+    at most. The results are the same bits for every number of threads.
     """
     if tuple(wrt) == ("y",):  # the distance is symmetric, and gradients begin with the first set
         value, gy, _ = pair_energies(
