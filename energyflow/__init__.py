@@ -37,6 +37,9 @@ from ._flows.kale import kale as kale
 from ._flows.kale_flow import KALEFlow as KALEFlow
 from ._flows.mmd_flow import MMDFlow as MMDFlow
 from ._flows.particle_flow import ParticleFlow as ParticleFlow
+from ._permutation_tests.column_tests import ColumnTests as ColumnTests
+from ._permutation_tests.column_tests import column_tests as column_tests
+from ._permutation_tests.effect_size import EffectSize as EffectSize
 from ._permutation_tests.energy_test import energy_test as energy_test
 from ._permutation_tests.kernel_test import KernelTestResult as KernelTestResult
 from ._permutation_tests.kernel_test import kernel_test as kernel_test
@@ -71,8 +74,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BackendUnavailable",
+    "ColumnTests",
     "ConditionalFlow",
     "Coupling",
+    "EffectSize",
     "EnergyTestResult",
     "EnergyflowError",
     "FlowDiverged",
@@ -85,6 +90,7 @@ __all__ = [
     "ParticleFlow",
     "PatchSlicing",
     "Slicing",
+    "column_tests",
     "conditional_coupling",
     "conditional_geodesic",
     "conditional_wasserstein_distance",

@@ -147,6 +147,17 @@ CASES: dict[str, Case] = {
             "slicing": "auto", "strata": None, "scale": "auto", "rng": 0,
         },
     ),
+    "column_tests": (
+        lambda first, **how: ef.column_tests(first, Y, **how),
+        {
+            "first": X, "n_resamples": 9, "exponent": 1.0, "method": "auto", "n_projections": 4,
+            "slicing": "auto", "strata": None, "scale": "sd", "rng": 0,
+        },
+    ),
+    "effect_size": (
+        ef.energy_test(X, Y, n_resamples=9, rng=0).effect_size,
+        {"n_resamples": 9, "confidence": 0.5, "rng": 0},
+    ),
     "kernel_test": (
         ef.kernel_test,
         {

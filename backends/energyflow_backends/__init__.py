@@ -46,6 +46,7 @@ from .dispatch.kernel_sums import direct_kernel_sums as direct_kernel_sums
 from .dispatch.kernel_sums import linear_kernel_sums as linear_kernel_sums
 from .dispatch.kernel_sums import pair_distances as pair_distances
 from .dispatch.kernel_sums import sliced_kernel_sums as sliced_kernel_sums
+from .dispatch.permutations import exact_distance_sums as exact_distance_sums
 from .dispatch.permutations import exact_permutation_energies as exact_permutation_energies
 from .dispatch.permutations import sliced_permutation_energies as sliced_permutation_energies
 from .dispatch.permuted_covariances import exact_permuted_covariances as exact_permuted_covariances

@@ -76,6 +76,32 @@ def save_scores(path: Path, clouds: Sequence[Floats], scores: Sequence[Floats]) 
     return _save(figure, path)
 
 
+def save_columns(
+    path: Path, names: Sequence[str], alone: Floats, shares: Floats, pvalues: Floats
+) -> Path:
+    """Draw bars of columns' distances and shares (d,), the largest above, with their p-values."""
+    order = np.argsort(alone)
+    places = np.arange(len(names))
+    figure = _figure(6.4, 1.2 + 0.24 * len(names))
+    left, right = figure.subplots(1, 2, sharey=True)
+    left.barh(places, alone[order], color=REACHED)
+    left.set_yticks(places, [names[k] for k in order])
+    left.set(xlabel="energy distance E of the column alone")
+    left.margins(x=0.3)
+    for place, k in enumerate(order):
+        left.annotate(
+            f"p = {pvalues[k]:.2g}", (alone[k], place), xytext=(3, 0), fontsize="small",
+            textcoords="offset points", verticalalignment="center",
+        )  # fmt: skip
+    right.barh(places, 100 * shares[order], color=ASIDE)
+    right.axvline(0, color="black", linewidth=0.8)
+    right.set(xlabel="% of E lost without the column")
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+    return _save(figure, path)
+
+
 def save_images(
     path: Path, along_the_way: Sequence[tuple[int, Floats]], final: Floats, columns: int = 16
 ) -> Path:

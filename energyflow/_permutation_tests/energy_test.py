@@ -25,12 +25,12 @@ from .relabelling import (
 )
 from .result import EnergyTestResult
 from .samples import as_samples, warn_of_spreads
+from .several import pvalue
 
 Report = Callable[[int], object]
 _MOST_OF_ALL = 1_000_000  # relabellings that are enumerated
 _EXACT_POINTS = 5000  # pooled, up to which all pairs are summed
-_TIE = 1e-10  # of the statistic, below which a difference is one of rounding
-_ROUNDING = 1e-14  # of the mean distance to the mean, the same where the statistic nearly vanishes
+_ROUNDING = 1e-14  # of the mean distance to the mean, below which a difference is one of rounding
 
 
 @not_compiled
@@ -169,8 +169,6 @@ def energy_test(
     weights = sizes[first] * sizes[second] / (sizes[first] + sizes[second])
     scaled = weights @ energies
     statistics = scaled / weights.sum()
-    least = (1 - _TIE) * statistics[0] - _ROUNDING * pool.mean_power(exponent)
-    pvalue = np.mean(statistics >= least)
     pairwise = np.zeros((len(sizes), len(sizes)))
     pairwise[first, second] = pairwise[second, first] = energies[:, 0]
     xp, device = namespace(samples[0]), compat.device(samples[0])
@@ -187,7 +185,7 @@ def energy_test(
 
     return EnergyTestResult(
         statistic=restored(statistics[0]),
-        pvalue=float(pvalue),
+        pvalue=pvalue(statistics, _ROUNDING * pool.mean_power(exponent)),
         null_distribution=restored(statistics if whole else statistics[1:]),
         scaled_statistic=restored(scaled[0]),
         pairwise=restored(pairwise),

@@ -19,11 +19,11 @@ from ..kernels import Gauss, Laplace, Matern, RadialKernel
 from .pooled import PooledPoints
 from .relabelling import check_strata, relabellings
 from .samples import as_samples, warn_of_spreads
+from .several import pvalue, standardised
 
 _MEDIAN_POINTS = 2000  # whose distances the median is taken of
 _FACTORS = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8)  # of the median, that are aggregated
-_TIE = 1e-10  # of the statistic, below which a difference is one of rounding
-_ROUNDING = 1e-14  # of the kernel at zero, likewise
+_ROUNDING = 1e-14  # of the kernel at zero, below which a difference is one of rounding
 
 _OF_LENGTH: dict[str, Callable[[float], RadialKernel]] = {
     "gauss": lambda length: Gauss(length),
@@ -39,14 +39,16 @@ class KernelTestResult:
     Attributes
     ----------
     statistic : array ()
-        MMD^2 of the V estimator for the kernel with the smallest p-value. In the library, on the
-        device and in the common dtype of the samples, as the null distribution.
+        MMD^2 of the V estimator for the chosen kernel. In the library, on the device and in the
+        common dtype of the samples, as the null distribution.
     pvalue : float
-        That of one kernel, or of the smallest p-value of several, corrected for their number.
+        That of the kernel, or of all kernels together.
     null_distribution : array (n_resamples,)
         MMD^2 of each relabelling, for the same kernel.
     kernels : tuple of kernels
-        Those that were used.
+        Those that were used, B of them.
+    chosen : int
+        Place of the kernel whose MMD^2 is the largest after standardising.
     pvalues : array (B,)
         The p-value of each kernel by itself, not corrected.
     columns : tuple of str or None
@@ -59,12 +61,13 @@ class KernelTestResult:
     pvalue: float
     null_distribution: Array
     kernels: tuple[RadialKernel, ...]
+    chosen: int
     pvalues: Doubles
     columns: tuple[str, ...] | None
     scale: str
 
     def __repr__(self) -> str:
-        best = self.kernels[int(np.argmin(self.pvalues))]
+        best = self.kernels[self.chosen]
         several = f", best of {len(self.kernels)}" if len(self.kernels) > 1 else ""
         return (
             f"KernelTestResult(statistic={float(self.statistic):.6g}, pvalue={self.pvalue:.6g}, "
@@ -91,8 +94,9 @@ def kernel_test(
               + \frac{1}{M^2} \sum_{jl} K(y_j, y_l) - \frac{2}{N M} \sum_{ij} K(x_i, y_j)
 
     The relabellings are those of `energy_test`, and so is the p-value. Several bandwidths are
-    aggregated: the statistic is then the smallest of their p-values, whose own p-value comes from
-    the same relabellings, so that the level is exact.
+    aggregated: the statistic is then the largest of their MMD^2, each less its mean over all
+    relabellings and divided by its standard deviation over them. All relabellings have this
+    statistic, so that the level is exact.
 
     Parameters
     ----------
@@ -134,8 +138,9 @@ def kernel_test(
 
     References
     ----------
-    Gretton, Borgwardt, Rasch, Schölkopf, Smola, "A Kernel Two-Sample Test", JMLR 2012. Schrab, Kim,
-    Albert, Laurent, Guedj, Gretton, "MMD Aggregated Two-Sample Test", JMLR 2023.
+    Gretton, Borgwardt, Rasch, Schölkopf, Smola, "A Kernel Two-Sample Test", JMLR 2012. Biggs,
+    Schrab, Gretton, "MMD-FUSE: Learning and Combining Kernels for Two-Sample Testing Without Data
+    Splitting", NeurIPS 2023, which takes a soft maximum.
     """
     given = as_samples((x, y), scale, "xy")
     pool = PooledPoints(given.points, "xy")
@@ -148,13 +153,13 @@ def kernel_test(
     kernels = _kernels(kernel, bandwidth, points, pool.unit, source)
     count = n_resamples + 1
     steps = len(points) * len(kernels)
-    found: list[list[Doubles]] = [[] for _ in kernels]
+    parts: list[list[Doubles]] = [[] for _ in kernels]
     with Progress(steps * count, "relabelling", progress) as bar:
         done = 0
         for labels in relabellings(pool.sizes, strata_of_points, source, count, 16):
             width = sum(block.shape[1] for block in labels)
-            for part, chosen in zip(found, kernels, strict=True):
-                profile = partial(_of_distances, chosen, pool.unit)
+            for part, one in zip(parts, kernels, strict=True):
+                profile = partial(_of_distances, one, pool.unit)
                 part.append(
                     backends.exact_permutation_energies(
                         points, labels, pool.sizes, 1.0, profile=profile
@@ -162,11 +167,11 @@ def kernel_test(
                 )
                 done += len(points) * width
                 bar.update(done)
-    statistics = np.stack([np.concatenate(part) for part in found])  # (B, 1 + R)
-    at_zero = np.array([float(k.value(np.zeros(1))[0]) for k in kernels])
-    ranked = np.stack([_pvalues(row, zero) for row, zero in zip(statistics, at_zero, strict=True)])
-    smallest = ranked.min(axis=0)
-    best = int(np.argmin(ranked[:, 0]))
+    statistics = np.stack([np.concatenate(part) for part in parts])  # (B, 1 + R)
+    rounding = _ROUNDING * np.abs([float(one.value(np.zeros(1))[0]) for one in kernels])
+    scores = standardised(statistics, rounding)
+    chosen = int(np.argmax(scores[:, 0]))
+    pvalues = [pvalue(*one) for one in zip(statistics, rounding, strict=True)]
     xp, device = namespace(given.points[0]), compat.device(given.points[0])
     dtype = xp.result_type(*given.points)
 
@@ -174,11 +179,12 @@ def kernel_test(
         return xp.asarray(np.asarray(values), dtype=dtype, device=device)
 
     return KernelTestResult(
-        statistic=restored(statistics[best, 0]),
-        pvalue=float(np.mean(smallest <= smallest[0])),
-        null_distribution=restored(statistics[best, 1:]),
+        statistic=restored(statistics[chosen, 0]),
+        pvalue=pvalues[0] if len(kernels) == 1 else pvalue(scores.max(axis=0)),
+        null_distribution=restored(statistics[chosen, 1:]),
         kernels=kernels,
-        pvalues=ranked[:, 0].copy(),
+        chosen=chosen,
+        pvalues=np.array(pvalues),
         columns=given.columns,
         scale=given.scale,
     )
@@ -186,15 +192,6 @@ def kernel_test(
 
 def _of_distances(kernel: RadialKernel, unit: float, far: Doubles) -> Doubles:
     return np.asarray(kernel.value(far * unit))
-
-
-def _pvalues(statistics: Doubles, at_zero: float) -> Doubles:
-    """For each relabelling, the share of all whose statistic is at least as large."""
-    bounds = (1 - _TIE) * statistics - _ROUNDING * abs(at_zero)
-    in_order = np.sort(statistics)
-    below = np.searchsorted(in_order, bounds, side="left")
-    shares: Doubles = (len(statistics) - below) / len(statistics)
-    return shares
 
 
 def _kernels(

@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from energyflow_backends import Array, namespace, to_host
 
+from .._core.checks import check_count, check_number
+from .._core.random import Rng, as_source
 from .._slices.slicing import Slicing
 from .._sums.kernel_sums import kernel_sum
 from ..kernels import Riesz
+from .effect_size import EffectSize, bootstrapped
+from .pooled import PooledPoints
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +106,62 @@ class EnergyTestResult:
         one = xp.ones_like(cross)
         ratio = self.statistic / xp.where(cross > 0, cross, one)
         return xp.where(cross > 0, ratio, xp.zeros_like(ratio))
+
+    def effect_size(
+        self, n_resamples: int = 999, *, confidence: float = 0.95, rng: Rng = None
+    ) -> EffectSize:
+        r"""How large the difference of two samples is, whatever their sizes, with an interval.
+
+        .. math:: \frac{E_U(x, y)}{2 \, \mathbb{E} |x - y|^r} ,
+
+        `inhomogeneity` by the U estimator, which has no bias that depends on the sizes. The
+        interval lies between quantiles of bootstrap samples.
+
+        Parameters
+        ----------
+        n_resamples : int
+            Bootstrap samples: points of each sample, drawn with replacement.
+        confidence : float
+            Between 0 and 1.
+        rng : int, generator or None
+            Where they come from. None draws fresh entropy.
+
+        Returns
+        -------
+        EffectSize
+
+        Raises
+        ------
+        ValueError
+            There are not two samples of two points or more, or a number is out of range.
+
+        Notes
+        -----
+        Two normal samples on the line that are 0.2, 0.5 and 0.8 standard deviations apart have
+        0.010, 0.058 and 0.135. Cost O(T^2 (d + R)) for T points and R bootstrap samples, whatever
+        the test's method; at most 256 MiB at once. Points are drawn independently of each other,
+        also where the test had strata. Near 0 the interval is wider than it needs to be.
+
+        References
+        ----------
+        Székely, Rizzo, "Energy statistics: A class of statistics based on distances", 2013. Efron,
+        Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
+        """
+        if len(self.samples) != 2:
+            raise ValueError(f"samples must be 2 for a size of effect, got {len(self.samples)}")
+        n_resamples = check_count("n_resamples", n_resamples)
+        if not 0 < check_number("confidence", confidence) < 1:
+            raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")
+        pool = PooledPoints(self.samples, ("samples[0]", "samples[1]"))
+        n, m = (int(size) for size in pool.sizes)
+        if min(n, m) < 2:
+            raise ValueError(f"samples must hold two points each for U estimators, got {n} and {m}")
+        value, resampled = bootstrapped(
+            pool.whole(), (n, m), self.exponent, as_source(rng), n_resamples
+        )
+        tail = (1 - confidence) / 2
+        low, high = (float(q) for q in np.quantile(resampled, (tail, 1 - tail)))
+        return EffectSize(value, low, high, confidence)
 
     def scores(self) -> tuple[Array, ...]:
         r"""How much each point drives the difference: the witness function at the points.

@@ -118,6 +118,8 @@ def _scaled(points: list[Array], scale: str, names: Sequence[str]) -> list[Array
     pooled = np.concatenate(hosted)
     if scale == "sd":
         pooled = pooled - (pooled.min(axis=0) / 2 + pooled.max(axis=0) / 2)
+        extents = np.abs(pooled).max(axis=0)  # first, so that squares neither overflow nor vanish
+        pooled = pooled / np.where(extents > 0, extents, 1.0)
         deviations = pooled.std(axis=0)
         pooled = pooled / np.where(deviations > 0, deviations, 1.0)
     else:

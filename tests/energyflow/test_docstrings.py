@@ -16,9 +16,9 @@ MODULES = ("", ".kernels", ".models", ".inverse", ".datasets", ".metrics")
 # what is no method of a paper: containers, errors, settings, files, plain operations
 NO_PAPER = {
     "": {
-        "BackendUnavailable", "Coupling", "EnergyTestResult", "EnergyflowError", "FlowDiverged",
-        "FlowResult", "IndependenceTestResult", "KernelTestResult",
-        "Slicing", "show_backends", "use_backend",
+        "BackendUnavailable", "ColumnTests", "Coupling", "EffectSize", "EnergyTestResult",
+        "EnergyflowError", "FlowDiverged", "FlowResult", "IndependenceTestResult",
+        "KernelTestResult", "Slicing", "show_backends", "use_backend",
     },
     ".kernels": {"Kernel", "Linear", "RadialKernel", "SmoothKernel"},
     ".models": {

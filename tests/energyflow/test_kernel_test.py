@@ -47,9 +47,8 @@ def test_the_median_follows_the_units(samples) -> None:
 def test_bandwidths_are_aggregated(samples, family) -> None:
     found = ef.kernel_test(*samples, kernel=family, bandwidth="aggregate", rng=0)
     assert len(found.kernels) == len(found.pvalues) == 7
-    assert found.pvalues.min() <= found.pvalue <= min(1, 7 * found.pvalues.min())
-    best = int(np.argmin(found.pvalues))
-    expected = float(ef.mmd_squared(*samples, kernel=found.kernels[best]))
+    assert found.pvalues.min() <= found.pvalues[found.chosen] <= found.pvalue < 1
+    expected = float(ef.mmd_squared(*samples, kernel=found.kernels[found.chosen]))
     assert float(found.statistic) == pytest.approx(expected, rel=1e-9)
     assert "best of 7" in repr(found)
 
@@ -62,7 +61,7 @@ def test_the_level(rng, bandwidth) -> None:
         how = {"bandwidth": bandwidth, "n_resamples": 39, "rng": k}
         rejected += ef.kernel_test(x, y, **how).pvalue <= 0.05
     assert rejected <= stats.binom(200, 0.05).ppf(0.9995)
-    assert rejected >= stats.binom(200, 0.05).ppf(0.0005) - 4  # ties of smallest p-values
+    assert rejected >= stats.binom(200, 0.05).ppf(0.0005)
 
 
 def test_small_scales_are_found_by_the_aggregate(rng) -> None:
@@ -98,17 +97,3 @@ def test_bad_input(samples, how, error, message) -> None:
 def test_equal_points_have_no_median() -> None:
     with pytest.raises(ValueError, match="median distance is positive"):
         ef.kernel_test(np.ones((3, 2)), np.ones((4, 2)))
-
-
-def test_the_coefficient_of_inhomogeneity(samples, rng) -> None:
-    x, y = samples
-    for how in ({}, {"exponent": 1.5}):
-        result = ef.energy_test(x, y, n_resamples=9, **how)
-        r = how.get("exponent", 1.0)
-        far = np.linalg.norm(x[:, None] - y, axis=2) ** r
-        expected = float(result.statistic) / (2 * far.mean())
-        assert float(result.inhomogeneity()) == pytest.approx(expected, rel=1e-10)
-    assert float(ef.energy_test(np.zeros(3), np.ones(4)).inhomogeneity()) == pytest.approx(1)
-    assert float(ef.energy_test(np.ones(3), np.ones(4)).inhomogeneity()) == 0
-    with pytest.raises(ValueError, match="samples must be 2"):
-        ef.energy_test(x, x, y, n_resamples=9).inhomogeneity()

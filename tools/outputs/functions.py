@@ -275,6 +275,9 @@ def permutation_tests(r: Recording) -> None:
         r.call(f"energy_test {scale}", ef.energy_test, x, y, scale=scale, n_resamples=60, rng=4)
     result = r.call("energy_test all", ef.energy_test, x[:4], y[:3], n_resamples="all")
     r.call("inhomogeneity", result.inhomogeneity)
+    effect = result.effect_size(60, rng=0)
+    r.keep("effect_size", (effect.value, effect.low, effect.high))
+    r.call("column_tests", ef.column_tests, x, y, n_resamples=60, rng=4)
     for bandwidth in ("median", "aggregate"):
         for kernel in ("gauss", "laplace", "matern"):
             r.call(f"kernel_test {kernel} {bandwidth}", ef.kernel_test, x, y, kernel=kernel,

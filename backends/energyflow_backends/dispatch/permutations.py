@@ -59,19 +59,41 @@ def exact_permutation_energies(
 
     With a `profile`, a kernel as a function of distances, they are squared MMDs.
     """
-    from scipy.spatial.distance import cdist
-
-    need_whole_sets("permutation tests")
-    count, k = len(points), len(sizes)
+    k = len(sizes)
     if k == 2:  # charges, of which one column does
         shares = np.array([1 / sizes[0], -1 / sizes[1]])
         columns = np.concatenate([shares[block] for block in labels], axis=1)[:, None]
     else:
         members = [np.stack([block == g for g in range(k)], axis=1) for block in labels]
         columns = np.concatenate(members, axis=2, dtype=np.float64)  # (T, k, R)
-    n_columns, n_labels = columns.shape[1:]
-    flat = columns.reshape(count, -1)
-    between = np.zeros((n_columns, n_columns, n_labels))  # sums of distances, each pair once
+    between = exact_distance_sums(points, columns, exponent, report, profile)
+    if k == 2:
+        energies: Doubles = -between[0]
+    else:
+        between /= (sizes[:, None] * sizes)[:, :, None]
+        pairs = combinations(range(k), 2)
+        energies = np.stack([2 * between[g, h] - between[g, g] - between[h, h] for g, h in pairs])
+    return energies.clip(min=0)
+
+
+def exact_distance_sums(
+    points: Doubles,
+    weights: Doubles,
+    exponent: float,
+    report: Callable[[int], Any] = lambda done: None,
+    profile: Callable[[Doubles], Doubles] | None = None,
+) -> Doubles:
+    """Weighted sums of distances between points (T, d), for R sets of weights (T, C, R) at once.
+
+    The result (C, C, R) is the sum over i, j of w_ig w_jh |x_i - x_j|^exponent, or of minus the
+    `profile` of the distance.
+    """
+    from scipy.spatial.distance import cdist
+
+    need_whole_sets("permutation tests")
+    count, n_columns, n_sets = weights.shape
+    flat = weights.reshape(count, -1)
+    sums = np.zeros((n_columns, n_columns, n_sets))  # each pair of points once
     fit = MEMORY_BUDGET // (16 * max(count, flat.shape[1]))
     at_once = max(1, min(fit, max(64, count // 8)))
     for start in range(0, count, at_once):
@@ -82,15 +104,8 @@ def exact_permutation_energies(
         elif exponent != 1:
             far **= exponent
         far[:, : stop - start] /= 2  # among themselves, both (i, j) and (j, i) come
-        reached = (far @ flat[start:]).reshape(-1, n_columns, n_labels)
+        reached = (far @ flat[start:]).reshape(-1, n_columns, n_sets)
         for g in range(n_columns):
-            between[g] += np.einsum("tr,thr->hr", columns[start:stop, g], reached)
+            sums[g] += np.einsum("tr,thr->hr", weights[start:stop, g], reached)
         report(stop)
-    between += between.swapaxes(0, 1).copy()
-    if k == 2:
-        energies: Doubles = -between[0]
-    else:
-        between /= (sizes[:, None] * sizes)[:, :, None]
-        pairs = combinations(range(k), 2)
-        energies = np.stack([2 * between[g, h] - between[g, g] - between[h, h] for g, h in pairs])
-    return energies.clip(min=0)
+    return sums + sums.swapaxes(0, 1)
