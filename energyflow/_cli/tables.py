@@ -58,10 +58,10 @@ def strata_of(tables: Sequence[Table], pairs: bool) -> list[Any] | None:
 
 
 @contextmanager
-def told_warnings() -> Iterator[None]:
+def warnings_on_stderr() -> Iterator[None]:
     """Print warnings of the block as lines of the command."""
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         yield
-    for warning in told:
+    for warning in caught:
         print(f"energyflow: {warning.message}", file=sys.stderr)

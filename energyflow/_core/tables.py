@@ -52,6 +52,11 @@ def is_table(value: object) -> bool:
     )
 
 
+def is_series(value: object) -> bool:
+    """Whether a value is a single column, as frames of pandas and polars give."""
+    return library_of(value) is None and hasattr(value, "name") and hasattr(value, "__array__")
+
+
 def as_table(name: str, frame: Any) -> Table:
     """The numbers of a data frame, by its columns' names.
 
@@ -70,7 +75,7 @@ def as_table(name: str, frame: Any) -> Table:
         raise ValueError(f"{name} must have columns of different names, got two of {twice!r}")
     if not columns or len(frame) == 0:
         raise ValueError(f"{name} must not be empty, got {len(frame)} rows of {columns}")
-    parts = [_numbers(name, str(c), frame[c]) for c in frame.columns]
+    parts = [numbers_of(name, str(c), frame[c]) for c in frame.columns]
     return Table(columns, np.stack(parts, axis=1))
 
 
@@ -93,7 +98,7 @@ def in_order_of(first: tuple[str, tuple[str, ...]], name: str, table: Table) -> 
     return replace(table, columns=columns, values=table.values[:, order])
 
 
-def _numbers(name: str, column: str, series: Any) -> Doubles:
+def numbers_of(name: str, column: str, series: Any) -> Doubles:
     """One column as float64; an error names the row of the first missing value."""
     values = np.asarray(series)
     if values.dtype.kind == "O":  # numbers with gaps, as nullable columns give

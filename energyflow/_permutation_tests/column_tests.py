@@ -55,9 +55,12 @@ class ColumnTests:
     def shares(self) -> Doubles:
         """The part of the statistic that goes when a column is left out, (d,); it may be negative.
 
-        Shares need not add up to one: related columns share their differences.
+        Shares need not add up to one: related columns share their differences. They are 0 where
+        the statistic is.
         """
-        return 1 - self.without / (self.statistic if self.statistic > 0 else np.nan)
+        if self.statistic == 0:
+            return np.zeros_like(self.without)
+        return 1 - self.without / self.statistic
 
     def __repr__(self) -> str:
         best = int(np.argmin(self.pvalues))

@@ -20,7 +20,7 @@ from energyflow_backends import (
 )
 
 from .._core.checks import as_numbers, check_choice, check_finite, check_points
-from .._core.tables import as_table, in_order_of, is_table
+from .._core.tables import as_table, in_order_of, is_series, is_table, numbers_of
 from .pooled import PooledPoints
 
 _RATIO = 10.0  # of the columns' standard deviations, from which on there is a warning
@@ -75,9 +75,11 @@ def as_samples(samples: tuple[Any, ...], scale: str, names: Sequence[str]) -> Sa
 
 
 def as_sample(name: str, sample: Any) -> Array:
-    """Points (n, d): lists and whole numbers become float64, numbers (n,) points on a line."""
+    """Points (n, d) in float64 of lists, columns and whole numbers; numbers (n,) lie on a line."""
     if isinstance(sample, list | tuple):
         sample = as_numbers(name, sample)
+    elif is_series(sample):
+        sample = numbers_of(name, str(sample.name), sample)
     elif _is_whole(sample):
         xp = namespace(sample)
         sample = xp.astype(sample, xp.float64)

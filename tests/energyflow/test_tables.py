@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,16 @@ class Frame:
 
     def __len__(self) -> int:
         return len(next(iter(self._columns.values())))
+
+
+class Column:
+    """A single column of such a frame."""
+
+    def __init__(self, name: str, values) -> None:
+        self.name, self._values = name, np.asarray(values)
+
+    def __array__(self, dtype=None, copy=None):
+        return self._values
 
 
 @pytest.fixture
@@ -90,6 +101,11 @@ def test_bad_frames(frames, change, error, message) -> None:
         ef.energy_test(a, b)
 
 
+def test_a_column_of_text() -> None:
+    with pytest.raises(TypeError, match=r"samples\[0\] must hold numbers: column 'city' holds <U4"):
+        ef.energy_test(Column("city", ["Bern", "Chur"]), [1.0, 2.0])
+
+
 def test_frames_beside_arrays(frames) -> None:
     with pytest.raises(TypeError, match=r"ndarray as samples\[1\] beside a table"):
         ef.energy_test(frames[0], arrays(frames[1]))
@@ -136,7 +152,8 @@ def test_a_column_that_does_not_vary(rng) -> None:
 def test_points_on_a_line_lists_and_whole_numbers(rng) -> None:
     x, y = rng.integers(0, 9, 12), rng.integers(0, 9, 15)
     expected = ef.energy_test(x[:, None] * 1.0, y[:, None] * 1.0, rng=0)
-    for given in ((x, y), (x.tolist(), y.tolist()), (x * 1.0, y * 1.0)):
+    columns = Column("count", x), Column("count", y)
+    for given in ((x, y), (x.tolist(), y.tolist()), (x * 1.0, y * 1.0), columns):
         found = ef.energy_test(*given, rng=0)
         assert (found.pvalue, found.statistic) == (expected.pvalue, expected.statistic)
 
@@ -329,6 +346,30 @@ def test_the_status_and_the_files(command, files) -> None:
     pytest.importorskip("matplotlib", reason="pictures are an extra")
     assert command(*files, *how, "--null", "null.svg")[0] == 0
     assert "<svg" in Path("null.svg").read_text()
+
+
+def test_the_command_tells_size_and_columns(command, files) -> None:
+    how = ("--drop", "city", "--missing", "drop", "--quiet", "--resamples", "99")
+    _, out, _ = command(*files, *how, "--effect", "--by-column")
+    assert re.search(r"effect +0\.\d+ \(95%: 0\.\d+ to 0\.\d+\)", out)
+    assert re.search(r"score .* 0\.01 ", out)
+    report = json.loads(command(*files, *how, "--json", "--effect", "--by-column")[1])
+    assert 0 < report["effect_size"]["low"] < report["effect_size"]["value"] < 1
+    score = report["by_column"][2]
+    assert (score["column"], score["pvalue"]) == ("score", 0.01)
+    assert score["share"] > 0.5
+    pytest.importorskip("matplotlib", reason="pictures are an extra")
+    assert command(*files, *how, "--figure", "columns.pdf")[0] == 0
+    assert Path("columns.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_the_command_enumerates(command, tmp_path) -> None:
+    np.save("a.npy", np.arange(3.0))
+    np.save("b.npy", np.arange(3.0) + 0.5)
+    report = json.loads(command("a.npy", "b.npy", "--all", "--json", "--quiet")[1])
+    expected = ef.energy_test(np.arange(3.0), np.arange(3.0) + 0.5, n_resamples="all").pvalue
+    assert (report["n_resamples"], report["pvalue"]) == (20, expected)
+    assert "20 relabellings, all there are" in command("a.npy", "b.npy", "--all", "--quiet")[1]
 
 
 def test_arrays_in_files_warn_as_arrays_do(command, frames) -> None:
