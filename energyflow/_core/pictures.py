@@ -96,6 +96,7 @@ def save_columns(
     right.barh(places, 100 * shares[order], color=ASIDE)
     right.axvline(0, color="black", linewidth=0.8)
     right.set(xlabel="% of E lost without the column")
+    right.spines["left"].set_visible(False)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(axis="y", length=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,7 +44,9 @@ class Table:
 
 
 def is_table(value: object) -> bool:
-    """Whether a value has named columns, as frames of pandas and polars have."""
+    """Whether a value has named columns, as frames of pandas and polars have, and mappings."""
+    if isinstance(value, Mapping):
+        return True
     return (
         library_of(value) is None
         and hasattr(value, "columns")
@@ -58,24 +61,28 @@ def is_series(value: object) -> bool:
 
 
 def as_table(name: str, frame: Any) -> Table:
-    """The numbers of a data frame, by its columns' names.
+    """The numbers of a data frame, or of a mapping of names to columns.
 
     Raises
     ------
     TypeError
         A column does not hold numbers; it is named.
     ValueError
-        No columns, two of one name, no rows, or missing values.
+        No columns, two of one name, columns that differ in size, no rows, or missing values.
     """
     if isinstance(frame, Table):
         return frame
-    columns = tuple(str(column) for column in frame.columns)
+    keys = list(frame if isinstance(frame, Mapping) else frame.columns)
+    columns = tuple(map(str, keys))
     if len(set(columns)) < len(columns):
         twice = next(c for c in columns if columns.count(c) > 1)
         raise ValueError(f"{name} must have columns of different names, got two of {twice!r}")
-    if not columns or len(frame) == 0:
-        raise ValueError(f"{name} must not be empty, got {len(frame)} rows of {columns}")
-    parts = [numbers_of(name, str(c), frame[c]) for c in frame.columns]
+    parts = [numbers_of(name, str(key), frame[key]) for key in keys]
+    sizes = {len(part) for part in parts}
+    if not sizes or 0 in sizes:
+        raise ValueError(f"{name} must not be empty, got columns {columns} of sizes {sizes}")
+    if len(sizes) > 1:
+        raise ValueError(f"{name} must have columns of one size, got {sorted(sizes)}")
     return Table(columns, np.stack(parts, axis=1))
 
 
@@ -101,6 +108,8 @@ def in_order_of(first: tuple[str, tuple[str, ...]], name: str, table: Table) -> 
 def numbers_of(name: str, column: str, series: Any) -> Doubles:
     """One column as float64; an error names the row of the first missing value."""
     values = np.asarray(series)
+    if values.ndim != 1:
+        raise ValueError(f"{name} must have columns (n,): {column!r} has shape {values.shape}")
     if values.dtype.kind == "O":  # numbers with gaps, as nullable columns give
         values = np.array([np.nan if _is_missing(v) else v for v in values], dtype=object)
         kinds = {type(v) for v in values}

@@ -61,7 +61,8 @@ def energy_test(
     ----------
     *samples : arrays (n_g, d) or (n_g,), or data frames
         Two to 255 of them, in any unit of length. Lists and whole numbers become float64. Columns
-        of frames (pandas, polars and others) are matched by name; a single column is (n,).
+        of frames (pandas, polars, or mappings of names to columns) are matched by name; a single
+        column is (n,).
     n_resamples : int or "all"
         Random relabellings; "all" takes each that there is once, for small samples, and the p-value
         is then exact.

@@ -60,7 +60,7 @@ def as_samples(samples: tuple[Any, ...], scale: str, names: Sequence[str]) -> Sa
             odd = tables.index(False)
             raise TypeError(
                 f"samples must be all tables or all arrays, got {type(samples[odd]).__name__} as "
-                f"{names[odd]} beside a table"
+                f"{names[odd]} beside the table {names[tables.index(True)]}"
             )
         read = [as_table(name, sample) for name, sample in zip(names, samples, strict=True)]
         columns = read[0].columns

@@ -75,6 +75,19 @@ def test_columns_are_matched_by_name(frames) -> None:
     assert found.statistic == expected.statistic
 
 
+def test_mappings_are_frames(frames) -> None:
+    given = [{name: frame[name] for name in frame.columns} for frame in frames]
+    expected, found = ef.energy_test(*frames, rng=0), ef.energy_test(*given, rng=0)
+    assert (found.pvalue, found.statistic) == (expected.pvalue, expected.statistic)
+    for bad, message in (
+        ({}, "be empty"),
+        ({"a": [1.0, 2.0], "b": [1.0]}, r"columns of one size, got \[1, 2\]"),
+        ({"a": [[1.0]]}, r"columns \(n,\): 'a' has shape \(1, 1\)"),
+    ):
+        with pytest.raises(ValueError, match=r"samples\[0\] must .*" + message):
+            ef.energy_test(bad, bad)
+
+
 def test_frames_as_they_are(frames) -> None:
     found = ef.energy_test(*frames, scale="none", rng=0)
     expected = float(ef.energy_distance(*map(arrays, frames)))
@@ -107,7 +120,7 @@ def test_a_column_of_text() -> None:
 
 
 def test_frames_beside_arrays(frames) -> None:
-    with pytest.raises(TypeError, match=r"ndarray as samples\[1\] beside a table"):
+    with pytest.raises(TypeError, match=r"ndarray as samples\[1\] beside the table samples\[0\]"):
         ef.energy_test(frames[0], arrays(frames[1]))
 
 
