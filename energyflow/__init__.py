@@ -31,6 +31,7 @@ from ._dependence.independence_test import independence_test as independence_tes
 from ._dependence.partial import partial_distance_correlation as partial_distance_correlation
 from ._dependence.partial import partial_distance_covariance as partial_distance_covariance
 from ._dependence.result import IndependenceTestResult as IndependenceTestResult
+from ._flows.automatic.arrival import FlowWarning as FlowWarning
 from ._flows.conditional_flow import ConditionalFlow as ConditionalFlow
 from ._flows.flow_state import FlowDiverged as FlowDiverged
 from ._flows.kale import kale as kale
@@ -82,6 +83,7 @@ __all__ = [
     "EnergyflowError",
     "FlowDiverged",
     "FlowResult",
+    "FlowWarning",
     "HadamardSlicing",
     "IndependenceTestResult",
     "KALEFlow",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,8 +40,8 @@ class FlowResult:
     history_seconds : array (K,)
         Seconds of computing until then.
     state : dict
-        Steps done, the seed of the directions, the settings that must not change, and vectors
-        that a flow carries from step to step.
+        Steps done, the seed of the directions, the settings that must not change, the plan of
+        step sizes, and vectors that a flow carries from step to step.
     """
 
     particles: Array
@@ -57,6 +57,47 @@ class FlowResult:
             f"FlowResult({n} particles in {d} dimensions, {self.state['step']} steps, "
             f"distance {self.history_distance[-1]:.4g})"
         )
+
+    def __str__(self) -> str:
+        lines = [repr(self)]
+        if self.floor is not None:
+            verdict = "arrived" if self.arrived else "not there yet"
+            lines.append(
+                f"  distance {self._level:.4g}, {verdict}: random points of the target's "
+                f"distribution have {self.floor:.4g}"
+            )
+        if self.noise:
+            lines.append(f"  the slices' noise is {self.noise:.2g} times the squared gradient")
+        return "\n".join(lines)
+
+    @property
+    def noise(self) -> float | None:
+        """The variance of a gradient along a step's directions, relative to its squared mean."""
+        return self._plan.get("noise")
+
+    @property
+    def floor(self) -> float | None:
+        """The mean distance of as many random points of the target's distribution to the target.
+
+        It is W (1 / N + 1 / M) with the mean W of |y - y'|^r over pairs of the target, from a few
+        hundred points of it: particles at their best places are nearer. None where it is not
+        known, as for files saved before it was kept.
+        """
+        return self._plan.get("floor")
+
+    @property
+    def arrived(self) -> bool | None:
+        """Whether the distance at the end is at the floor or below, None where it is not known."""
+        return None if self.floor is None else self._level <= self.floor
+
+    @property
+    def _plan(self) -> dict[str, Any]:
+        plan: dict[str, Any] = self.state.get("plan", {})
+        return plan
+
+    @property
+    def _level(self) -> float:
+        return last_distance(self.history_distance.tolist())
 
     def save(self, path: str | Path) -> None:
         """Write everything to one .npz file, atomically.
@@ -103,6 +144,11 @@ class FlowResult:
         return cls(**arrays, state=state)
 
 
+def last_distance(distances: Sequence[float]) -> float:
+    """The distance at the end: the median of the last three records where there are many."""
+    return float(np.median(distances[-3:])) if len(distances) > 8 else float(distances[-1])
+
+
 def write_result(result: FlowResult, path: Path) -> None:
     """Write what `FlowResult.load` reads, atomically; a link at `path` is replaced."""
     arrays = {
@@ -128,6 +174,9 @@ def check_saved(arrays: Mapping[str, Any], state: Any) -> None:
     carried = state.get("carried", {})
     if not isinstance(carried, dict) or not all(_is_vector(v) for v in carried.values()):
         raise ValueError("what it carries from step to step is not made of finite numbers")
+    plan = state.get("plan", {})
+    if not isinstance(plan, dict) or not all(_is_number(v) for v in _leaves(plan)):
+        raise ValueError("its plan is not made of finite numbers")
     shapes = {name: tuple(getattr(arrays[name], "shape", ())) for name in _KINDS}
     particles, velocity = shapes["particles"], shapes["velocity"]
     if len(particles) != 2 or velocity != particles:
@@ -138,6 +187,14 @@ def check_saved(arrays: Mapping[str, Any], state: Any) -> None:
 
 
 def _is_vector(value: Any) -> bool:
-    return isinstance(value, list) and all(
-        type(number) is float and math.isfinite(number) for number in value
-    )
+    return isinstance(value, list) and all(type(v) is float and _is_number(v) for v in value)
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def _leaves(plan: dict[str, Any]) -> list[Any]:
+    """The numbers of a plan, and of its parts."""
+    parts = [v.values() if isinstance(v, dict) else (v,) for v in plan.values()]
+    return [number for part in parts for number in part]

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from typing import Any
 
-from energyflow_backends import Array, detached, namespace
+import numpy as np
+from energyflow_backends import Array, Doubles, detached, namespace
 
 from .._core.blocks import rms_radius
-from .._core.checks import check_exponent, check_positive, check_together
+from .._core.checks import check_positive, check_together
 from .._core.flow_result import FlowResult
 from .._core.random import Rng
 from .._slices.slicing import Slicing
+from .automatic.plan import SHARE
+from .automatic.sample import sample
 from .descent import Callback, RunOptions, check_cloud
 from .particle_flow import ParticleFlow, default_step_size
-from .schedules import Schedule, resolved_step_size
+from .schedules import Schedule, constant
 
 _HALVING = 300  # steps after which the default step size is halved
+_MOMENTUM = 0.97
 
 
 class ConditionalFlow:
@@ -42,12 +47,12 @@ class ConditionalFlow:
         conditions the RMS radius of the target: beta is the ratio of the root mean squared
         distances to the mean (1 where one of them is zero).
     step_size : float, callable or "auto"
-        tau, or a function of the step. ``"auto"`` is s^(2 - r) / (1 + k / 300) at step k, with
-        s the root mean squared distance of the target to its mean: it has the units of the data,
-        and it decays, so that the noise of fresh directions dies out.
-    momentum : float or callable
-        m. A particle that few others are near has a gradient of the size of 1 / N and far to go:
-        1 / (1 - m) steps add up.
+        tau, or a function of the step. ``"auto"`` is that of `ParticleFlow`, divided by
+        1 + k / 300 at step k: it has the units of the data, and falls so that what fresh
+        directions stir up comes to rest.
+    momentum : float, callable or "auto"
+        m. ``"auto"`` is 0.97: a particle that few others are near has a gradient of the size of
+        1 / N and far to go, and 1 / (1 - m) steps add up.
     target_weights, exponent, n_projections, slicing, batch_size, rng
         As in `ParticleFlow`; directions are drawn in R^(d + n), and a batch is one of pairs.
 
@@ -87,10 +92,10 @@ class ConditionalFlow:
         condition_weight: float | str = "auto",
         target_weights: Array | None = None,
         exponent: float = 1.0,
-        n_projections: int = 128,
+        n_projections: int | str = "auto",
         slicing: str | Slicing = "auto",
         step_size: Schedule | str = "auto",
-        momentum: Schedule = 0.97,
+        momentum: Schedule | str = "auto",
         batch_size: int | None = None,
         rng: Rng = None,
     ) -> None:
@@ -113,7 +118,7 @@ class ConditionalFlow:
             exponent=exponent,
             n_projections=n_projections,
             slicing=slicing,
-            step_size=resolved_step_size(step_size, lambda: _decaying(target, exponent)),
+            step_size=step_size,
             momentum=momentum,
             batch_size=batch_size,
             rng=rng,
@@ -132,6 +137,7 @@ class ConditionalFlow:
         save_every: float = 300.0,
         velocity: Array | None = None,
         first_step: int = 0,
+        until: str | None = None,
     ) -> FlowResult:
         """Take steps from given particles, or resume from an earlier result.
 
@@ -143,7 +149,7 @@ class ConditionalFlow:
         condition : array (N, n)
             The condition of each particle, not yet multiplied by beta; the same when the flow
             resumes.
-        n_steps, record_every, callback, progress, out, save_every, velocity, first_step
+        n_steps, record_every, callback, progress, out, save_every, velocity, first_step, until
             As in `ParticleFlow.run`.
 
         Returns
@@ -169,7 +175,7 @@ class ConditionalFlow:
                 f"{self.target_condition.shape[1]}, got {condition.shape[1]}"
             )
         options = RunOptions(
-            n_steps, record_every, callback, progress, out, save_every, velocity, first_step
+            n_steps, record_every, callback, progress, out, save_every, velocity, first_step, until
         )
         fixed = _scaled(condition, self.condition_weight, self.target.dtype)
         return self._flow.run_beside(fixed, particles, options)
@@ -177,6 +183,9 @@ class ConditionalFlow:
 
 class _JointFlow(ParticleFlow):
     """A flow in the joint space, whose results remember the weight of the conditions."""
+
+    _share = SHARE / 2  # a large momentum swings far
+    _halving = float(_HALVING)
 
     def __init__(
         self, condition_weight: float, target: Array, condition: Array, **settings: Any
@@ -194,6 +203,19 @@ class _JointFlow(ParticleFlow):
     ) -> FlowResult:
         """Move particles (N, d) whose last coordinates in the joint space, (N, n), stay."""
         return self._descend(particles, options, fixed)
+
+    def _sample(self) -> Doubles:
+        moving, fixed = (sample(v, self.target_weights) for v in (self.target, self._condition))
+        with np.errstate(over="ignore", invalid="ignore"):  # the joint points are checked
+            return np.concatenate([moving, fixed * self._condition_weight], axis=1)
+
+    def _default_momentum(self) -> float:
+        return _MOMENTUM
+
+    def _former(self) -> tuple[Callable[[int], float], Callable[[int], float]]:
+        first = default_step_size(self.target, self.exponent)
+        step_size = self.step_size or (lambda step: first / (1 + step / _HALVING))
+        return step_size, self.momentum or constant(_MOMENTUM)
 
     def _points(self, places: Array | None) -> Array:
         if self._whole is not None:
@@ -224,9 +246,3 @@ def _weight(weight: Any, target: Array, condition: Array) -> float:
         ratio = rms_radius(target) / (rms_radius(condition) or math.inf)
         return ratio if 0 < ratio < math.inf else 1.0
     return check_positive("condition_weight", weight)
-
-
-def _decaying(target: Array, exponent: float) -> Schedule:
-    """The default step size: it falls, so that particles come to rest."""
-    first = default_step_size(target, check_exponent(exponent))
-    return lambda step: first / (1 + step / _HALVING)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -13,6 +14,7 @@ import energyflow_backends as backends
 from energyflow_backends import Array, namespace
 
 from .._core.checks import (
+    check_choice,
     check_count,
     check_finite,
     check_number,
@@ -26,6 +28,9 @@ from .._core.flow_result import FlowResult, check_saved
 from .._core.memory import PARTICLES, advising
 from .._core.progress import Progress
 from .._core.random import Rng, agreed, as_source
+from .automatic.arrival import FlowWarning, complaint, is_converged
+from .automatic.directions import Directions
+from .automatic.plan import Plan
 from .flow_state import FlowState
 from .result_file import is_saved, save
 from .schedules import Schedule, schedule
@@ -45,6 +50,7 @@ class RunOptions:
     save_every: float = 300.0
     velocity: Array | None = None
     first_step: int = 0
+    until: str | None = None
 
     def __post_init__(self) -> None:
         check_count("n_steps", self.n_steps, minimum=0)
@@ -56,6 +62,13 @@ class RunOptions:
             raise TypeError(f"callback must be callable, got {type(self.callback).__name__}")
         if self.velocity is not None:
             check_cloud("velocity", self.velocity, "N")
+        if self.until is not None:
+            check_choice("until", self.until, ("converged",))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is no part of a longer run: only such runs warn."""
+        return self.velocity is None and not self.first_step
 
 
 class Descent(ABC):
@@ -69,9 +82,10 @@ class Descent(ABC):
         self,
         target: Array,
         target_weights: Array | None,
-        step_size: Schedule,
-        momentum: Schedule,
+        step_size: Schedule | str,
+        momentum: Schedule | str,
         rng: Rng,
+        directions: Directions | None = None,
     ) -> None:
         check_cloud("target", target, "M")
         if target_weights is not None:
@@ -83,8 +97,9 @@ class Descent(ABC):
                 )
         self.target = backends.detached(target)
         self.target_weights = target_weights
-        self.step_size = schedule("step_size", step_size)
-        self.momentum = schedule("momentum", momentum)
+        self.step_size = _given("step_size", step_size)
+        self.momentum = _given("momentum", momentum)
+        self._directions = directions
         self._source = as_source(rng)
 
     def run(
@@ -99,6 +114,7 @@ class Descent(ABC):
         save_every: float = 300.0,
         velocity: Array | None = None,
         first_step: int = 0,
+        until: str | None = None,
     ) -> FlowResult:
         """Take steps from given particles, or resume from an earlier result.
 
@@ -127,6 +143,9 @@ class Descent(ABC):
         first_step : int
             Number of the first step, on which directions and schedules depend. A result has its
             own.
+        until : "converged", optional
+            End the run before `n_steps` when the distance no longer gains: the mean of the last
+            third of its records is within their noise, or 2%, of that of as many records before.
 
         Returns
         -------
@@ -142,9 +161,16 @@ class Descent(ABC):
         OSError
             If `out` cannot be written. This is checked before the first step; if writing fails
             later, what the flow has reached is in the error's `.result`.
+
+        Warns
+        -----
+        FlowWarning
+            The flow ended above its start, or after a hundred steps or more at over 1.5 times the
+            distance that random points would have. Runs with a `velocity` or a `first_step` are
+            parts of a longer one and do not warn.
         """
         options = RunOptions(
-            n_steps, record_every, callback, progress, out, save_every, velocity, first_step
+            n_steps, record_every, callback, progress, out, save_every, velocity, first_step, until
         )
         return self._descend(particles, options)
 
@@ -157,6 +183,7 @@ class Descent(ABC):
         self._check_start(state.x, options.velocity, fixed)
         state.fixed, state.n = fixed, backends.count_of_all(state.x.shape[0])
         state.source = agreed(state.source)
+        state.plan = self._plan(state, saved_plan(particles))
         first, last = state.step, state.step + options.n_steps
         clock = perf_counter() - (state.history[-1][2] if state.history else 0.0)
         state.forget_current()
@@ -173,6 +200,7 @@ class Descent(ABC):
                     state.history.append((state.step, distance, perf_counter() - clock))
                     bar.update(state.step - first, distance=distance)
                     stopped = _stops(options.callback, state, distance)
+                    stopped = stopped or _ends(options, state)
                     due = saving and perf_counter() - saved >= options.save_every
                     stopped, due = backends.any_process(stopped, due)
                     if stopped:
@@ -183,11 +211,28 @@ class Descent(ABC):
                     save(state.result(self._settings()), file)
                     saved = perf_counter()
                 assert gradient is not None
-                state.advance(gradient, self.step_size(state.step), self.momentum(state.step))
+                state.advance(gradient)
         result = state.result(self._settings())
         if saving:
             save(result, file)
+        if options.is_whole and backends.is_first():
+            self._warn(state)
         return result
+
+    def _plan(self, state: FlowState, saved: Mapping[str, Any] | None) -> Plan:
+        """Step sizes and momenta of a run; `saved` is the plan of the flow that it resumes."""
+        assert self.step_size is not None
+        assert self.momentum is not None
+        return Plan(self.step_size, self.momentum)
+
+    def _warn(self, state: FlowState) -> None:
+        """Tell where a run has failed."""
+        settings = {**state.plan.record, "step_size_given": self.step_size is not None}
+        if state.directions is not None:
+            settings |= {"n_projections": state.directions.n, "d": state.directions.d}
+        message = complaint(state.history, state.plan.record.get("floor"), settings)
+        if message is not None:
+            warnings.warn(message, FlowWarning, stacklevel=4)
 
     @abstractmethod
     def _evaluate(
@@ -201,7 +246,9 @@ class Descent(ABC):
 
     def _start(self, particles: Array | FlowResult, options: RunOptions) -> FlowState:
         if not isinstance(particles, FlowResult):
-            return FlowState(particles, self._source, options.velocity, int(options.first_step))
+            state = FlowState(particles, self._source, options.velocity, int(options.first_step))
+            state.directions = self._directions
+            return state
         if options.velocity is not None or options.first_step:
             raise ValueError("velocity and first_step must be left out: the result has its own")
         try:
@@ -210,13 +257,17 @@ class Descent(ABC):
             raise ValueError(f"particles must be a result to resume from: {error}") from None
         pair = particles.velocity, "them", particles.particles
         check_together("the velocity of particles", *pair)
-        for name, mine in self._settings().items():
+        directions = self._directions and self._directions.adopted(particles.state)
+        settings = self._settings() | ({} if directions is None else directions.settings)
+        for name, mine in settings.items():
             if particles.state.get(name) != mine:
                 raise ValueError(
                     f"particles must be the result of a flow with {name} = {mine!r} to resume, "
                     f"got one with {particles.state.get(name)!r}"
                 )
-        return FlowState.of(particles, self._source)
+        state = FlowState.of(particles, self._source)
+        state.directions = directions
+        return state
 
     def _check_start(self, x: Array, velocity: Array | None, fixed: Array | None) -> None:
         check_cloud("particles", x, "N")
@@ -239,6 +290,26 @@ class Descent(ABC):
                 f"velocity must have the shape {shape(x)} and the dtype {x.dtype} of "
                 f"the particles, got {shape(velocity)} and {velocity.dtype}"
             )
+
+
+def _given(name: str, setting: Schedule | str) -> Callable[[int], float] | None:
+    """A function of the step, or None where the setting is automatic."""
+    if isinstance(setting, str):
+        check_choice(name, setting, ("auto",))
+        return None
+    return schedule(name, setting)
+
+
+def saved_plan(particles: Array | FlowResult) -> Mapping[str, Any] | None:
+    """The plan of a result; empty where it was saved without one, None for new particles."""
+    return particles.state.get("plan", {}) if isinstance(particles, FlowResult) else None
+
+
+def _ends(options: RunOptions, state: FlowState) -> bool:
+    """Whether the distance no longer gains, where that ends the run."""
+    pace = state.plan.pace
+    settled = pace is None or pace.is_settled(state.step)
+    return options.until is not None and settled and is_converged(state.history)
 
 
 def _stops(callback: Callback | None, state: FlowState, distance: float) -> bool:

@@ -10,6 +10,8 @@ from energyflow_backends import Array, EnergyflowError, detached, namespace, to_
 
 from .._core.flow_result import FORMAT, HISTORY, FlowResult
 from .._core.random import HostSource, Source
+from .automatic.directions import Directions
+from .automatic.plan import Plan
 
 
 class FlowDiverged(EnergyflowError):
@@ -54,6 +56,10 @@ class FlowState:
         The last coordinates of particles, those that stay.
     history : list of tuple
         Step, distance and seconds of each record.
+    directions : Directions or None
+        The number of directions of a step, and how they are drawn.
+    plan : Plan
+        Step sizes and momenta.
     warm_start : dict
         Vectors from which a flow starts the next evaluation, such as the last solution of an
         inner problem.
@@ -69,6 +75,8 @@ class FlowState:
         self.source = source
         self.fixed: Array | None = None
         self.history: list[tuple[int, float, float]] = []
+        self.directions: Directions | None = None
+        self.plan: Plan
         self.warm_start: dict[str, Array] = {}
 
     @classmethod
@@ -98,8 +106,9 @@ class FlowState:
             )
         return FlowDiverged(self.step, self.previous)
 
-    def advance(self, gradient: Array, step_size: float, momentum: float) -> None:
+    def advance(self, gradient: Array) -> None:
         """Take one step: v <- gradient + m v, x <- x - tau v."""
+        step_size, momentum = self.plan.step_size(self.step), self.plan.momentum(self.step)
         with np.errstate(over="ignore", invalid="ignore"):  # the next evaluation reports it
             velocity = gradient
             if self.velocity is not None:
@@ -113,6 +122,10 @@ class FlowState:
         velocity = namespace(self.x).zeros_like(self.x) if self.velocity is None else self.velocity
         key = list(self.source.key) if isinstance(self.source, HostSource) else None
         state = {"format": FORMAT, "step": self.step, "key": key, **settings}
+        if self.plan.state:
+            state["plan"] = self.plan.state
+        if self.directions is not None:
+            state |= self.directions.settings
         if self.warm_start:
             state["carried"] = {name: to_host(v).tolist() for name, v in self.warm_start.items()}
         step, *columns = zip(*self.history, strict=True)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from energyflow_backends import Array, Projector, namespace
+import energyflow_backends as backends
+from energyflow_backends import Array, namespace
 
-from .._core.checks import check_choice, check_count
-from .._core.random import Rng, Source
-from .._slices.directions import resolve_slicing, sampled_projector
+from .._core.checks import check_choice
+from .._core.random import Rng
 from .._slices.slicing import Slicing
 from .._sums.kernel_sums import SumsOverflow
 from .._sums.mmd import mmd_squared
 from .._sums.witness import witness_gradient
 from ..kernels import Kernel, as_kernel
+from .automatic.curvature import Curvature, of_kernel
+from .automatic.directions import choose_directions
+from .automatic.plan import MOMENTUM, Pace, Plan, choose_pace, saved_pace
+from .automatic.sample import effective_size, sample
 from .descent import Descent
 from .flow_state import FlowState
-from .schedules import Schedule
+from .schedules import Schedule, constant
 
 
 class MMDFlow(Descent):
@@ -44,9 +48,10 @@ class MMDFlow(Descent):
         How gradients are summed, as in `kernel_sum`; distances are sums over all pairs either way.
     n_projections, slicing, rng
         Directions where the method is "sliced", fresh ones at each step, as in `ParticleFlow`.
-    step_size, momentum : float or callable
+    step_size, momentum : float, callable or "auto"
         tau > 0 and 0 <= m < 1, as numbers or as functions of the step. Gradients have the unit of
-        the kernel over a length.
+        the kernel over a length. Automatic ones are chosen as in `ParticleFlow`, by the curvature
+        of the squared MMD at the target; for kernels that change, by that of each step's.
 
     Raises
     ------
@@ -71,18 +76,21 @@ class MMDFlow(Descent):
         *,
         target_weights: Array | None = None,
         method: str = "direct",
-        n_projections: int = 128,
+        n_projections: int | str = "auto",
         slicing: str | Slicing = "auto",
-        step_size: Schedule = 1.0,
-        momentum: Schedule = 0.0,
+        step_size: Schedule | str = "auto",
+        momentum: Schedule | str = "auto",
         rng: Rng = None,
     ) -> None:
         super().__init__(target, target_weights, step_size, momentum, rng)
         scheduled = callable(kernel) and not isinstance(kernel, type)
         self.kernel: Any = kernel if scheduled else as_kernel(kernel)
         self.method = check_choice("method", method, ("direct", "sliced"))
-        self.n_projections = check_count("n_projections", n_projections)
-        self.slicing = resolve_slicing(slicing, self.n_projections, int(target.shape[1]))
+        self._size = effective_size(backends.count_of_all(target.shape[0]), target_weights)
+        self._points = sample(target, target_weights)
+        directions = choose_directions(n_projections, int(target.shape[1]), slicing, 1.0)
+        self._directions = directions if self.method == "sliced" else None
+        self._measured: dict[str, Curvature | None] = {}
 
     def _evaluate(
         self, state: FlowState, *, need_value: bool, need_gradient: bool
@@ -93,7 +101,8 @@ class MMDFlow(Descent):
             raise state.not_finite()
         kernel = as_kernel(self.kernel(state.step) if callable(self.kernel) else self.kernel)
         x, y, b = state.x, self.target, self.target_weights
-        directions = self._projector(state.source, state.step)
+        sliced = state.directions
+        directions = None if sliced is None else sliced.projector(state.source, state.step)
         value = gradient = None
         try:
             if need_value:
@@ -106,17 +115,42 @@ class MMDFlow(Descent):
             raise state.not_finite() from None
         return value, gradient
 
-    def _projector(self, source: Source, step: int) -> Projector | None:
-        if self.method == "direct":
-            return None
-        return sampled_projector(
-            self.n_projections, int(self.target.shape[1]), self.slicing, source, step
+    def _plan(self, state: FlowState, saved: Mapping[str, Any] | None) -> Plan:
+        d, sliced = int(self.target.shape[1]), state.directions
+        noise = 0.0 if sliced is None else sliced.noise(d)
+        record, kernel = {"noise": noise}, self.kernel
+        if not callable(kernel):
+            curvature = self._curvature(kernel)
+            if curvature is not None:
+                record["floor"] = curvature.mean * (1 / state.n + 1 / self._size)
+        former = saved is not None and not saved
+        momentum = self.momentum or constant(
+            MOMENTUM if self.step_size is None and not former else 0.0
         )
+        if self.step_size is not None or former:
+            return Plan(self.step_size or constant(1.0), momentum, None, record)
+        share = 0.0 if sliced is None else d / sliced.n
+
+        def pace_at(step: int) -> Pace:
+            now = as_kernel(kernel(step)) if callable(kernel) else kernel
+            return choose_pace(self._curvature(now), noise, share, state.n, self._size)
+
+        if callable(kernel):
+            return Plan(
+                lambda step: pace_at(step).step_size(step, momentum(step)), momentum, None, record
+            )
+        pace = saved_pace(saved or {}) or pace_at(0)
+        return Plan(lambda step: pace.step_size(step, momentum(step)), momentum, pace, record)
+
+    def _curvature(self, kernel: Kernel) -> Curvature | None:
+        """That of the target for a kernel, measured once."""
+        name = str(kernel)
+        if name not in self._measured:
+            self._measured[name] = of_kernel(self._points, self._size, kernel)
+        return self._measured[name]
 
     def _settings(self) -> dict[str, Any]:
-        directions = {"n_projections": self.n_projections, "slicing": self.slicing.name}
         return {
             "kernel": "a function of the step" if callable(self.kernel) else str(self.kernel),
             "method": self.method,
-            **(directions if self.method == "sliced" else {}),
         }

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import energyflow_backends as backends
 import numpy as np
-from energyflow_backends import Array, PointSets, Request, namespace
+from energyflow_backends import Array, Doubles, PointSets, Request, namespace
 
 from .._core.blocks import rms_radius
-from .._core.checks import check_count, check_exponent
+from .._core.checks import check_exponent
 from .._core.random import Rng, Source
-from .._slices.directions import resolve_slicing, sampled_projector
 from .._slices.projectors import moved_index
 from .._slices.slicing import Slicing
 from .._sums.problem import working_dtype
+from .automatic.curvature import few_directions, of_slices
+from .automatic.directions import choose_directions
+from .automatic.plan import MOMENTUM, SHARE, Plan, choose_pace, saved_pace
+from .automatic.sample import effective_size, sample
 from .descent import Descent, check_cloud
 from .flow_state import FlowState
 from .minibatch import Minibatch
-from .schedules import Schedule, resolved_step_size
+from .schedules import Schedule, check_step_size, constant
 
 
 class ParticleFlow(Descent):
@@ -39,16 +43,21 @@ class ParticleFlow(Descent):
         Their weights, non-negative and with sum one; uniform when not given.
     exponent : float
         The power r, 0 < r < 2.
-    n_projections : int
-        Directions at each step.
+    n_projections : int or "auto"
+        Directions at each step. ``"auto"`` takes 128 up to 128 dimensions and an orthonormal
+        frame beyond, or two frames where the target is made of clusters or atoms: frames have no
+        noise where slopes are linear.
     slicing : str or Slicing
         How directions are drawn: a name, see `sample_projections`, ``"hadamard"``, or an object
-        such as `HadamardSlicing` or `PatchSlicing`.
+        such as `HadamardSlicing` or `PatchSlicing`. ``"auto"`` is that of `sample_projections` up
+        to 256 dimensions, and ``"hadamard"`` beyond.
     step_size : float, callable or "auto"
-        tau > 0, or a function of the step (0, 1, ...). ``"auto"`` is s^(2 - r), with s the root
-        mean squared distance of the target to its mean: it has the units of the data.
-    momentum : float or callable
-        0 <= m < 1, or a function of the step.
+        tau > 0, or a function of the step (0, 1, ...). ``"auto"`` takes the curvature of the
+        distance at the target, the noise of the slices and the momentum into account. It has the
+        units of the data. Over the first 200 steps it falls where the target has structure that
+        is fine for the number of particles, such as clusters or atoms, and then as 1 / step.
+    momentum : float, callable or "auto"
+        0 <= m < 1, or a function of the step. ``"auto"`` is 0.7, and 0 with a given step size.
     batch_size : int, optional
         Points of the target that a step uses (a minibatch), drawn anew for each step: without
         replacement, or in proportion to `target_weights` with replacement. All when not given.
@@ -77,28 +86,49 @@ class ParticleFlow(Descent):
     ICLR 2024, Section 4.
     """
 
+    _share = SHARE
+    _halving = 0.0
+
     def __init__(
         self,
         target: Array,
         *,
         target_weights: Array | None = None,
         exponent: float = 1.0,
-        n_projections: int = 128,
+        n_projections: int | str = "auto",
         slicing: str | Slicing = "auto",
         step_size: Schedule | str = "auto",
-        momentum: Schedule = 0.0,
+        momentum: Schedule | str = "auto",
         batch_size: int | None = None,
         rng: Rng = None,
     ) -> None:
         check_cloud("target", target, "M")
         self.exponent = check_exponent(exponent)
-        tau = resolved_step_size(step_size, lambda: default_step_size(target, self.exponent))
-        super().__init__(target, target_weights, tau, momentum, rng)
-        self.n_projections = check_count("n_projections", n_projections)
-        self.slicing = resolve_slicing(slicing, self.n_projections, self._dimension())
+        super().__init__(target, target_weights, step_size, momentum, rng)
         self._minibatch = None
         if batch_size is not None:
             self._minibatch = Minibatch(batch_size, int(target.shape[0]), target_weights)
+        self._size = effective_size(backends.count_of_all(target.shape[0]), target_weights)
+        self._curvature = of_slices(
+            self._sample(), self._size, few_directions(self._dimension(), slicing), self.exponent
+        )
+        if self.step_size is None and self._curvature is not None:
+            with np.errstate(divide="ignore"):
+                check_step_size(float(1 / np.float64(self._curvature.coarse)))
+        texture = 1.0 if self._curvature is None else self._curvature.texture
+        self._directions = choose_directions(n_projections, self._dimension(), slicing, texture)
+
+    @property
+    def n_projections(self) -> int:
+        """Directions at each step."""
+        assert self._directions is not None
+        return self._directions.n
+
+    @property
+    def slicing(self) -> Slicing:
+        """How directions are drawn."""
+        assert self._directions is not None
+        return self._directions.slicing
 
     def _evaluate(
         self, state: FlowState, *, need_value: bool, need_gradient: bool
@@ -113,9 +143,8 @@ class ParticleFlow(Descent):
             return xp.astype(array[None, ...], dtype, copy=False)
 
         x = state.x if state.fixed is None else xp.concat([state.x, state.fixed], axis=1)
-        projector = sampled_projector(
-            self.n_projections, int(x.shape[1]), self.slicing, state.source, state.step
-        )
+        assert state.directions is not None
+        projector = state.directions.projector(state.source, state.step)
         b = None if weights is None else batch_of_one(weights)
         try:
             value, gradient, _ = backends.sliced_value_and_gradient(
@@ -145,11 +174,43 @@ class ParticleFlow(Descent):
         """Of the space of the directions."""
         return int(self.target.shape[1])
 
+    def _sample(self) -> Doubles:
+        """Some points of the target in that space, on the host."""
+        return sample(self.target, self.target_weights)
+
+    def _plan(self, state: FlowState, saved: Mapping[str, Any] | None) -> Plan:
+        """Given settings are kept; the rest follows from them, or from the flow that resumes."""
+        assert state.directions is not None
+        moving, size = int(self.target.shape[1]), self._size
+        if self._minibatch is not None:
+            size = min(size, float(self._minibatch.size))
+        noise = state.directions.noise(moving)
+        record = {"noise": noise}
+        if self._curvature is not None:
+            record["floor"] = self._curvature.mean * (1 / state.n + 1 / size)
+        if saved is not None and not saved:
+            return Plan(*self._former(), None, record)  # saved before there were plans
+        momentum = self.momentum or constant(self._default_momentum())
+        if self.step_size is not None:
+            return Plan(self.step_size, momentum, None, record)
+        pace = saved_pace(saved or {}) or choose_pace(
+            self._curvature, noise, moving / state.directions.n, state.n, size,
+            share=self._share, halving=self._halving,
+        )  # fmt: skip
+        return Plan(lambda step: pace.step_size(step, momentum(step)), momentum, pace, record)
+
+    def _default_momentum(self) -> float:
+        """A step size that is given is that of plain gradient descent."""
+        return MOMENTUM if self.step_size is None else 0.0
+
+    def _former(self) -> tuple[Callable[[int], float], Callable[[int], float]]:
+        """The step size and the momentum of flows that were saved without a plan."""
+        step_size = self.step_size or constant(default_step_size(self.target, self.exponent))
+        return step_size, self.momentum or constant(0.0)
+
     def _settings(self) -> dict[str, Any]:
         return {
             "exponent": self.exponent,
-            "n_projections": self.n_projections,
-            "slicing": self.slicing.name,
             "batch_size": None if self._minibatch is None else self._minibatch.size,
         }
 

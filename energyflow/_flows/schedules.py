@@ -28,6 +28,16 @@ def schedule(name: str, given: Schedule) -> Callable[[int], float]:
     return lambda step: constant
 
 
+def constant(value: float) -> Callable[[int], float]:
+    """The same number at every step."""
+    return lambda step: value
+
+
+def check_step_size(value: float) -> None:
+    """Raise a ValueError unless a default step size is positive and finite."""
+    schedule("step_size", value)
+
+
 def resolved_step_size(step_size: Schedule | str, default: Callable[[], Schedule]) -> Schedule:
     """The step size that is given, or the default one for "auto"."""
     if not isinstance(step_size, str):

@@ -86,7 +86,7 @@ class HadamardSlicing(Slicing):
 
     def projector(self, n: int, d: int, source: Source, step: int = 0) -> HadamardProjector:
         """Draw signs, and rows for the last block."""
-        length = max(_MIN_LENGTH, 1 << (d - 1).bit_length())
+        length = padded_length(d)
         rounds = self.rounds or (3 if length < _LONG else 2)
         blocks = []
         for block, start in enumerate(range(0, n, length)):
@@ -203,6 +203,11 @@ class HadamardProjector:
     def constant(self, exponent: float) -> float:
         """c(D, r): that of uniform directions of the padded space."""
         return constant_of(self.parts[0].length, exponent)
+
+
+def padded_length(d: int) -> int:
+    """D, the least power of two that serves points in R^d."""
+    return max(_MIN_LENGTH, 1 << (d - 1).bit_length())
 
 
 def transform(x: Array) -> Array:

@@ -49,6 +49,7 @@ def test_slices_take_nearly_the_same_path() -> None:
     np.testing.assert_allclose(sliced.particles, exact.particles, atol=0.02)
 
 
+@pytest.mark.filterwarnings("ignore:after 250 steps:energyflow.FlowWarning")
 def test_a_bandwidth_that_falls_with_the_steps() -> None:
     """From afar a narrow kernel moves nothing, a falling one arrives."""
     far = X + 6

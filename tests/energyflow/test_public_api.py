@@ -8,6 +8,7 @@ import energyflow as ef
 
 NAMES = {
     "BackendUnavailable", "ConditionalFlow", "Coupling", "EnergyTestResult", "EnergyflowError",
+    "FlowWarning",
     "FlowDiverged", "FlowResult", "HadamardSlicing", "KALEFlow", "MMDFlow", "ParticleFlow",
     "PatchSlicing", "Slicing", "conditional_coupling", "conditional_geodesic",
     "conditional_wasserstein_distance", "crps", "distributed", "energy_distance", "energy_gradient",

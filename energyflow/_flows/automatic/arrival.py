@@ -1,0 +1,80 @@
+"""Whether a flow has arrived, whether it still gains, and what to say where it failed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..._core.flow_result import last_distance
+
+_FAR = 1.5  # times the floor
+_SOME = 50  # steps from which a run should not have risen
+_LONG = 100  # and from which it should be near
+_RECORDS = 5  # that are compared with as many before
+_GAIN = 0.02  # of the distance, over as many records
+
+
+class FlowWarning(UserWarning):
+    """A flow ended above its start, or far above the distance that its numbers allow."""
+
+
+History = Sequence[tuple[int, float, float]]
+
+
+def is_converged(history: History) -> bool:
+    """Whether the distance no longer gains beyond its noise.
+
+    The mean of the last third of the records is compared with that of as many before.
+    """
+    distances = [distance for _, distance, _ in history]
+    n = max(_RECORDS, len(distances) // 3)
+    if len(distances) < 2 * n:
+        return False
+    before, last = np.array(distances[-2 * n : -n]), np.array(distances[-n:])
+    gain = float(np.mean(before) - np.mean(last))
+    error = math.sqrt((np.var(before) + np.var(last)) / (n - 1))
+    return gain <= max(2 * error, _GAIN * abs(float(np.mean(last))))
+
+
+def complaint(history: History, floor: float | None, settings: dict[str, Any]) -> str | None:
+    """What to warn of after a run, in words that help."""
+    steps = [step for step, _, _ in history]
+    distances = [distance for _, distance, _ in history]
+    taken = steps[-1] - steps[0]
+    if taken < _SOME:
+        return None
+    start, end = distances[0], last_distance(distances)
+    advice = _advice(settings)
+    if end > 1.1 * max(start, 2 * (floor or 0.0)):
+        return f"the flow ended at the distance {end:.3g}, above its start at {start:.3g}: {advice}"
+    if floor is None or end <= _FAR * floor or taken < _LONG:
+        return None
+    where = (
+        f"after {steps[-1]} steps the distance is {end:.3g}, and random points of the target's "
+        f"distribution would have {floor:.3g}"
+    )
+    middle = next(i for i, step in enumerate(steps) if 2 * step >= steps[0] + steps[-1])
+    if len(steps) - middle <= 3:
+        return f"{where}: {advice}"
+    before = last_distance(distances[: middle + 1])
+    if end < 0.8 * before:
+        rate = math.log(before / end) / (steps[-1] - steps[middle])
+        more = math.log(end / floor) / rate
+        return f"{where}; it still falls, and may need about {more:.0f} more steps ({advice})"
+    return f"{where}, and it hardly falls any more: {advice}"
+
+
+def _advice(settings: dict[str, Any]) -> str:
+    words = []
+    noise, n, d = (settings.get(name) for name in ("noise", "n_projections", "d"))
+    if noise is not None and n is not None and noise > 0.5:
+        words.append(
+            f"the noise of {n} slices in {d} dimensions is {noise:.2g} times the squared gradient; "
+            "leave out n_projections and slicing, or take about as many slices as dimensions"
+        )
+    if settings.get("step_size_given"):
+        words.append('step_size="auto" takes the noise and the data into account')
+    return "; ".join(words) or "more steps, or a smaller step_size, may help"
