@@ -28,10 +28,10 @@ def flow(
     number: Annotated[int | None, typer.Option("--number", "-n", min=1)] = None,
     target_weights: str | None = None,
     exponent: float = 1.0,
-    projections: Count = 128,
+    projections: OptionalCount = None,
     slicing: Slicing = "auto",
     step_size: float | None = None,
-    momentum: float = 0.0,
+    momentum: float | None = None,
     batch_size: OptionalCount = None,
     seed: Seed = 0,
     record_every: Count = 10,
@@ -66,12 +66,13 @@ def flow(
     exponent
         Exponent r of the distance |x - y|^r, 0 < r < 2.
     projections
-        Slices a step, fresh each step.
+        Slices a step, fresh each step; when not given, 128 up to 128 dimensions and one or two
+        orthonormal frames beyond.
     step_size
-        Step size tau, in units of the data to the power 2 - r; when not given, the root mean
-        squared distance of the target to its mean, to that power.
+        Step size tau, in units of the data to the power 2 - r; when not given, chosen from the
+        curvature of the distance at the target, the noise of the slices and the momentum.
     momentum
-        Momentum m, 0 <= m < 1.
+        Momentum m, 0 <= m < 1; when not given, 0.7, and 0 with a given step size.
     batch_size
         Points of the target a step, drawn anew each step; all when not given.
     record_every
@@ -101,8 +102,9 @@ def flow(
     goal, weights = load_points(target), load_weights(target_weights)
     planned = ef.ParticleFlow(
         own(goal), target_weights=None if weights is None else own(weights), exponent=exponent,
-        n_projections=projections, slicing=slicing, momentum=momentum, batch_size=batch_size,
-        step_size="auto" if step_size is None else step_size, rng=seed,
+        n_projections="auto" if projections is None else projections, slicing=slicing,
+        step_size="auto" if step_size is None else step_size,
+        momentum="auto" if momentum is None else momentum, batch_size=batch_size, rng=seed,
     )  # fmt: skip
     start: HostArray | ef.FlowResult
     if resume:

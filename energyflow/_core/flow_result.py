@@ -21,6 +21,8 @@ FORMAT = 1
 MOST_STEPS = 2**62
 HISTORY = ("history_step", "history_distance", "history_seconds")
 _KINDS = {"particles": "f", "velocity": "f", **dict.fromkeys(HISTORY, "f"), "history_step": "i"}
+_FEW_RECORDS = 3  # too few to tell how the distance goes
+_PATIENCE = 10  # times the steps of a run that it may need in all while it counts as falling
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,9 +63,8 @@ class FlowResult:
     def __str__(self) -> str:
         lines = [repr(self)]
         if self.floor is not None:
-            verdict = "arrived" if self.arrived else "not there yet"
             lines.append(
-                f"  distance {self._level:.4g}, {verdict}: random points of the target's "
+                f"  distance {self._level:.4g}, {self._verdict}: random points of the target's "
                 f"distribution have {self.floor:.4g}"
             )
         if self.noise:
@@ -98,6 +99,14 @@ class FlowResult:
     @property
     def _level(self) -> float:
         return last_distance(self.history_distance.tolist())
+
+    @property
+    def _verdict(self) -> str:
+        assert self.floor is not None
+        if self.arrived:
+            return "arrived"
+        run = self.history_step.tolist(), self.history_distance.tolist(), self.floor
+        return "still falling" if still_falls(*run) else "not there yet"
 
     def save(self, path: str | Path) -> None:
         """Write everything to one .npz file, atomically.
@@ -147,6 +156,23 @@ class FlowResult:
 def last_distance(distances: Sequence[float]) -> float:
     """The distance at the end: the median of the last three records where there are many."""
     return float(np.median(distances[-3:])) if len(distances) > 8 else float(distances[-1])
+
+
+def still_falls(steps: Sequence[int], distances: Sequence[float], floor: float) -> bool:
+    """Whether a run was cut short: at its rate ten times as many steps would reach the floor.
+
+    The rate is that of the second half; with fewer than four records of it there is none, and
+    the answer is yes.
+    """
+    late = [2 * step >= steps[0] + steps[-1] for step in steps]
+    middle = late.index(True) if True in late else len(late)
+    before, end = last_distance(distances[: middle + 1]), last_distance(distances)
+    if len(steps) - middle <= _FEW_RECORDS or not 0 < floor < end:
+        return True
+    if before <= end:
+        return False
+    left = (steps[-1] - steps[middle]) * math.log(end / floor) / math.log(before / end)
+    return left <= _PATIENCE * (steps[-1] - steps[0])
 
 
 def write_result(result: FlowResult, path: Path) -> None:

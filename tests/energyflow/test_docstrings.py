@@ -17,7 +17,7 @@ MODULES = ("", ".kernels", ".models", ".inverse", ".datasets", ".metrics")
 NO_PAPER = {
     "": {
         "BackendUnavailable", "ColumnTests", "Coupling", "EffectSize", "EnergyTestResult",
-        "EnergyflowError", "FlowDiverged", "FlowResult", "IndependenceTestResult",
+        "EnergyflowError", "FlowDiverged", "FlowResult", "FlowWarning", "IndependenceTestResult",
         "KernelTestResult", "Slicing", "show_backends", "use_backend",
     },
     ".kernels": {"Kernel", "Linear", "RadialKernel", "SmoothKernel"},

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..._core.flow_result import last_distance
+from ..._core.flow_result import last_distance, still_falls
 
 _FAR = 1.5  # times the floor
 _SOME = 50  # steps from which a run should not have risen
@@ -40,31 +40,27 @@ def is_converged(history: History) -> bool:
 
 
 def complaint(history: History, floor: float | None, settings: dict[str, Any]) -> str | None:
-    """What to warn of after a run, in words that help."""
+    """What to warn of after a run, in words that help.
+
+    A run that still falls was cut short, which is the user's choice: its result says so.
+    """
     steps = [step for step, _, _ in history]
     distances = [distance for _, distance, _ in history]
     taken = steps[-1] - steps[0]
     if taken < _SOME:
         return None
     start, end = distances[0], last_distance(distances)
-    advice = _advice(settings)
     if end > 1.1 * max(start, 2 * (floor or 0.0)):
-        return f"the flow ended at the distance {end:.3g}, above its start at {start:.3g}: {advice}"
+        rise = f"the flow ended at the distance {end:.3g}, above its start at {start:.3g}"
+        return f"{rise}: {_advice(settings)}"
     if floor is None or end <= _FAR * floor or taken < _LONG:
         return None
-    where = (
-        f"after {steps[-1]} steps the distance is {end:.3g}, and random points of the target's "
-        f"distribution would have {floor:.3g}"
+    if still_falls(steps, distances, floor):
+        return None
+    return (
+        f"after {steps[-1]} steps the distance is {end:.3g}, and it hardly falls; random "
+        f"points of the target's distribution would have {floor:.3g}: {_advice(settings)}"
     )
-    middle = next(i for i, step in enumerate(steps) if 2 * step >= steps[0] + steps[-1])
-    if len(steps) - middle <= 3:
-        return f"{where}: {advice}"
-    before = last_distance(distances[: middle + 1])
-    if end < 0.8 * before:
-        rate = math.log(before / end) / (steps[-1] - steps[middle])
-        more = math.log(end / floor) / rate
-        return f"{where}; it still falls, and may need about {more:.0f} more steps ({advice})"
-    return f"{where}, and it hardly falls any more: {advice}"
 
 
 def _advice(settings: dict[str, Any]) -> str:
