@@ -115,6 +115,14 @@ def test_the_curvature_is_that_of_a_displaced_target(exponent: float, rng) -> No
     )
 
 
+@pytest.mark.parametrize("d", [3, 64, 700])
+def test_the_curvature_of_normal_targets_in_any_dimension(d: int, rng: np.random.Generator) -> None:
+    y = rng.normal(size=(256, d))
+    measured = of_slices(y, 256, few_directions(d, "auto"), 1.0)
+    assert measured is not None
+    assert measured.coarse == pytest.approx(0.7 / np.sqrt(d), rel=0.2)
+
+
 def test_atoms_ask_for_decay_and_smooth_targets_do_not(rng: np.random.Generator) -> None:
     def pace(y: np.ndarray) -> Pace:
         curvature = of_slices(y, len(y), few_directions(y.shape[1], "auto"), 1.0)

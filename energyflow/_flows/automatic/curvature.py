@@ -149,13 +149,14 @@ def _lengths(z: Doubles) -> Doubles:
 
 def _scale(projector: Projector, d: int) -> float:
     """By what projecting a displacement and projecting it back multiplies it, per slice."""
-    u = _directions(8, d)
+    u = _directions(64, d, 1)
     back = np.asarray(projector.project_back(projector.project(u)))
     return float(np.sum(back * u) / np.sum(u * u)) / projector.n_projections
 
 
-def _directions(n: int, d: int) -> Doubles:
-    rows = np.asarray(VECTORS.normal(1, 0, (n, d)))
+def _directions(n: int, d: int, draw: int = 0) -> Doubles:
+    """Unit vectors (n, d), uniform; those of different draws are independent."""
+    rows = np.asarray(VECTORS.normal(1, draw, (n, d)))
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 
