@@ -124,6 +124,10 @@ class ConditionalFlow:
             rng=rng,
         )
 
+    def automatic_step_size(self, n_particles: int) -> Callable[[int], float]:
+        """As `ParticleFlow.automatic_step_size`."""
+        return self._flow.automatic_step_size(n_particles)
+
     def run(
         self,
         particles: Array | FlowResult,

@@ -165,8 +165,8 @@ class Descent(ABC):
         Warns
         -----
         FlowWarning
-            The flow ended above its start; or after a hundred steps or more it rests at over 1.5
-            times the distance that random points would have. A run that still falls was cut short
+            The flow ended above its start; or after fifty steps or more it rests at over 1.5 times
+            the distance that random points would have. A run that still falls was cut short
             and does not warn: `print(result)` says so. Nor do runs with a `velocity` or a
             `first_step`, which are parts of a longer one.
         """

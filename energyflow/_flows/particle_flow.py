@@ -10,14 +10,14 @@ import numpy as np
 from energyflow_backends import Array, Doubles, PointSets, Request, namespace
 
 from .._core.blocks import rms_radius
-from .._core.checks import check_exponent
+from .._core.checks import check_count, check_exponent
 from .._core.random import Rng, Source
 from .._slices.projectors import moved_index
 from .._slices.slicing import Slicing
 from .._sums.problem import working_dtype
 from .automatic.curvature import few_directions, of_slices
-from .automatic.directions import choose_directions
-from .automatic.plan import MOMENTUM, SHARE, Plan, choose_pace, saved_pace
+from .automatic.directions import Directions, choose_directions
+from .automatic.plan import MOMENTUM, SHARE, Pace, Plan, choose_pace, kick_noise, saved_pace
 from .automatic.sample import effective_size, sample
 from .descent import Descent, check_cloud
 from .flow_state import FlowState
@@ -130,6 +130,30 @@ class ParticleFlow(Descent):
         assert self._directions is not None
         return self._directions.slicing
 
+    def automatic_step_size(self, n_particles: int) -> Callable[[int], float]:
+        """The step sizes that a flow of so many particles chooses, for a schedule made of them.
+
+        Parameters
+        ----------
+        n_particles : int
+            N.
+
+        Returns
+        -------
+        callable
+            tau as a function of the step, for the momentum of this flow.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `n_particles` is no positive integer.
+        """
+        check_count("n_particles", n_particles)
+        assert self._directions is not None
+        pace = self._pace(self._directions, n_particles)
+        momentum = self.momentum or constant(self._default_momentum())
+        return lambda step: pace.step_size(step, momentum(step))
+
     def _evaluate(
         self, state: FlowState, *, need_value: bool, need_gradient: bool
     ) -> tuple[Array, Array | None]:
@@ -181,23 +205,30 @@ class ParticleFlow(Descent):
     def _plan(self, state: FlowState, saved: Mapping[str, Any] | None) -> Plan:
         """Given settings are kept; the rest follows from them, or from the flow that resumes."""
         assert state.directions is not None
-        moving, size = int(self.target.shape[1]), self._size
-        if self._minibatch is not None:
-            size = min(size, float(self._minibatch.size))
-        noise = state.directions.noise(moving)
-        record = {"noise": noise}
+        record = {"noise": state.directions.noise(int(self.target.shape[1]))}
         if self._curvature is not None:
-            record["floor"] = self._curvature.mean * (1 / state.n + 1 / size)
+            record["floor"] = self._curvature.mean * (1 / state.n + 1 / self._seen())
         if saved is not None and not saved:
             return Plan(*self._former(), None, record)  # saved before there were plans
         momentum = self.momentum or constant(self._default_momentum())
         if self.step_size is not None:
             return Plan(self.step_size, momentum, None, record)
-        pace = saved_pace(saved or {}) or choose_pace(
-            self._curvature, noise, moving / state.directions.n, state.n, size,
+        pace = saved_pace(saved or {}) or self._pace(state.directions, state.n)
+        return Plan(lambda step: pace.step_size(step, momentum(step)), momentum, pace, record)
+
+    def _pace(self, directions: Directions, n_particles: int) -> Pace:
+        """The automatic step sizes of so many particles."""
+        moving, size = int(self.target.shape[1]), self._seen()
+        n_lines = 1 if directions.d == 1 else directions.n
+        noise = directions.noise(moving) + kick_noise(self.exponent, n_lines)
+        return choose_pace(
+            self._curvature, noise, moving / directions.n, n_particles, size,
             share=self._share, halving=self._halving,
         )  # fmt: skip
-        return Plan(lambda step: pace.step_size(step, momentum(step)), momentum, pace, record)
+
+    def _seen(self) -> float:
+        """How many points of equal weight vary as much as what a step sees of the target."""
+        return self._size if self._minibatch is None else min(self._size, self._minibatch.size)
 
     def _default_momentum(self) -> float:
         """A step size that is given is that of plain gradient descent."""

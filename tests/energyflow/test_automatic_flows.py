@@ -89,10 +89,12 @@ def test_simulated_variances_fall_below_the_edge_and_grow_above(rng: np.random.G
 
 def test_the_step_size_is_a_function_of_the_step_alone() -> None:
     pace = Pace(2.0, 0.1, rest=1000.0, first=30.0)
-    sizes = [pace.step_size(k, 0.7) for k in range(0, 10000, 100)]
+    sizes = [pace.step_size(k, 0.7) for k in range(0, 20000, 100)]
     assert sizes == sorted(sizes, reverse=True)
-    assert sizes[0] / sizes[2] == pytest.approx(30)
+    assert sizes[1] / sizes[2] == pytest.approx(np.e)
+    assert sizes[0] / pace.step_size(round(pace.decay_steps), 0.7) == pytest.approx(30, rel=0.01)
     assert sizes[4] / sizes[8] == pytest.approx(2)
+    assert Pace(1.0, 0.0, first=2.0).decay_steps == 200
     assert sizes[0] / sizes[-1] == pytest.approx(1000)
     assert saved_pace(json.loads(json.dumps({"pace": vars(pace)}))) == pace
     assert saved_pace({"pace": {"unit": 1.0}}) is None
@@ -151,6 +153,13 @@ def test_samples_follow_the_weights(rng: np.random.Generator) -> None:
 
 
 # -- flows that arrive ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("exponent", [0.5, 0.8])
+def test_singular_forces_on_a_line_take_short_steps(exponent: float, rng) -> None:
+    y = rng.normal(size=(600, 1))
+    flow = ef.ParticleFlow(y, exponent=exponent, rng=0)
+    assert quiet(flow, rng.uniform(size=(100, 1)), 100).arrived
 
 
 @pytest.mark.parametrize("d", [1, 2, 20])

@@ -19,6 +19,7 @@ from energyflow.models import MLP, PRESETS, FlowGenerator, FlowSettings, Pyramid
 from energyflow.models.data.conditions import Conditions
 from energyflow.models.data.scaling import Scaling
 from energyflow.models.data.training_set import TrainingSet
+from energyflow.models.flow_generator import stages
 from energyflow.models.flow_generator.settings import all_blocks
 from energyflow.models.training import validation
 
@@ -201,10 +202,24 @@ def test_the_block_schedule() -> None:
 
 
 def test_the_step_size_follows_the_data_and_falls() -> None:
-    settings = FlowSettings(n_blocks=30, step_decay=0.5, least_step=0.1)
+    settings = FlowSettings(n_blocks=30, step_size=None, step_decay=0.5, least_step=0.1)
     sizes = [b.step_size for b in all_blocks(settings, (2,), 0.6)]
     assert sizes[:3] == pytest.approx([0.2, 0.1, 0.05])
     assert sizes[-1] == pytest.approx(0.02)
+
+
+def test_automatic_step_sizes_fall_from_block_to_block(points) -> None:
+    sizes: list[float] = []
+
+    class Recorded(ef.ParticleFlow):
+        def run(self, particles, n_steps, **how):
+            sizes.append(self.step_size(0))
+            return super().run(particles, n_steps, **how)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stages, "ParticleFlow", Recorded)
+        fitted(points, settings={"step_decay": 0.5, "least_step": 0.3})
+    assert sizes == pytest.approx([sizes[0], sizes[0] / 2, 0.3 * sizes[0]])
 
 
 def test_the_levels_of_a_pyramid() -> None:

@@ -11,8 +11,7 @@ import numpy as np
 from ..._core.flow_result import last_distance, still_falls
 
 _FAR = 1.5  # times the floor
-_SOME = 50  # steps from which a run should not have risen
-_LONG = 100  # and from which it should be near
+_SOME = 50  # steps from which a run should not have risen, or rest far above
 _RECORDS = 5  # that are compared with as many before
 _GAIN = 0.02  # of the distance, over as many records
 
@@ -53,9 +52,7 @@ def complaint(history: History, floor: float | None, settings: dict[str, Any]) -
     if end > 1.1 * max(start, 2 * (floor or 0.0)):
         rise = f"the flow ended at the distance {end:.3g}, above its start at {start:.3g}"
         return f"{rise}: {_advice(settings)}"
-    if floor is None or end <= _FAR * floor or taken < _LONG:
-        return None
-    if still_falls(steps, distances, floor):
+    if floor is None or end <= _FAR * floor or still_falls(steps, distances, floor):
         return None
     return (
         f"after {steps[-1]} steps the distance is {end:.3g}, and it hardly falls; random "

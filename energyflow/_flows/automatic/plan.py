@@ -12,7 +12,9 @@ from .curvature import Curvature
 MOMENTUM = 0.7
 SHARE = 0.7  # of the step size that is fastest for linear slopes
 _SLOPES = 0.1  # noise of slopes that are not linear, times d / P
-_DECAY_STEPS = 200  # in which the step size falls by its first factor
+_KICKS = 4.0  # noise of forces between neighbours, times 1 - r over the lines that average them
+_DECAY_STEPS = 200  # in which the step size falls by its first factor, at least
+_COOLING = 100  # steps in which it falls by a factor of e, at least: stragglers need them
 _DECAY_FACTOR = 5  # that factor is at most this times sqrt(N M / (N + M))
 _JITTER = 0.1  # energy of the particles' jitter at rest, as a share of the floor
 
@@ -25,6 +27,14 @@ def fastest_step(momentum: float, noise: float) -> float:
     It is half of the largest that is stable in the mean square.
     """
     return (1 - momentum**2) / (noise * (1 + momentum) + 1 - momentum)
+
+
+def kick_noise(exponent: float, n_lines: int) -> float:
+    """The noise of forces between neighbours on a line, which are unbounded for r < 1.
+
+    They do not average over the slices in one dimension, where all slices are the same line.
+    """
+    return _KICKS * max(0.0, 1 - exponent) / n_lines
 
 
 @dataclass(frozen=True)
@@ -53,16 +63,21 @@ class Pace:
 
     def step_size(self, step: int, momentum: float) -> float:
         """The step size tau at a step."""
-        fall = self.first ** -min(step / _DECAY_STEPS, 1.0)
-        if step > _DECAY_STEPS:
-            fall = max(fall * _DECAY_STEPS / step, 1 / self.rest)
+        fall = self.first ** -min(step / self.decay_steps, 1.0)
+        if step > self.decay_steps:
+            fall = max(fall * self.decay_steps / step, 1 / self.rest)
         if self.halving:
             fall /= 1 + step / self.halving
         return float(fastest_step(momentum, self.noise) * self.unit * fall)
 
+    @property
+    def decay_steps(self) -> float:
+        """Steps in which the step size falls by its first factor."""
+        return max(_DECAY_STEPS, _COOLING * math.log(self.first))
+
     def is_settled(self, step: int) -> bool:
         """Whether the step size has fallen by its first factor."""
-        return self.first < 1.5 or step >= _DECAY_STEPS
+        return self.first < 1.5 or step >= self.decay_steps
 
 
 def choose_pace(

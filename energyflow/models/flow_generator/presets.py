@@ -27,8 +27,8 @@ PRESETS: dict[str, Preset] = {
     "digits": Preset(FlowSettings(), True, "8 x 8 digits on two CPU cores"),
     "toy": Preset(
         FlowSettings(
-            n_particles=40_000, n_projections=32, step_decay=1.0, n_blocks=6, first_exponent=4,
-            block_cap=16, block_limit=64, batch_size=500, learning_rate=3e-3,
+            n_particles=40_000, n_projections=32, step_size=None, step_decay=1.0, n_blocks=6,
+            first_exponent=4, block_cap=16, block_limit=64, batch_size=500, learning_rate=3e-3,
             architecture=MLP(width=64, frequencies=4),
         ),
         True,

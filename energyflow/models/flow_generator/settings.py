@@ -86,14 +86,16 @@ class FlowSettings(ModelSettings):
     ----------
     n_particles : int
         Particles that the networks learn from.
-    n_projections : int
+    n_projections : int or "auto"
         Directions at each step of the flow, see `ParticleFlow`.
     exponent : float
         Power r of the energy distance, 0 < r < 2.
     slicing : str
-        How directions are drawn, see `sample_projections`.
-    step_size : float, optional
-        Step size tau of the flow; a third of the mean distance between data points when not given.
+        How directions are drawn, see `ParticleFlow`.
+    step_size : float, "auto" or None
+        Step size tau of the flow. "auto" is that of `ParticleFlow`, which takes the data, the
+        noise of the slices and the momentum into account; None is a third of the mean distance
+        between data points.
     step_decay : float
         From block to block tau is multiplied by this: late blocks follow what the particles have
         in common, not their jitter.
@@ -155,10 +157,10 @@ class FlowSettings(ModelSettings):
     """
 
     n_particles: int = 5000
-    n_projections: int = 64
+    n_projections: int | Literal["auto"] = "auto"
     exponent: Exponent = 1.0
     slicing: Annotated[str, partial(check_choice, choices=SLICINGS)] = "auto"
-    step_size: float | None = None
+    step_size: float | Literal["auto"] | None = "auto"
     step_decay: _Factor = 0.8
     least_step: _Factor = 0.1
     momentum: Share = 0.7
@@ -192,10 +194,11 @@ class Block:
     first: bool  # of its level
     shape: tuple[int, ...]  # of the points
     n_steps: int
-    step_size: float
+    step_size: float | None  # None for the automatic one, times the factor
+    step_factor: float
     momentum: float
     momentum_growth: float
-    n_projections: int
+    n_projections: int | Literal["auto"]
     slicing: str | Slicing
 
     def momentum_at(self, step: int) -> float:
@@ -209,9 +212,10 @@ def all_blocks(
 ) -> Iterator[Block]:
     """All blocks of the flow to points of a shape and a mean distance, in order."""
     pyramid, growth = settings.pyramid, 0.0
-    levels: Iterable[tuple[tuple[int, ...], int, int, float, float]]
+    levels: Iterable[tuple[tuple[int, ...], int, int, float | None, float]]
     if pyramid is None:
-        tau = settings.step_size or (mean_distance or 1.0) / 3
+        given = settings.step_size
+        tau = None if isinstance(given, str) else given or (mean_distance or 1.0) / 3
         levels = [(shape, settings.n_blocks, settings.first_exponent, tau, settings.momentum)]
     else:
         if len(shape) != 3 or shape[1] != shape[2] or shape[1] != pyramid.resolutions[-1]:
@@ -229,20 +233,21 @@ def all_blocks(
         for k in range(n_blocks):
             power = min(exponent + k, settings.block_cap.bit_length())
             length = min(length + min(2**power, settings.block_cap), settings.block_limit)
-            step_size = tau * max(settings.step_decay**k, settings.least_step)
+            factor = max(settings.step_decay**k, settings.least_step)
             yield Block(
-                level, k == 0, small, length, step_size, momentum, growth, n_projections, slicing
-            )
+                level, k == 0, small, length, None if tau is None else tau * factor, factor,
+                momentum, growth, n_projections, slicing,
+            )  # fmt: skip
 
 
 def _directions(
     settings: FlowSettings, small: tuple[int, ...], shape: tuple[int, ...]
-) -> tuple[int, str | Slicing]:
+) -> tuple[int | Literal["auto"], str | Slicing]:
     """Their number, and how they are drawn, at a resolution of points of `shape`."""
     pyramid, count = settings.pyramid, settings.n_projections
     if pyramid is None:
         return count, settings.slicing
     if pyramid.patch_size is None or small != shape:
-        return max(count, math.prod(small)), settings.slicing
+        return count if count == "auto" else max(count, math.prod(small)), settings.slicing
     patches = PatchSlicing((small[0], small[1], small[2]), pyramid.patch_size, pyramid.patch_scales)
-    return count * len(pyramid.patch_scales), patches
+    return count if count == "auto" else count * len(pyramid.patch_scales), patches

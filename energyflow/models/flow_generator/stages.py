@@ -179,7 +179,7 @@ class FlowPlan(ModelPlan[Chain]):
             "exponent": options.exponent,
             "n_projections": block.n_projections,
             "slicing": block.slicing,
-            "step_size": block.step_size,
+            "step_size": block.step_size or "auto",
             "momentum": block.momentum_at,
             "rng": keyed_source(options.seed, "directions", block.level),
         }
@@ -191,11 +191,21 @@ class FlowPlan(ModelPlan[Chain]):
             "first_step": first,
         }
         target, particles = self._flat(self.data.points, block.shape), self._flat(self._particles)
-        if self._given is None or self.data.condition is None or conditions is None:
-            return ParticleFlow(target, **how).run(particles, **run)
-        how["condition_weight"] = weight_in_flows(options.condition_weight, conditions)
-        condition, given = (self._flat(c, block.shape) for c in (self.data.condition, self._given))
-        return ConditionalFlow(target, condition, **how).run(particles, given, **run)
+        condition, given = self.data.condition, self._given
+        kind: Any = ParticleFlow
+        arrays, where = [target], [particles]
+        if given is not None and condition is not None and conditions is not None:
+            kind = ConditionalFlow
+            how["condition_weight"] = weight_in_flows(options.condition_weight, conditions)
+            arrays.append(self._flat(condition, block.shape))
+            where.append(self._flat(given, block.shape))
+        flow = kind(*arrays, **how)
+        if block.step_size is None:
+            automatic = flow.automatic_step_size(options.n_particles)
+            how["step_size"] = lambda step: block.step_factor * automatic(step)
+            flow = kind(*arrays, **how)
+        result: FlowResult = flow.run(*where, **run)
+        return result
 
     def _next_network(self) -> nn.Module:
         """A copy of the last network, itself if it is shared; or the first one."""
