@@ -81,10 +81,9 @@ assert after < floor < before / 50
 # v \leftarrow N \, \nabla F(x) + m v, \qquad x \leftarrow x - \tau v, \qquad F = E / 2,
 # $$
 #
-# along new directions, with step size $\tau$ and momentum $m$ (0 unless you ask for it). At each
-# particle $N \nabla F$ is the difference of two mean unit vectors: from the target, and from the
-# other particles. So it is never longer than 2. Here is $-N \nabla F$ at the start: the first
-# step is $\tau$ times as long.
+# along new directions, with step size $\tau$ and momentum $m$. At each particle $N \nabla F$ is
+# the difference of two mean unit vectors: from the target, and from the other particles. So it is
+# never longer than 2. Here is $-N \nabla F$ at the start: the first step is $\tau$ times as long.
 
 # %% alt="Arrows at the points of a round cloud. They point outwards and are longest near its rim."
 arrows = -len(noise) / 2 * ef.sliced_energy_gradient(noise, target, rng=0)
@@ -102,9 +101,10 @@ plt.show()
 # %% [markdown]
 # ## Step size and momentum
 #
-# If you give no step size, it is the spread of the target (the root mean squared distance to its
-# mean), and so it has the units of your data. Much longer steps overshoot; much shorter ones take
-# long, unless momentum adds them up. Each line below is a flow from the same noise.
+# If you give neither, the flow measures how strongly the target pulls back what is displaced, and
+# [chooses both](../explanation/flows.md#what-a-flow-chooses-by-itself); a step size has the units
+# of your data. Much longer steps overshoot; much shorter ones take long, unless momentum adds them
+# up. Each line below is a flow from the same noise; a `FlowWarning` tells that the first one rose.
 
 # %% alt="Energy distance to the target over 100 steps, on a logarithmic scale. With steps four times as long it stays high. Short steps fall slowly. Short steps with momentum, and the usual ones, fall furthest."
 spread = float(np.sqrt(np.sum(target.var(axis=0))))

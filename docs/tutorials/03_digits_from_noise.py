@@ -25,11 +25,7 @@ def keep(step, particles, distance):
         snapshots[step] = particles
 
 
-def falling(step):
-    return 2 / (1 + step / 100)
-
-
-flow = ef.ParticleFlow(target, step_size=falling, momentum=0.7, rng=0)
+flow = ef.ParticleFlow(target, rng=0)
 result = flow.run(noise, 1000, callback=keep, progress=False)
 print(result)
 
@@ -77,10 +73,10 @@ print(f"noise {before:.4f}, particles {after:.4f}, real digits {floor:.4f}")
 assert after < 1.1 * floor < before / 200
 
 # %% [markdown]
-# The step size is a function of the step here; 2 is about the spread of the digits. Every step
-# looks along its own 128 directions, which are few for 64 dimensions, and so the particles jitter;
-# steps that become shorter let them come to rest. The other cure is more directions
-# (`n_projections=`).
+# `print(result)` has told that the flow arrived. Every step looks along its own 128 directions, so
+# the particles jitter a little; from step 200 on steps become shorter and let them come to rest.
+# The flow [chooses all that](../explanation/flows.md#what-a-flow-chooses-by-itself) from the
+# target and from the noise of its slices.
 #
 # ## Are they copies?
 #
@@ -105,6 +101,7 @@ assert near.copies == 0
 # ## Try next
 #
 # - `energyflow demo` does this from the command line, with a picture and a table.
-# - Set `momentum=0`, or `n_projections=32`, and compare the last distances.
+# - Set `momentum=0`, or `n_projections=8`, and compare the last distances.
+# - `flow.run(noise, 5000, until="converged")` ends when the distance gains no more.
 # - `slicing=ef.PatchSlicing((1, 8, 8), size=5)` looks at windows of the images.
 # - Your own images: `datasets.load("folder")` reads PNG, JPEG, IDX (MNIST) and CIFAR-10 files.

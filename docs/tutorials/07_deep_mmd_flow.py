@@ -59,7 +59,7 @@ pixels = digits.train.reshape(-1, 64)
 rng = np.random.default_rng(0)
 noise = rng.normal(pixels.mean(axis=0), pixels.std(axis=0), size=(1000, 64))
 noise = noise.astype(np.float32)
-plain = ef.ParticleFlow(pixels, momentum=0.7, rng=0)
+plain = ef.ParticleFlow(pixels, rng=0)
 flowed = plain.run(noise, 120, progress=False).particles
 
 rivals = {

@@ -80,7 +80,7 @@ def run_demo(
     target, held_out = _halves_of_the_digits(seed)
     rows = np.arange(n_particles)
     start = initial_particles(init, target.shape[1], seed, rows).astype(target.dtype)
-    flow = ParticleFlow(target, n_projections=64, step_size=1.0, momentum=0.7, rng=seed)
+    flow = ParticleFlow(target, rng=seed)
     shown: list[tuple[int, HostArray]] = []
 
     def keep(step: int, particles: Array, distance: float) -> bool:

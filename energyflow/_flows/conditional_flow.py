@@ -71,7 +71,8 @@ class ConditionalFlow:
     Give conditions that are distributed as the target's. Otherwise no x makes the joint distance
     zero, and at its minimum the x_i are not samples of a conditional distribution: particles whose
     condition is rare in the target, or absent from it, repel each other and are attracted by pairs
-    with other conditions. No error is raised.
+    with other conditions. No error is raised, but a `FlowWarning` tells where the joint distance
+    stays far above its floor.
 
     A larger beta separates nearby conditions more sharply, but compares fewer particles with each
     other: a condition shares less with its neighbours, more particles are needed, and the flow
@@ -190,6 +191,7 @@ class _JointFlow(ParticleFlow):
 
     _share = SHARE / 2  # a large momentum swings far
     _halving = float(_HALVING)
+    _hint = "are the particles' conditions distributed as the target's?"
 
     def __init__(
         self, condition_weight: float, target: Array, condition: Array, **settings: Any

@@ -78,6 +78,8 @@ class Descent(ABC):
     same when a flow resumes.
     """
 
+    _hint = ""  # what else may keep a flow from its floor, for its warnings
+
     def __init__(
         self,
         target: Array,
@@ -228,7 +230,9 @@ class Descent(ABC):
 
     def _warn(self, state: FlowState) -> None:
         """Tell where a run has failed."""
-        settings = {**state.plan.record, "step_size_given": self.step_size is not None}
+        settings = {
+            **state.plan.record, "step_size_given": self.step_size is not None, "hint": self._hint
+        }  # fmt: skip
         if state.directions is not None:
             settings |= {"n_projections": state.directions.n, "d": state.directions.d}
         message = complaint(state.history, state.plan.record.get("floor"), settings)

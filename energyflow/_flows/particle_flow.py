@@ -54,8 +54,9 @@ class ParticleFlow(Descent):
     step_size : float, callable or "auto"
         tau > 0, or a function of the step (0, 1, ...). ``"auto"`` takes the curvature of the
         distance at the target, the noise of the slices and the momentum into account. It has the
-        units of the data. Over the first 200 steps it falls where the target has structure that
-        is fine for the number of particles, such as clusters or atoms, and then as 1 / step.
+        units of the data. It falls over the first 200 steps, or some more, where the target has
+        structure that is fine for the number of particles, such as clusters or atoms; and for all
+        targets from then on as 1 / step.
     momentum : float, callable or "auto"
         0 <= m < 1, or a function of the step. ``"auto"`` is 0.7, and 0 with a given step size.
     batch_size : int, optional

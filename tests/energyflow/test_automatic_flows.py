@@ -181,6 +181,13 @@ def test_noise_that_holds_a_flow_is_told(rng: np.random.Generator) -> None:
     assert "not there yet" in str(result)
 
 
+def test_conditions_that_the_target_has_not_are_asked_for(rng: np.random.Generator) -> None:
+    q = rng.normal(size=(200, 1))
+    flow = ef.ConditionalFlow(q + 0.5 * rng.normal(size=(200, 1)), q, rng=0)
+    with pytest.warns(ef.FlowWarning, match="conditions distributed as the target's"):
+        flow.run(rng.normal(size=(200, 1)), np.ones((200, 1)), 200, progress=False)
+
+
 def test_a_run_that_is_cut_short_still_falls_and_does_not_warn(rng: np.random.Generator) -> None:
     y, x = rng.normal(size=(500, 10)), rng.normal(size=(500, 10)) + 3
     result = quiet(ef.ParticleFlow(y, step_size=0.15, rng=0), x, 120)

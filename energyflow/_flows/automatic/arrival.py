@@ -70,4 +70,6 @@ def _advice(settings: dict[str, Any]) -> str:
         )
     if settings.get("step_size_given"):
         words.append('step_size="auto" takes the noise and the data into account')
+    if settings.get("hint"):
+        words.append(settings["hint"])
     return "; ".join(words) or "more steps, or a smaller step_size, may help"

@@ -16,6 +16,7 @@ _KICKS = 4.0  # noise of forces between neighbours, times 1 - r over the lines t
 _DECAY_STEPS = 200  # in which the step size falls by its first factor, at least
 _COOLING = 100  # steps in which it falls by a factor of e, at least: stragglers need them
 _DECAY_FACTOR = 5  # that factor is at most this times sqrt(N M / (N + M))
+_LEAST_REST = 4.0  # factor by which the step size falls at last at least
 _JITTER = 0.1  # energy of the particles' jitter at rest, as a share of the floor
 
 
@@ -110,8 +111,9 @@ def choose_pace(
     if curvature is None:
         return Pace(share, noise, halving=halving)
     together = n_particles * n_target / (n_particles + n_target)
-    rest = curvature.at(_JITTER * curvature.mean / together) / curvature.coarse
-    first = min(rest, max(1.0, _DECAY_FACTOR * math.sqrt(together)))
+    fine = curvature.at(_JITTER * curvature.mean / together) / curvature.coarse
+    first = min(fine, max(1.0, _DECAY_FACTOR * math.sqrt(together)))
+    rest = max(fine, _LEAST_REST)
     whole = noise + (curvature.variation + _SLOPES) * directions_share
     return Pace(share / curvature.coarse, whole, rest, first, halving)
 
