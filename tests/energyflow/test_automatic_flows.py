@@ -222,6 +222,20 @@ def test_complaints() -> None:
     assert "hardly falls" in (complaint(rests, 0.01, {"step_size_given": True}) or "")
 
 
+@pytest.mark.parametrize("conditional", [False, True])
+def test_the_automatic_step_size_makes_the_same_flow(conditional: bool, rng) -> None:
+    x, y = rng.normal(size=(30, 2)), rng.integers(2, size=(50, 2)) + 0.0
+    more, moved = ((y[:, :1],), (x[:, :1],)) if conditional else ((), ())
+    kind = ef.ConditionalFlow if conditional else ef.ParticleFlow
+    plain = kind(y, *more, rng=0)
+    given = {"step_size": plain.automatic_step_size(30), "momentum": 0.97 if conditional else 0.7}
+    steered = kind(y, *more, rng=0, **given)
+    runs = [flow.run(x, *moved, 20, progress=False).particles for flow in (plain, steered)]
+    np.testing.assert_array_equal(*runs)
+    with pytest.raises(ValueError, match="n_particles must be at least 1"):
+        plain.automatic_step_size(0)
+
+
 # -- resuming ------------------------------------------------------------------------------------
 
 
