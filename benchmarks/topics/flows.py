@@ -2,7 +2,8 @@
 
 Targets are Gaussian, clusters, heavy-tailed, sparse and binary, or near a subspace. The floor is
 the exact distance (V) of as many real points as particles to points that the flow does not see,
-the mean of three draws; `end` is that of the particles.
+the mean of three draws; `end` is that of the particles, and `target` that of the target's points,
+which no flow can see beyond.
 """
 
 import itertools
@@ -70,8 +71,8 @@ class Setting:
 
     @property
     def target_points(self) -> int:
-        """M."""
-        return max(2000, self.n) if self.d <= 1000 else 1000
+        """M, and as many that are held out."""
+        return max(1000, 4 * self.n if self.n <= 1000 else 2 * self.n)
 
     @property
     def work(self) -> float:
@@ -150,7 +151,7 @@ def measured(setting: Setting, seed: int) -> dict[str, float]:
     """Distances over the floor at the start and at the end of a run, and what it says of them."""
     rng = np.random.default_rng([seed, 1])
     target = setting.points(setting.target_points, rng)
-    held_out = setting.points(max(2000, setting.n), rng)
+    held_out = setting.points(setting.target_points, rng)
     real = [setting.points(setting.n, rng) for _ in range(3)]
     judge = Judge(held_out, real, setting.exponent)
     middle = np.mean(target, axis=0)
@@ -170,6 +171,7 @@ def measured(setting: Setting, seed: int) -> dict[str, float]:
     return {
         "start / floor": judge.distance(start) / judge.floor,
         "end / floor": judge.distance(np.asarray(result.particles)) / judge.floor,
+        "target / floor": judge.distance(target) / judge.floor,
         "steps": result.state["step"],
         "arrived": float(bool(result.arrived)),
         "warned": float(any(issubclass(w.category, ef.FlowWarning) for w in caught)),
