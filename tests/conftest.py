@@ -144,11 +144,16 @@ def unavailable(name: str) -> str | None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _double_precision_in_jax() -> None:
+def _jax_is_set_up() -> None:
+    """Double precision, and a cache on disk: it compiles each function anew for every shape."""
     if importlib.util.find_spec("jax") is not None:
         import jax
 
+        folder = Path(__file__).parents[1] / ".cache" / "jax"
         jax.config.update("jax_enable_x64", True)
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 @pytest.fixture(params=LIBRARIES)

@@ -15,6 +15,7 @@ import energyflow as ef
 from energyflow import reference
 
 SIZES = (1, 2, 63, 1000, 1023, 1024, 1025)
+SLICES = (1, 2, 63, 100, 127, 128, 129)  # as many as points are for the full grid
 SMALL = (1, 2, 63)
 
 
@@ -22,8 +23,8 @@ def covering() -> list[tuple[int, int, int]]:
     """Triples (N, M, P) in which every pair of sizes occurs in every pair of places."""
     third = itertools.cycle(SMALL)
     triples = {(i, j, next(third)) for i, j in itertools.product(SIZES, SIZES)}
-    triples |= {(i, next(third), j) for i, j in itertools.product(SIZES, SIZES)}
-    triples |= {(next(third), i, j) for i, j in itertools.product(SIZES, SIZES)}
+    triples |= {(i, next(third), j) for i, j in itertools.product(SIZES, SLICES)}
+    triples |= {(next(third), i, j) for i, j in itertools.product(SIZES, SLICES)}
     return sorted(triples)
 
 
@@ -119,7 +120,7 @@ def test_full_grid(n: int, m: int, p: int) -> None:
 @pytest.mark.parametrize("d", [1, 2, 100])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_dimensions(d: int, dtype: str) -> None:
-    check(1024, 1025, 2 if d == 100 else 9, d, 1.0, dtype, weighted=False, jax=True)
+    check(1024, 1025, 2 if d == 100 else 9, d, 1.0, dtype, weighted=False, jax=d == 2)
 
 
 # -- given the same projected numbers ------------------------------------------------------------
@@ -138,15 +139,13 @@ def awkward_rows(kind: str, size: int, rng: np.random.Generator) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", ["plain", "ties", "signed zeros", "tiny", "huge"])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("estimator", ["V", "U"])
 @pytest.mark.parametrize(("n", "m"), [(2, 2), (63, 1000), (1023, 1025), (1024, 64)])
-def test_rows(kind: str, dtype: str, estimator: str, n: int, m: int) -> None:
+def test_rows(kind: str, estimator: str, n: int, m: int) -> None:
     rng = np.random.default_rng([n, m])
-    xs = awkward_rows(kind, n, rng).astype(dtype)
-    ys = awkward_rows(kind, m, rng).astype(dtype)
-    a, b = rng.dirichlet(np.ones(n), 3).astype(dtype), rng.dirichlet(np.ones(m), 3).astype(dtype)
-    tolerance = 1e-5 if dtype == "float32" else 1e-12
+    # numbers that float32 holds, so that one reference serves both dtypes
+    xs, ys = (awkward_rows(kind, size, rng).astype(np.float32) for size in (n, m))
+    a, b = (rng.multinomial(2**20, rng.dirichlet(np.ones(k)), 3) / 2**20 for k in (n, m))
     line = {"projections": np.ones((1, 1)), "estimator": estimator}
     for weights in ((None, None), (a, b)):
         expected = []
@@ -158,21 +157,28 @@ def test_rows(kind: str, dtype: str, estimator: str, n: int, m: int) -> None:
                 for wrt in ("x", "y")
             ]
             expected.append((reference.sliced_energy_distance(*sets, *own, **line), gradients))
-        for name, library in takers(dtype).items():
-            if name == "jax" and n > 2:
-                continue  # it compiles every shape
-            given = [None if v is None else library.asarray(v) for v in (xs, ys, *weights)]
-            rows = PointSets(*given)
-            result = registry.named(name).rows(rows, Request(1.0, estimator, ("x", "y")))
-            values, *slopes = (library.to_numpy(v) for v in result)
-            for row, (value, gradients) in enumerate(expected):
-                scale = np.abs(np.concatenate([xs[row], ys[row]])).max()
-                assert abs(float(values[row]) - value) <= tolerance * scale, name
-                assert estimator == "U" or values[row] >= 0, name
-                for got, gradient in zip(slopes, gradients, strict=True):
-                    # where the true gradient nearly vanishes, weights round against one another
-                    limit = tolerance * max(np.linalg.norm(gradient), 0.05 / len(gradient) ** 0.5)
-                    assert np.linalg.norm(got[row] - gradient) <= limit, name
+        for dtype, tolerance in (("float32", 1e-5), ("float64", 1e-12)):
+            given = [None if v is None else v.astype(dtype) for v in (xs, ys, *weights)]
+            check_rows(given, expected, estimator, tolerance)
+
+
+def check_rows(given: list, expected: list, estimator: str, tolerance: float) -> None:
+    """Every backend that takes the rows, against values and gradients of each."""
+    xs, ys = given[:2]
+    for name, library in takers(str(xs.dtype)).items():
+        if name == "jax" and xs.shape[1] > 2:
+            continue  # it compiles every shape
+        rows = PointSets(*(None if v is None else library.asarray(v) for v in given))
+        result = registry.named(name).rows(rows, Request(1.0, estimator, ("x", "y")))
+        values, *slopes = (library.to_numpy(v) for v in result)
+        for row, (value, gradients) in enumerate(expected):
+            scale = np.abs(np.concatenate([xs[row], ys[row]])).max()
+            assert abs(float(values[row]) - value) <= tolerance * scale, name
+            assert estimator == "U" or values[row] >= 0, name
+            for got, gradient in zip(slopes, gradients, strict=True):
+                # where the true gradient nearly vanishes, weights round against one another
+                limit = tolerance * max(np.linalg.norm(gradient), 0.05 / len(gradient) ** 0.5)
+                assert np.linalg.norm(got[row] - gradient) <= limit, name
 
 
 # -- the contract of `rows` ----------------------------------------------------------------------

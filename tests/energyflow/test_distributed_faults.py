@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faults.processes import by_themselves
+from faults.processes import by_themselves, free_address
+from forked import forked
 
 import energyflow as ef
 
@@ -41,31 +42,44 @@ def test_a_lost_process_ends_the_others_in_one_line(
         assert [line.numbers[measure] for line in lines] == [wanted] * (size - 1)
 
 
-def energyflow(*arguments: str, processes: int = 1) -> str:
-    """What the command line prints, in so many processes."""
-    pytest.importorskip("typer", reason="the command line is an extra")
-    start = ["-m", "energyflow"]
-    if processes > 1:
-        start = [
-            "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", *start,
-        ]  # fmt: skip
-    command = [sys.executable, *start, *arguments]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True)
+def torchrun(processes: int, *arguments: str) -> str:
+    """What the command line prints in so many processes of torchrun."""
+    how = ("--standalone", f"--nproc-per-node={processes}")
+    start = [sys.executable, "-m", "torch.distributed.run", *how, "-m", "energyflow"]
+    done = subprocess.run([*start, *arguments], env=environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
+def energyflow(folder: Path, *arguments: str, processes: int = 1) -> str:
+    """What the command line prints in so many processes, told of each other as by torchrun."""
+    group = {"WORLD_SIZE": str(processes), **free_address()}
+    calls = [(arguments, {**group, "RANK": str(rank)}) for rank in range(processes)]
+    return "".join(forked(command_line, calls, folder))
+
+
+def command_line(arguments: tuple[str, ...], environment: dict[str, str]) -> None:
+    """The command line in this process, which must end well."""
+    from energyflow.cli import main
+
+    os.environ.update(environment)
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    assert not ended.value.code
+
+
 def test_flows_go_on_in_another_number_of_processes(tmp_path) -> None:
+    pytest.importorskip("typer", reason="the command line is an extra")
     rng = np.random.default_rng(0)
     np.save(tmp_path / "target.npy", rng.normal(size=(301, 3)))
     common = ["flow", "--target", str(tmp_path / "target.npy"), "-n", "101", "--quiet"]
-    energyflow(*common, "--steps", "30", "--out", str(tmp_path / "one"))
+    energyflow(tmp_path, *common, "--steps", "30", "--out", str(tmp_path / "one"))
     several = ["--out", str(tmp_path / "several")]
-    told = energyflow(*common, *several, "--steps", "11", "--shard", "particles", processes=3)
+    told = torchrun(3, *common, *several, "--steps", "11", "--shard", "particles")
     assert told.count("written") == 1
     again = [word for word in common if word not in ("-n", "101")]
-    energyflow(*again, *several, "--steps", "20", "--resume", processes=2)
-    energyflow(*again, *several, "--steps", "30", "--resume")
+    energyflow(tmp_path, *again, *several, "--steps", "20", "--resume", processes=2)
+    energyflow(tmp_path, *again, *several, "--steps", "30", "--resume")
     one, other = (ef.FlowResult.load(tmp_path / name / "flow.npz") for name in ("one", "several"))
     np.testing.assert_array_equal(one.history_step, other.history_step)
     for name in ("particles", "velocity", "history_distance"):
@@ -74,10 +88,11 @@ def test_flows_go_on_in_another_number_of_processes(tmp_path) -> None:
 
 
 def test_models_are_trained_by_the_command_line(tmp_path) -> None:
+    pytest.importorskip("typer", reason="the command line is an extra")
     pytest.importorskip("safetensors", reason="models are an extra")
-    out = Path(tmp_path / "run")
+    out = tmp_path / "run"
     told = energyflow(
-        "train", "dmmd", "--data", "moons", "--steps", "4", "--out", str(out), "--quiet",
+        tmp_path, "train", "dmmd", "--data", "moons", "--steps", "4", "--out", str(out), "--quiet",
         processes=2,
     )  # fmt: skip
     assert told.count("rounds trained") == 1

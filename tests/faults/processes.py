@@ -35,14 +35,12 @@ def by_themselves(
     out: Path, work: str, number: signal.Signals, lost: int, size: int = 2
 ) -> Iterator[Line]:
     """Processes that know of each other by their connections alone."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(probe.getsockname()[1])}
+    group = {**free_address(), "WORLD_SIZE": str(size)}
     processes = [
         subprocess.Popen(
             [sys.executable, "-m", "energyflow", *command(out, work), "--steps", str(10**8)],
             stderr=subprocess.PIPE, text=True,
-            env={**os.environ, **group, "WORLD_SIZE": str(size), "RANK": str(rank)},
+            env={**os.environ, **group, "RANK": str(rank)},
         )
         for rank in range(size)
     ]  # fmt: skip
@@ -59,6 +57,13 @@ def by_themselves(
         for process in processes:
             process.kill()
             process.communicate()
+
+
+def free_address() -> dict[str, str]:
+    """Where processes can meet, as torchrun sets it in their environments."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(probe.getsockname()[1])}
 
 
 def under_torchrun(out: Path, lost: int) -> Iterator[Line]:
