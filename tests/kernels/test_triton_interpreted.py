@@ -1,6 +1,6 @@
 """Triton kernels against their naive twins, interpreted on the CPU.
 
-The interpreter must be chosen before Triton is imported, so each group runs in its own process.
+The interpreter must be chosen before Triton is imported, so they run in a process of their own.
 """
 
 import os
@@ -26,11 +26,13 @@ def version(text: str) -> tuple[int, int]:
     version(triton.__version__) < (3, 7) and version(np.__version__) >= (2, 4),
     reason="the interpreter of Triton before 3.7 does not work with NumPy 2.4",
 )
-@pytest.mark.parametrize("group", ["rows", "sliced", "hadamard"])
-def test_kernels_in_the_interpreter(group: str) -> None:
+def test_kernels_in_the_interpreter() -> None:
     plain = ("-q", "-p", "no:cacheprovider", "-p", "no:xdist")
+    files = [
+        str(HERE / f"_triton_interpreted_{group}.py") for group in ("rows", "sliced", "hadamard")
+    ]
     ran = subprocess.run(
-        [sys.executable, "-m", "pytest", *plain, str(HERE / f"_triton_interpreted_{group}.py")],
+        [sys.executable, "-m", "pytest", *plain, *files],
         env={**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": str(HERE)},
         cwd=HERE.parents[1],
         capture_output=True,
