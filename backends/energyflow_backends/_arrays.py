@@ -55,10 +55,18 @@ class ArrayInfo(NamedTuple):
         )
 
 
+_libraries: dict[type, str | None] = {np.ndarray: "numpy"}  # of types met before
+
+
 def library_of(array: object) -> str | None:
     """Name of the array library that `array` belongs to, or None where it belongs to none."""
-    if type(array) is np.ndarray:
-        return "numpy"
+    kind = type(array)
+    if kind not in _libraries:
+        _libraries[kind] = _library_of(array)
+    return _libraries[kind]
+
+
+def _library_of(array: object) -> str | None:
     if compat.is_numpy_array(array):
         return "numpy"
     if compat.is_torch_array(array):
@@ -78,7 +86,12 @@ def dtype_name(array: Array) -> str:
     """Name of the dtype, the same in every library: 'float32'."""
     if library_of(array) in ("numpy", "dask"):
         return _numpy_name(array.dtype)
-    return str(array.dtype).rpartition(".")[2]
+    return _last_word(array.dtype)
+
+
+@cache
+def _last_word(dtype: Any) -> str:
+    return str(dtype).rpartition(".")[2]
 
 
 @cache
@@ -113,12 +126,17 @@ def _numpy_info(dtype: np.dtype[Any]) -> ArrayInfo:
     return ArrayInfo("numpy", "cpu", _numpy_name(dtype))
 
 
+_namespaces: dict[type, Namespace] = {}  # of types met before
+
+
 def namespace(array: Array) -> Namespace:
     """The array-API namespace that `array` belongs to."""
-    if type(array) is np.ndarray:
+    kind = type(array)
+    if kind is np.ndarray:
         return _of_numpy()
-    xp: Namespace = compat.array_namespace(array)
-    return xp
+    if kind not in _namespaces:
+        _namespaces[kind] = compat.array_namespace(array)
+    return _namespaces[kind]
 
 
 @cache

@@ -184,7 +184,8 @@ def check_together(first: str, x: Array, second: str, y: Array) -> None:
         )
     if libraries[0] != "torch" and not (known_values(x) and known_values(y)):
         return  # only torch knows the device of a tensor without values
-    devices = compat.device(x), compat.device(y)
+    torch = libraries[0] == "torch"
+    devices = (x.device, y.device) if torch else (compat.device(x), compat.device(y))
     if devices[0] != devices[1]:
         raise TypeError(
             f"{first} and {second} must be on one device, got {devices[0]} and {devices[1]}"

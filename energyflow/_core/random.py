@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from numbers import Integral
 from typing import Any, Protocol
 
@@ -135,14 +137,19 @@ class CupySource:
         return np.random.default_rng(int(self.generator.integers(2**62)))
 
 
+@lru_cache(64)
+def _of_seed(seed: int) -> HostSource:
+    return HostSource(np.random.SeedSequence(seed).generate_state(2, np.uint64).tolist())
+
+
 def as_source(rng: Rng) -> Source:
     """The source of random numbers that `rng` stands for; global state is never touched."""
     if rng is None:
-        return HostSource(np.random.SeedSequence().generate_state(2, np.uint64).tolist())
+        return HostSource(np.frombuffer(os.urandom(16), np.uint64).tolist())
     if isinstance(rng, Integral) and not isinstance(rng, bool):
         if rng < 0:
             raise ValueError(f"rng must be a non-negative seed, got {rng}")
-        return HostSource(np.random.SeedSequence(int(rng)).generate_state(2, np.uint64).tolist())
+        return _of_seed(int(rng))
     if isinstance(rng, np.random.Generator):
         return HostSource(rng.integers(2**64, size=2, dtype=np.uint64).tolist())
     if isinstance(rng, HostSource | TorchSource | JaxSource | CupySource):

@@ -64,7 +64,7 @@ def sampled_projector(
     if d == 1:
         return DenseProjector(np.ones((1, 1)))
     projector = chosen.projector(n, d, source, step)
-    if not isinstance(projector, Projector) or projector.n_projections < 1:
+    if not isinstance(projector, SampledProjector | Projector) or projector.n_projections < 1:
         raise TypeError(
             f"slicing {chosen.name!r} must make a projector with at least one projection, "
             f"got {type(projector).__name__}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from typing import Any
 
@@ -58,6 +58,7 @@ def without_graph(
     return run(*arrays)
 
 
+@cache
 def _rules(library: str | None) -> Any:
     """The module of gradients for arrays of a library, or None where there is no such thing."""
     return import_module(f".{library}", __package__) if library in DIFFERENTIABLE else None

@@ -35,7 +35,8 @@ def value(
         return plain
     # an outer transform may differentiate what this level does not
     wrt = tuple(name for name, need in needed.items() if need or transformed)
-    node: Tensor = _Value.apply(compute, wrt, x, y, *others)[0]  # type: ignore[no-untyped-call]
+    kind = _TransformedValue if transformed else _Value
+    node: Tensor = kind.apply(compute, wrt, x, y, *others)[0]  # type: ignore[no-untyped-call]
     return node
 
 
@@ -68,14 +69,10 @@ class _Value(Function):
     """The value, and the gradients that it will be multiplied into: one sort gives all."""
 
     @staticmethod
-    def forward(compute: Any, wrt: tuple[str, ...], *arrays: Tensor | None) -> Any:
-        return compute(*arrays, wrt=wrt)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
-        ctx.set_materialize_grads(False)
-        ctx.others = len(inputs) - 4
-        ctx.save_for_backward(*output[1:])
+    def forward(ctx: Any, compute: Any, wrt: tuple[str, ...], *arrays: Tensor | None) -> Any:
+        output = compute(*arrays, wrt=wrt)
+        _keep(ctx, len(arrays) - 2, output)
+        return output
 
     @staticmethod
     def backward(ctx: Any, outer: Tensor | None, *second: Tensor | None) -> Any:
@@ -87,10 +84,31 @@ class _Value(Function):
         )
         return None, None, *pulled, *(None,) * ctx.others
 
+
+class _TransformedValue(Function):
+    """The same under `torch.func`: torch then looks up the signature of `forward` in every call."""
+
+    backward = _Value.backward
+
+    @staticmethod
+    def forward(compute: Any, wrt: tuple[str, ...], *arrays: Tensor | None) -> Any:
+        return compute(*arrays, wrt=wrt)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
+        _keep(ctx, len(inputs) - 4, output)
+
     @staticmethod
     def vmap(info: Any, in_dims: Any, compute: Any, wrt: Any, *arrays: Any) -> Any:
-        result = _Value.apply(compute, wrt, *_one_more_batch(info, in_dims[2:], arrays))  # type: ignore[no-untyped-call]
+        batch = _one_more_batch(info, in_dims[2:], arrays)
+        result = _TransformedValue.apply(compute, wrt, *batch)  # type: ignore[no-untyped-call]
         return result, tuple(None if v is None else 0 for v in result)
+
+
+def _keep(ctx: Any, others: int, output: tuple[Any, ...]) -> None:
+    ctx.set_materialize_grads(False)
+    ctx.others = others
+    ctx.save_for_backward(*output[1:])
 
 
 class _Sums(Function):

@@ -31,10 +31,15 @@ _SIGN = uint32(0x80000000)
 def _count_digits(packed, counts, bits, low_bit):
     """Histogram every digit from `low_bit` of the upper 32 bits on, in one pass."""
     one = uint32(1)
-    if low_bit:
+    if low_bit and bits == 11:
         for word in packed:
             counts[(word >> uint64(42)) & uint64(2047)] += one
             counts[uint64(2048) + (word >> uint64(53))] += one
+    elif low_bit:
+        for word in packed:
+            counts[uint64(256) + ((word >> uint64(40)) & uint64(255))] += one
+            counts[uint64(512) + ((word >> uint64(48)) & uint64(255))] += one
+            counts[uint64(768) + (word >> uint64(56))] += one
     elif bits == 11:
         for word in packed:
             counts[(word >> uint64(32)) & uint64(2047)] += one
@@ -52,7 +57,8 @@ def _count_digits(packed, counts, bits, low_bit):
 def _sort_packed(packed, spare, counts, bits, first_bit):
     """Sort words stably by their upper 32 bits; return the sorted and the free array.
 
-    `first_bit` is 0, or 10 with `bits` = 11 to leave the lowest ten bits unsorted.
+    `first_bit` is 0, or 10 with `bits` = 11 and 8 or 16 with `bits` = 8 to leave the lowest bits
+    unsorted.
     """
     mask = uint64((1 << bits) - 1)
     counts[:] = uint32(0)
@@ -129,9 +135,9 @@ def _ordered(high):
 def _sort_row(row, first, second, counts):
     """Radix sort: return the order of a row and the free one of the two arrays.
 
-    float32 is sorted by all its bits, of which short rows leave the lowest to insertion;
-    float64 by the upper half, and by both where inserting the points with equal upper halves takes
-    too long.  A float32 row may lie in the memory of `second`.
+    float32 is sorted by all its bits, float64 by the upper half, of which short rows leave the
+    lowest bits to insertion; float64 by both halves where inserting the points with equal upper
+    halves takes too long.  A float32 row may lie in the memory of `second`.
     """
     n = first.size
     bits = 11 if _WIDE_FROM <= n < _WIDE_BELOW else 8
@@ -139,12 +145,14 @@ def _sort_row(row, first, second, counts):
     words = row.view(np.uint32)
     for i in range(n):
         first[i] = (uint64(_ordered(words[width * i + width - 1])) << uint64(32)) | uint64(i)
-    if width == 1 and _WIDE_FROM <= n < _SETTLED_BELOW:
-        order, free = _sort_packed(first, second, counts, bits, 10)
-        if _settle(order):
-            return order, free
-        return _sort_packed(order, free, counts, bits, 0)
-    order, free = _sort_packed(first, second, counts, bits, 0)
+    unsorted = 0
+    if n < _WIDE_FROM:
+        unsorted = 16 if width == 1 else 8
+    elif width == 1 and n < _SETTLED_BELOW:
+        unsorted = 10
+    order, free = _sort_packed(first, second, counts, bits, unsorted)
+    if unsorted and not _settle(order):
+        order, free = _sort_packed(order, free, counts, bits, 0)
     if width == 1 or _insert(order, row):
         return order, free
     for i in range(n):

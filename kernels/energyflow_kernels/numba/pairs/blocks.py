@@ -26,20 +26,13 @@ from .tiles import (
 
 SIDE = 64  # points of a tile
 DEPTH = 895  # coordinates at once, and a one
-_LINE = 64  # bytes
 STRIP = 8  # rows of a tile whose distances become forces while they are in the first cache
 
 
 def scratch(d: int) -> tuple[Doubles, Doubles, Doubles]:
-    """What `sum_pairs` works in, for points in d dimensions: tiles, the same flat, and panels.
-
-    They begin at lines of the cache: vectors that lie on two of them take twice the time.
-    """
-    tiles = (2 * SIDE + 2 * STRIP + 3) * SIDE
-    memory = np.empty(tiles + 4 * SIDE * (min(d, DEPTH) + LANES) + _LINE // 8)
-    start = -memory.ctypes.data % _LINE // 8
-    flat = memory[start : start + tiles]
-    return flat.reshape(-1, SIDE), flat, memory[start + tiles :]
+    """What `sum_pairs` works in, for points in d dimensions: tiles, the same flat, and panels."""
+    tiles = np.empty((2 * SIDE + 2 * STRIP + 3, SIDE))
+    return tiles, tiles.reshape(-1), np.empty(4 * SIDE * (min(d, DEPTH) + LANES))
 
 
 @compiled()

@@ -78,7 +78,7 @@ def pair_energies(
     factors = np.empty((sets, 3))
     factors[:, 0] = 2.0
     for which, s in enumerate(self_scales):
-        factors[:, 1 + which] = -2.0 * np.reshape(s, -1)
+        factors[:, 1 + which] = -2.0 * (np.asarray(s).reshape(-1))
     wanted = n + m if "y" in wrt else n if "x" in wrt else 0
     gradient = np.zeros(sets * wanted * d)
     threads = usable_threads() if n_threads is None else n_threads
