@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
-from energyflow_backends import HostArray, Integers
+from energyflow_backends import HostArray
 
 from .._core.files import load_array
 
@@ -29,13 +29,6 @@ def of_data(data: Dataset, kind: Kind, source: str) -> Conditions:
                 raise ValueError(f"--condition {kind}: {source} has no {description}")
             conditions[name] = array
     return conditions if kind == "both" else next(iter(conditions.values()))
-
-
-def rows_of(condition: Conditions | None, rows: Integers) -> Conditions | None:
-    """Some of the conditions."""
-    if isinstance(condition, dict):
-        return {name: array[rows] for name, array in condition.items()}
-    return None if condition is None else condition[rows]
 
 
 def parse_conditions(

@@ -54,10 +54,10 @@ def train_posterior(
     sampler = inverse.PosteriorFlow(observed, model, guess=guess, components=components)
     with naming_what_is_kept(out):
         sampler.fit(
-            dataset.train, held_out=dataset.test, rng=seed, out=out, resume=resume, budget=budget,
+            dataset.train, rng=seed, out=out, resume=resume, budget=budget,
             stop_after=stop_after, name=data, progress=not quiet,
         )  # fmt: skip
-    print(f"{model.n_trained} blocks trained; the model is in {out}")
+    print(f"{model.n_trained} blocks trained; the model is in {out}\n{model.report}")
 
 
 @command(app)

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import numpy as np
 import typer
 
 from .._flows.flow_state import FlowDiverged
 from ..distributed import sharded
 from .app import app
-from .conditions import Kind, of_data, rows_of
+from .conditions import Kind, of_data
 from .flow_files import write_last_finite
 from .options import Device, OptionalCount, Quiet, Seed, command
 from .settings import SettingsCommand, build_model
@@ -74,8 +73,8 @@ def train_model(
     condition
         Learn to sample each class, given the continuous `condition` of a .npz file, or both.
     patience
-        Early stopping: stop when the distance to a held-out tenth of the training data has not
-        fallen for so many stages, and keep the best.
+        Early stopping: stop when the distance to the held-out share of the training data
+        (--validation) has not fallen for so many stages, and keep the best.
     size
         Crop images of a folder to their middle square, and resize them to so many pixels.
     """
@@ -87,22 +86,13 @@ def train_model(
     points, given = dataset.train, None
     if condition is not None:
         given = of_data(dataset, condition, data)
-    validation: dict[str, Any] = {}
-    if patience is not None:
-        rows = np.random.default_rng(seed).permutation(len(points))
-        some, rest = np.split(rows, [max(len(rows) // 10, 2)])
-        labels = dataset.train_labels
-        if labels is not None and condition in ("labels", "both"):
-            some = some[np.isin(labels[some], labels[rest])]  # of a class of one point, none is
-        validation = {"held_out": points[some], "held_out_condition": rows_of(given, some)}
-        points, given = points[rest], rows_of(given, rest)
     with naming_what_is_kept(out):
         model.fit(
-            points, given, **validation, out=out, resume=resume, budget=budget,
-            stop_after=stop_after, patience=patience, name=data, progress=not quiet,
+            points, given, out=out, resume=resume, budget=budget, stop_after=stop_after,
+            patience=patience, name=data, progress=not quiet,
         )  # fmt: skip
     unit = "blocks" if context.command.name == "flow" else "rounds"
-    print(f"{model.n_trained} {unit} trained; the model is in {out}")
+    print(f"{model.n_trained} {unit} trained; the model is in {out}\n{model.report}")
 
 
 for _name, _help in COMMANDS.items():

@@ -1,6 +1,6 @@
 """Pictures of flows, drawn by matplotlib on figures of their own (no pyplot, no screen)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,17 @@ def save_history(path: Path, result: "FlowResult", level: tuple[float, str] | No
     if np.all(np.asarray(result.history_distance) > 0):
         axes.set_yscale("log")
     axes.set(xlabel="step", ylabel="energy distance E to the target")
+    return _save(figure, path)
+
+
+def save_losses(path: Path, curves: Mapping[str, Sequence[tuple[int, float]]]) -> Path:
+    """Draw losses over the steps of training: pairs of both by the names of the curves."""
+    figure = _figure(6.4, 4.0)
+    axes = figure.add_subplot()
+    for (name, pairs), colour in zip(curves.items(), (ASIDE, REACHED), strict=False):
+        axes.plot(*zip(*pairs, strict=True), color=colour, label=name)
+    axes.set(xlabel="step", ylabel="loss")
+    axes.legend(frameon=False)
     return _save(figure, path)
 
 

@@ -6,7 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -83,6 +83,13 @@ class Progress:
             total=self.total, initial=step, desc=self.description, unit=" steps", file=sys.stderr,
             mininterval=SECONDS_BETWEEN_DRAWINGS, miniters=1, **_size(),
         )  # fmt: skip
+
+
+def tell(text: str) -> None:
+    """Write a line where a bar would be drawn, and nowhere else."""
+    if is_first() and _can_draw():
+        with suppress(OSError):
+            print(text, file=sys.stderr)
 
 
 def _size() -> dict[str, Any]:

@@ -30,7 +30,8 @@ from .flow_generator.settings import FlowSettings, Pyramid  # noqa: E402
 from .flow_matching.model import FlowMatching  # noqa: E402
 from .flow_matching.settings import FlowMatchingSettings  # noqa: E402
 from .training.budget import Budget  # noqa: E402
-from .training.plan import Stage, TrainingPlan  # noqa: E402
+from .training.plan import Stage, TrainingPlan, Validation  # noqa: E402
+from .training.report import TrainingReport  # noqa: E402
 from .training.run_folder import Record, RunFolder  # noqa: E402
 from .training.trainer import Trainer, TrainingDiverged  # noqa: E402
 
@@ -38,7 +39,8 @@ __all__ = [
     "DMMD", "MLP", "MODELS", "PRESETS", "Budget", "DMMDSettings", "FlowGenerator",
     "FlowMatching", "FlowMatchingSettings", "FlowSettings", "Model", "ModelSettings", "Preset",
     "Pyramid", "Record", "RunFolder", "SamplingDiverged", "Stage", "Trainer",
-    "TrainingDiverged", "TrainingPlan", "UNet", "count_parameters", "load", "save_grid",
+    "TrainingDiverged", "TrainingPlan", "TrainingReport", "UNet", "Validation",
+    "count_parameters", "load", "save_grid",
 ]  # fmt: skip
 
 

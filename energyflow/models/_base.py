@@ -31,6 +31,7 @@ from .data.arrays import fingerprint, given_back
 from .data.scaling import Scaling
 from .data.training_set import Description, Pair, TrainingSet
 from .training.plan import ModelPlan, Task
+from .training.report import TrainingReport
 from .training.run_folder import RunFolder
 from .training.trainer import Trainer
 from .training.validation import N_SAMPLES, Validator
@@ -72,6 +73,8 @@ class Model(ABC, Generic[S]):
     ----------
     settings
         All settings in use.
+    report : TrainingReport or None
+        Why the last training ended, and what the validation loss did.
 
     Raises
     ------
@@ -83,6 +86,7 @@ class Model(ABC, Generic[S]):
     presets: ClassVar[Mapping[str, Preset]]
     settings: S
     _standardised: ClassVar[bool] = True  # mean 0 and standard deviation 1, not the unit box
+    _fewest_of_a_class: ClassVar[int] = 1  # points that training needs of each label
 
     def __init__(
         self,
@@ -98,6 +102,7 @@ class Model(ABC, Generic[S]):
         self.device = as_device(device)
         self._network = network
         self._fitted: Fitted[Networks] | None = None
+        self.report: TrainingReport | None = None
 
     @abstractmethod
     def _plan(self, task: Task) -> ModelPlan[Networks]:
@@ -144,8 +149,9 @@ class Model(ABC, Generic[S]):
             Integer labels (n,), vectors (n, m) or images (n, C', H', W'); or several by their
             names, labels and vectors: ``{"class": labels, "age": ages[:, None]}``.
         held_out, held_out_condition : arrays (m, ...), optional
-            Validation data: what samples are compared with after each stage; the data themselves
-            when not given.
+            Validation data: the weights that serve them best are kept, training ends when the
+            loss on them falls no more, and samples are compared with them after each stage. When
+            not given, the settings' share (`validation`) of the data is held out for that.
         out : path, optional
             The run's folder: settings, log, checkpoints, sample pictures, weights.
         resume : bool
@@ -191,14 +197,18 @@ class Model(ABC, Generic[S]):
             data, condition,
             standardised=self._standardised, given_network=self._network is not None, name=name,
         )  # fmt: skip
-        if held_out is None and patience is not None:
-            raise ValueError("patience needs held_out data")
-        description = training.description
-        held = None if held_out is None else training.held_out(held_out, held_out_condition)
+        description, held = training.description, None
+        if held_out is None:
+            share, seed = settings.validation, settings.seed
+            training, held = training.shared(share, seed, self._fewest_of_a_class)
+        else:
+            held = training.held_out(held_out, held_out_condition)
+        if held is None and patience is not None:
+            raise ValueError("patience needs held_out data, or more data to share")
         n_samples, weight = check_count("n_validation", n_validation), self._weight(description)
         validator = Validator(training, held, weight, n_samples, settings.seed, self.device)
         factory = self._factory(description)
-        entries = self._entries(description) | self._origin(held)
+        entries = self._entries(description) | self._origin(None if held_out is None else held)
         plan = self._plan(Task(training, validator, factory, entries))
         trainer = Trainer(
             out=out, resume=resume, budget=budget, stop_after=stop_after, patience=patience,
@@ -208,9 +218,9 @@ class Model(ABC, Generic[S]):
             kept = trainer.train(plan, on_start)
         except KeyboardInterrupt:
             if self._fitted is None and trainer.reached:
-                self._fitted = plan.fitted(len(trainer.reached))
+                self._fitted, self.report = plan.fitted(len(trainer.reached)), trainer.report
             raise
-        self._fitted = plan.fitted(len(kept))
+        self._fitted, self.report = plan.fitted(len(kept)), trainer.report
         return self
 
     def sample(self, n: int, condition: Any = None, rng: Rng = None) -> Floats | Tensor:

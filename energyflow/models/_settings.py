@@ -12,6 +12,11 @@ from .._core.checks import check_count
 from ._fields import Share, as_json, check_fields, from_json
 from ._networks import Architecture
 
+_BEFORE = {"validation": 0.0, "early_stopping": False}  # of folders that lack these entries
+_LEAST_PATIENCE = 500  # steps
+_VALIDATIONS = 100  # in a training, at most
+_OFTEN = 20  # steps between validations, at least
+
 
 @dataclass(frozen=True)
 class ModelSettings:
@@ -30,6 +35,13 @@ class ModelSettings:
         See `Trainer`.
     clip : float, optional
         Largest norm of the gradient of all weights; no limit when not given.
+    validation : float
+        Share of the data that is held out, if no held-out data are given: networks never learn
+        from it, and the weights that serve it best are kept. 0 for none; fewer than 20 points are
+        not shared.
+    early_stopping : bool
+        Whether training ends, before its last step, when the validation loss has not fallen for a
+        tenth of the steps (500 at least).
     architecture : MLP or UNet, optional
         The network; chosen by the shape of the data when not given.
     seed : int
@@ -46,6 +58,8 @@ class ModelSettings:
     learning_rate_decay: Literal["cosine", "constant"] = "cosine"
     ema: Share = 0.0
     clip: float | None = None
+    validation: Share = 0.1
+    early_stopping: bool = True
     architecture: Architecture | None = None
     seed: Annotated[int, partial(check_count, minimum=0, maximum=math.inf)] = 0
 
@@ -57,6 +71,11 @@ class ModelSettings:
         if self.learning_rate_decay == "constant":
             return self.learning_rate
         return self.learning_rate * (1 + math.cos(math.pi * fraction)) / 2
+
+    def validation_steps(self, n_steps: int) -> tuple[int, int | None]:
+        """Of a training of so many steps: those between validations, and the patience."""
+        patience = max(n_steps // 10, _LEAST_PATIENCE) if self.early_stopping else None
+        return max(-(-n_steps // _VALIDATIONS), _OFTEN), patience
 
     def as_json(self) -> dict[str, Any]:
         """For settings.json."""
@@ -74,7 +93,7 @@ class ModelSettings:
         TypeError, ValueError
             Entries are missing or wrong.
         """
-        kinds = get_type_hints(cls)
+        kinds, entries = get_type_hints(cls), _BEFORE | dict(entries)
         names = [field.name for field in fields(cls)]
         missing = [name for name in names if name not in entries]
         if missing:

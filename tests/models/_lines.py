@@ -9,13 +9,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from energyflow.models import Stage, Trainer
+from energyflow.models import Stage, Trainer, Validation
 
 
 class Lines:
     """Each stage fits a line of slope stage + 1; with warm starts all fit one of slope 1."""
 
-    columns = ("distance",)
+    columns = ("validation", "distance")
 
     def __init__(self, n_stages: int = 3, n_steps: int = 20, **how) -> None:
         self.n_stages = n_stages
@@ -26,6 +26,7 @@ class Lines:
         self.scale: float = how.get("scale", 1.0)
         self.warm_start: bool = how.get("warm_start", False)
         self.rate: float = how.get("rate", 0.1)
+        self.validation: Validation | None = how.get("validation")
         self.learned: list[nn.Module] = []
         self.total = torch.zeros(())
 
@@ -40,7 +41,9 @@ class Lines:
             x = torch.linspace(-1, 1, 8)[:, None] + 0.01 * since
             return (network(x) - slope * x).square().mean()
 
-        return Stage(network, self.n_steps, loss, lambda step: self.rate)
+        made = Stage(network, self.n_steps, loss, lambda step: self.rate)
+        made.validation = self.validation
+        return made
 
     def decide(self, allowance) -> dict[str, int]:
         return {"n_stages": int(max(1, min(self.n_stages, allowance.steps // self.n_steps)))}

@@ -333,7 +333,8 @@ def test_pictures_of_a_run(points, tmp_path, monkeypatch) -> None:
         "save_scatter",
         lambda path, samples, data: seen.append((samples, data)),
     )
-    fitted(points, out=tmp_path / "run", settings={"n_blocks": 1})
+    settings = {"n_blocks": 1, "validation": 0.0}
+    fitted(points, out=tmp_path / "run", settings=settings)
     samples, data = seen[0]
     np.testing.assert_allclose(data, points, atol=1e-4)
     assert (abs(samples.mean(axis=0) - points.mean(axis=0)) < 3 * np.ptp(points, axis=0)).all()
@@ -360,7 +361,7 @@ def test_the_files_of_a_run(images, tmp_path) -> None:
     assert (found["model"], found["format"], found["data"]) == ("flow", 1, "noise")
     assert len(list((tmp_path / "run" / "samples").glob("*.png"))) == 3
     head = (tmp_path / "run" / "log.csv").read_text().splitlines()[0]
-    assert head == "stage,step,seconds,loss,flow_steps,flow_distance,distance"
+    assert head == "stage,step,seconds,loss,validation,flow_steps,flow_distance,distance"
 
 
 @pytest.mark.parametrize(
@@ -454,7 +455,7 @@ def test_bad_samples(points) -> None:
     with pytest.raises(ValueError, match="n must be at least 1"):
         plain.sample(0)
     with pytest.raises(ValueError, match="patience needs held_out"):
-        tiny().fit(points, patience=1)
+        tiny(validation=0.0).fit(points, patience=1)
     with pytest.raises(ValueError, match=r"held_out must have points of shape \(2,\)"):
         tiny().fit(points, held_out=points[:, :1])
 

@@ -12,7 +12,14 @@ import pytest
 import torch
 from _lines import Lines, rows, train
 
-from energyflow.models import RunFolder, Stage, Trainer, TrainingDiverged
+from energyflow.models import (
+    RunFolder,
+    Stage,
+    Trainer,
+    TrainingDiverged,
+    TrainingReport,
+    Validation,
+)
 
 
 class Interrupt(Exception):
@@ -150,7 +157,7 @@ def test_a_run_that_is_cut_again_and_again_equals_one_that_is_not(
 def test_a_cut_keeps_what_it_has_reached(tmp_path) -> None:
     trainer = Trainer(progress=False, out=tmp_path / "run", stop_after="27 steps")
     first, second = trainer.train(Lines())
-    assert trainer.ended == "stop_after is reached"
+    assert trainer.report.ended == "stop_after is reached"
     assert (first.step, first.inside, second.step, second.inside) == (20, None, 27, 7)
     assert set(RunFolder(tmp_path / "run").weights()) == {"0", "1"}
 
@@ -186,6 +193,92 @@ def test_no_improvement_ends_the_training_and_the_best_is_kept(tmp_path, below: 
     assert len(plan.learned) == 4
     assert [record.numbers["distance"] for record in records] == distances[:2]
     assert set(RunFolder(tmp_path / "run").weights()) == {"0", "1"}
+
+
+def nearest_to(weight: float, every: int = 1, patience: int | None = None) -> Validation:
+    """A validation loss that is least where the line has this slope."""
+    return Validation(
+        lambda network: abs(float(network.weight.detach()) - weight), every, patience, cost=1.0
+    )
+
+
+def test_the_best_weights_are_kept_and_logged(tmp_path) -> None:
+    seen: list[float] = []
+
+    def loss(network) -> float:
+        seen.append(float(network.weight.detach()))
+        return abs(seen[-1] - 0.5)
+
+    plan = Lines(n_stages=1, validation=Validation(loss, 3, None, cost=1.0))
+    trainer = Trainer(progress=False, out=tmp_path / "run")
+    (record,) = trainer.train(plan)
+    assert record.step == 20
+    assert len(seen) == 7  # after 3, 6, ..., 18 and 20 steps
+    best = min(seen, key=lambda weight: abs(weight - 0.5))
+    assert float(plan.learned[0].weight.detach()) == best != seen[-1]
+    found = [float(row["validation"]) for row in rows(tmp_path / "run") if row["validation"]]
+    assert found == pytest.approx([abs(weight - 0.5) for weight in seen], rel=1e-5)
+    assert trainer.report.best[1] == abs(best - 0.5)
+    assert "all 1 stages are trained (20 steps" in str(trainer.report)
+    assert "the best is kept" in str(trainer.report)
+    pytest.importorskip("matplotlib", reason="pictures are an extra")
+    assert (tmp_path / "run" / "losses.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_training_ends_when_the_validation_loss_falls_no_more(tmp_path, warm_start) -> None:
+    """With a warm start the stages are one training, which is over; else it is each stage."""
+    plan = Lines(validation=nearest_to(0.5, patience=4), warm_start=warm_start)
+    how = {"out": tmp_path / "run", "progress": False}
+    records = Trainer(**how).train(plan)
+    assert len(records) == (1 if warm_start else 3)
+    assert records[0].step < 15
+    again = Trainer(resume=True, **how)
+    found = again.train(Lines(validation=nearest_to(0.5, patience=4), warm_start=warm_start))
+    assert [r.step for r in found] == [r.step for r in records]
+    assert again.report.ended.startswith("the validation loss" if warm_start else "all 3 stages")
+
+
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_validation_survives_cuts(tmp_path, warm_start) -> None:
+    def plan() -> Lines:
+        return Lines(validation=nearest_to(0.6, 2, patience=30), warm_start=warm_start)
+
+    whole = plan()
+    train(whole, ema=0.5, out=tmp_path / "whole")
+    how = {"out": tmp_path / "run", "resume": True, "stop_after": "3 steps", "ema": 0.5}
+    ended = "stop_after is reached"
+    while ended == "stop_after is reached":
+        trainer = Trainer(progress=False, **how)
+        trainer.train(plan())
+        ended = trainer.report.ended
+    for name in ("stage", "step", "loss", "validation"):
+        found, wanted = ([row[name] for row in rows(tmp_path / f)] for f in ("run", "whole"))
+        assert found == wanted
+    kept, wanted = (RunFolder(tmp_path / f).weights() for f in ("run", "whole"))
+    assert all(torch.equal(v, wanted[k]) for k, v in kept.items())
+
+
+def test_what_a_report_says() -> None:
+    falling = TrainingReport("done", 40, 2.0, [(10 * k, 4.0 - k) for k in range(1, 4)])
+    assert falling.still_falling
+    assert falling.best == (30, 1.0)
+    assert str(falling) == (
+        "done (40 steps, 2 s); validation loss 3 at step 10, best 1 at step 30, still falling: "
+        "more steps may help"
+    )
+    risen = TrainingReport("done", 40, 2.0, [(10, 1.0), (20, 2.0), (30, 3.0)])
+    assert risen.rose_at_once
+    assert not risen.still_falling
+    assert str(risen).endswith("best 1 at step 10, 3 at the end: the best is kept")
+    assert str(TrainingReport("done", 40, 2.0)) == "done (40 steps, 2 s); no validation loss"
+
+
+def test_a_loss_that_rises_at_once_is_a_warning() -> None:
+    plan = Lines(n_stages=1, validation=nearest_to(-1.0, patience=10))
+    with pytest.warns(UserWarning, match="the validation loss rose from the first steps on"):
+        train(plan)
+    assert float(plan.learned[0].weight.detach()) < 0.2
 
 
 def test_the_gradient_is_clipped() -> None:

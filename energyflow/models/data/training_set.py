@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from energyflow_backends import library_of
 from torch import Tensor
 
 from ..._core.checks import check_choice, check_flag, check_number
+from ..._core.random import keyed_generator
 from .arrays import as_points, check_shape, fingerprint, mean_distance
 from .conditions_by_name import AnyConditions, conditions_from_json, read_conditions
 from .scaling import Scaling
 
 Pair = tuple[Tensor, Tensor | None]
+_FEWEST_SHARED, _FEWEST_HELD_OUT = 20, 2  # points
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,31 @@ class TrainingSet:
             fingerprint(points, encoded),
         )
         return cls(scaled, encoded, scaling, description)
+
+    def shared(self, share: float, seed: int, of_a_class: int) -> tuple[TrainingSet, Pair | None]:
+        """Without a share of the points, drawn at random, which is held out.
+
+        So many of each class stay, and nothing is held out where it would be fewer than two.
+        """
+        n, conditions = len(self.points), self.description.conditions
+        if n < _FEWEST_SHARED or not share:
+            return self, None
+        held = torch.zeros(n, dtype=torch.bool)
+        order = keyed_generator(seed, "validation").permutation(n)
+        held[order[: int(share * n)]] = True
+        classes = None
+        if conditions is not None and self.condition is not None:
+            classes = conditions.split(self.condition)[0]
+        if classes is not None:
+            left = torch.bincount(classes[~held], minlength=int(classes.max()) + 1)
+            held &= left[classes] >= of_a_class
+        if int(held.sum()) < _FEWEST_HELD_OUT:
+            return self, None
+        (mine, mine_given), (theirs, theirs_given) = (
+            (self.points[rows], None if self.condition is None else self.condition[rows])
+            for rows in (~held, held)
+        )
+        return replace(self, points=mine, condition=mine_given), (theirs, theirs_given)
 
     def held_out(self, data: Any, condition: Any) -> Pair:
         """Held-out points with their conditions, as networks see them."""

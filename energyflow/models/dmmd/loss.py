@@ -14,6 +14,8 @@ from .mmd import feature_kernel, unbiased_mmd, witness
 from .noise_schedule import noised, weights_at
 from .settings import DMMDSettings
 
+_STEPS = 16  # of held-out points that are looked at
+
 
 @dataclass(frozen=True)
 class DMMDLoss:
@@ -30,12 +32,14 @@ class DMMDLoss:
 
     points: Tensor
     labels: Tensor | None
+    n_classes: int
     settings: DMMDSettings
     device: torch.device
+    use: str = "batch"  # of the random stream
 
     def __call__(self, network: nn.Module, step: int, part: slice = slice(None)) -> Tensor:
         """At a step, of which it is a function, and at a part of its levels."""
-        rng = keyed_generator(self.settings.seed, "batch", step=step)
+        rng = keyed_generator(self.settings.seed, self.use, step=step)
         levels, size = self.settings.levels_per_step, self.settings.batch_size
         low = self.settings.t_min
         t = self._on(low + (1 - low) * (np.arange(levels) + rng.random(levels)) / levels)
@@ -91,9 +95,21 @@ class DMMDLoss:
         """One for each level."""
         if self.labels is None:
             return []
-        count = int(self.labels.max()) + 1
         labels = self.labels[rows[:, 0]]
-        return [nn.functional.one_hot(labels, count).float().to(self.device)]
+        return [nn.functional.one_hot(labels, self.n_classes).float().to(self.device)]
 
     def _on(self, array: Floats) -> Tensor:
         return torch.from_numpy(array).float().to(self.device)
+
+
+@dataclass(frozen=True)
+class HeldOutLoss:
+    """The loss on held-out points, of the same ones with the same noise at each call."""
+
+    loss: DMMDLoss
+    cost = float(_STEPS)  # in steps of training: the witness has a gradient here too
+
+    def __call__(self, network: nn.Module) -> float:
+        """The mean over some steps."""
+        losses = [float(self.loss(network, step).detach()) for step in range(_STEPS)]
+        return sum(losses) / _STEPS

@@ -20,7 +20,7 @@ from ..training.plan import Task
 from ..training.single_network import SingleNetworkPlan
 from .class_flows import LABELS, REFERENCE, ClassFlows
 from .features import Features, feature_network
-from .loss import DMMDLoss
+from .loss import DMMDLoss, HeldOutLoss
 from .settings import PRESETS, DMMDSettings, Sampling
 
 
@@ -96,6 +96,7 @@ class DMMD(Model[DMMDSettings]):
 
     kind = "dmmd"
     presets: ClassVar[Mapping[str, Preset]] = PRESETS
+    _fewest_of_a_class = 2
 
     def sample(
         self,
@@ -167,7 +168,7 @@ class DMMD(Model[DMMDSettings]):
         points, condition = task.data.points, task.data.condition
         conditions, settings = task.data.description.conditions, self.settings
         order = keyed_generator(settings.seed, "kept").permutation(len(points))
-        labels = None
+        labels, classes = None, 0
         if condition is not None and conditions is not None:
             if conditions.kind != "labels":
                 raise ValueError("condition must be labels: DMMD learns no other conditions")
@@ -175,18 +176,25 @@ class DMMD(Model[DMMDSettings]):
             if int(torch.bincount(labels).min()) < 2:
                 raise ValueError("condition must have every label at least twice")
             order = _each_first(order, labels.numpy())
-            classes = int(labels.max()) + 1
+            classes = conditions.shape[0]
             if settings.n_reference < classes:
                 raise ValueError(
                     f"n_reference must be at least the number of labels, {classes}, "
                     f"got {settings.n_reference}"
                 )
+        validation = None
+        if task.validator.held_out is not None:
+            held, given = task.validator.held_out
+            held_labels = None if given is None else given.argmax(1)
+            loss = DMMDLoss(held, held_labels, classes, settings, self.device, "validation")
+            validation = HeldOutLoss(loss)
         rows = torch.from_numpy(order[: settings.n_reference])
         reference, kept_labels = points[rows], None if labels is None else labels[rows]
         return SingleNetworkPlan(
             task,
             settings,
-            loss=DMMDLoss(points, labels, settings, self.device),
+            loss=DMMDLoss(points, labels, classes, settings, self.device),
+            validation=validation,
             n_terms=settings.levels_per_step,
             sampler=lambda network, n: self._flows(network, reference, kept_labels, n),
         )

@@ -7,6 +7,7 @@ from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
+import numpy as np
 import torch
 from energyflow_backends import Array
 from torch import Tensor, nn
@@ -15,10 +16,11 @@ from ..._core.flow_result import FlowResult
 from ..._core.random import keyed_generator, keyed_source
 from ..._flows.conditional_flow import ConditionalFlow
 from ..._flows.particle_flow import ParticleFlow
+from .._networks import PART
 from .._weights import Tensors, prefixed, without_prefix
 from ..data.conditions_by_name import weight_in_flows
 from ..training.budget import Allowance, Decisions, slowest
-from ..training.plan import ModelPlan, Report, Stage, Task
+from ..training.plan import ModelPlan, Report, Stage, Task, Validation
 from ..training.validation import Draw, downsampled, drawn_evenly, flat_array
 from .chain import Chain
 from .settings import Block, FlowSettings
@@ -30,7 +32,7 @@ class FlowPlan(ModelPlan[Chain]):
     The names of random streams and of tensors in `state` are those of runs in older folders.
     """
 
-    columns = ("flow_steps", "flow_distance", "distance")
+    columns = ("validation", "flow_steps", "flow_distance", "distance")
     warm_start = False
 
     def __init__(self, task: Task, options: FlowSettings, chain: Chain) -> None:
@@ -39,6 +41,8 @@ class FlowPlan(ModelPlan[Chain]):
         self.n_stages = len(chain.blocks)
         self._options = options
         self._network_steps = options.network_steps
+        held = int(options.validation * options.n_particles)
+        self._n_learned = options.n_particles - held  # particles; the others are held out
         self._first_network = task.factory.new()  # it fits the data, or no run begins
         self._particles, self._given = self._noise(0)  # and their conditions
         self._velocity = torch.zeros_like(self._particles)
@@ -117,7 +121,17 @@ class FlowPlan(ModelPlan[Chain]):
             learning_rate=lambda step: options.learning_rate_at(step / n_steps),
             numbers=numbers,
             n_terms=options.batch_size,
+            validation=self._validation(),
         )
+
+    def _validation(self) -> Validation | None:
+        """By the particles of the same flow that are held out."""
+        held = self._options.n_particles - self._n_learned
+        if not held:
+            return None
+        every, patience = self._options.validation_steps(self._network_steps)
+        cost = held / (3 * self._options.batch_size)  # there is no way back
+        return Validation(self._held_out_loss, every, patience, cost)
 
     def finish(self, stage: int, network: nn.Module) -> dict[str, float]:
         """Join the network to the chain, and measure how far its samples are from the data."""
@@ -235,11 +249,25 @@ class FlowPlan(ModelPlan[Chain]):
         return seconds
 
     def _loss(self, network: nn.Module, stage: int, step: int, part: slice) -> Tensor:
-        options, pairs = self._options, self._pairs
+        """The mean error at a batch of the training pairs that are learned."""
+        options, n_blocks = self._options, len(self._pairs["start"]) // self._options.n_particles
         rng = keyed_generator(options.seed, "batch", stage, step=step)
-        rows = torch.from_numpy(rng.integers(len(pairs["start"]), size=options.batch_size)[part])
+        drawn = rng.integers(n_blocks * self._n_learned, size=options.batch_size)[part]
+        block, particle = np.divmod(drawn, self._n_learned)
+        return self._error(network, torch.from_numpy(block * options.n_particles + particle))
+
+    @torch.no_grad()
+    def _held_out_loss(self, network: nn.Module) -> float:
+        """The mean error at the last particles of each block, which are not learned."""
+        places = torch.arange(len(self._pairs["start"])).reshape(-1, self._options.n_particles)
+        rows = places[:, self._n_learned :].flatten()
+        errors = [float(self._error(network, part)) * len(part) for part in torch.split(rows, PART)]
+        return sum(errors) / len(rows)
+
+    def _error(self, network: nn.Module, rows: Tensor) -> Tensor:
+        options, here = self._options, rows.to(self.chain.device)
+        batch = {name: tensor[here] for name, tensor in self._pairs.items()}
         block = rows // options.n_particles if self.chain.shared else None
-        batch = {name: tensor[rows.to(self.chain.device)] for name, tensor in pairs.items()}
         inputs = self.chain.inputs(batch.get("condition"), block)
         difference = network(batch["start"], *inputs) - batch["motion"]
         errors: Tensor = difference.abs() if options.loss == "l1" else difference.square()

@@ -41,6 +41,8 @@ class Batches:
     kept : the continuous conditions (N, m), which couplings weigh by beta; with a condition there
     are groups or these, or both.
 
+    use : the name of the random stream: another one gives other batches.
+
     A coupling larger than a batch is of as many whole batches as it holds, and serves that many
     steps. Couplings are prefetched: threads compute them while networks are trained.
     """
@@ -54,7 +56,9 @@ class Batches:
         groups: Tensor | None = None,
         kept: Tensor | None = None,
         device: torch.device,
+        use: str = "batch",
     ) -> None:
+        self._use = use
         self._flat = data.flatten(1).numpy()
         self._groups = None if groups is None else groups.numpy()
         self._kept = None if kept is None else kept.numpy()
@@ -68,6 +72,11 @@ class Batches:
         self._together = max(1, self._size // options.batch_size) if couples else 1
         self._prefetched = Prefetcher(self._draw, min(usable_threads() // 2, _MOST_THREADS))
         self._last: tuple[int, Drawn] | None = None
+
+    @property
+    def size(self) -> int:
+        """Points of a batch."""
+        return self._options.batch_size
 
     def until(self, last: int) -> AbstractContextManager[None]:
         """Prefetch couplings while inside, up to the batch of the step before `last`."""
@@ -93,7 +102,7 @@ class Batches:
         """
         options, shape = self._options, (self._together, self._options.batch_size)
         n = math.prod(shape)
-        rng = keyed_generator(options.seed, "batch", step=number)
+        rng = keyed_generator(options.seed, self._use, step=number)
         places = rng.integers(len(self._flat), size=n)
         noise = rng.standard_normal((n, *self._data.shape[1:]), np.float32)
         time = (np.arange(shape[1]) + rng.random(shape)) / shape[1]

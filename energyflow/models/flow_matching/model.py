@@ -17,13 +17,13 @@ from .._base import Model, Saved
 from .._settings import Preset
 from .._weights import Tensors, prefixed
 from ..data.arrays import as_points, given_back, widened
-from ..data.training_set import Description
+from ..data.training_set import Description, Pair
 from ..training.plan import Task
 from ..training.single_network import SingleNetworkPlan
 from .batches import Batches
 from .settings import PRESETS, FlowMatchingSettings
 from .solver import OdeSolver, SolverName
-from .velocity import Velocity, error, flowed, log_density
+from .velocity import HeldOutError, Velocity, error, flowed, log_density
 
 
 @dataclass(frozen=True)
@@ -213,23 +213,31 @@ class FlowMatching(Model[FlowMatchingSettings]):
         return given_back(logs, "torch" if tracked else description.library)
 
     def _plan(self, task: Task) -> SingleNetworkPlan[VelocityFlow]:
-        data, description = task.data, task.data.description
-        groups = kept = None
-        if description.conditions is not None and data.condition is not None:
-            groups, kept = description.conditions.split(data.condition)
-        batches = Batches(
-            data.points, data.condition, self.settings,
-            groups=groups, kept=kept, device=self.device,
-        )  # fmt: skip
+        data, description, held = task.data, task.data.description, task.validator.held_out
+        batches = self._batches(description, (data.points, data.condition), "batch")
         masks = self._masks(description)
+        validation = None
+        if held is not None:
+            validation = HeldOutError(self._batches(description, held, "validation"), held, masks)
         return SingleNetworkPlan(
             task,
             self.settings,
             loss=lambda network, step, part: error(Velocity(network, masks), batches(step, part)),
+            validation=validation,
             n_terms=self.settings.batch_size,
             sampler=lambda network, n: self._flow(description, network, n),
             during=batches.until,
         )
+
+    def _batches(self, description: Description, pair: Pair, use: str) -> Batches:
+        points, condition = pair
+        groups = kept = None
+        if description.conditions is not None and condition is not None:
+            groups, kept = description.conditions.split(condition)
+        return Batches(
+            points, condition, self.settings,
+            groups=groups, kept=kept, device=self.device, use=use,
+        )  # fmt: skip
 
     def _load(self, saved: Saved) -> VelocityFlow:
         last = max(saved.networks)

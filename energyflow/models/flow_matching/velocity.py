@@ -9,8 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from .._networks import in_parts
-from .batches import Batch
+from ..data.training_set import Pair
+from .batches import Batch, Batches
 from .solver import OdeSolver
+
+_REPEATS, _LEAST, _MOST_BATCHES = 4, 2048, 32  # of each held-out point; pairs; batches
+_MOST_HELD = 2**24  # numbers of all these batches
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,26 @@ def error(velocity: Velocity, batch: Batch) -> Tensor:
     path = batch.data - batch.noise
     points = batch.noise + _like(batch.time, batch.data) * path
     return (velocity(points, batch.condition, batch.time, batch.mask) - path).square().mean()
+
+
+class HeldOutError:
+    """The error on batches of held-out points, the same ones with the same noise at each call."""
+
+    def __init__(self, batches: Batches, held_out: Pair, masks: bool) -> None:
+        self._batches, self._masks = batches, masks
+        size, n = batches.size, len(held_out[0])
+        most = max(1, _MOST_HELD // (size * held_out[0][0].numel()))
+        self.count = min(max(-(-_REPEATS * n // size), -(-_LEAST // size)), _MOST_BATCHES, most)
+        self.cost = self.count / 3  # in steps of training: there is no way back
+        self._kept: list[Batch] = []
+
+    @torch.no_grad()
+    def __call__(self, network: nn.Module) -> float:
+        """The mean over all of them."""
+        if not self._kept:
+            self._kept = [self._batches(number) for number in range(self.count)]
+        velocity = Velocity(network, self._masks)
+        return sum(float(error(velocity, batch)) for batch in self._kept) / self.count
 
 
 @torch.no_grad()

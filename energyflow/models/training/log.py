@@ -7,10 +7,12 @@ import io
 from pathlib import Path
 from typing import Any
 
+from ..._core import pictures as _pictures
 from ..._core.extras import has
 from ..._core.files import atomic_write
 from .run_folder import BOARD
 
+_LOG = "log.csv"
 FIRST = ("stage", "step", "seconds", "loss")
 
 
@@ -23,7 +25,7 @@ class Log:
 
     def __init__(self, folder: Path, columns: tuple[str, ...], step: int, stage: int) -> None:
         self.columns = (*FIRST, *columns)
-        self._path = folder / "log.csv"
+        self._path = folder / _LOG
         unfinished = [str(stage), ""]  # the numbers of a stage, without a loss, are its last row
         kept = [
             row for row in self._rows() if int(row[1]) <= step and [row[0], row[3]] != unfinished
@@ -55,6 +57,20 @@ class Log:
         lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines()[1:]
         rows = [line.split(",") for line in lines]
         return [row for row in rows if len(row) == len(self.columns) and row[1].isdecimal()]
+
+
+def draw_losses(folder: Path) -> None:
+    """Draw the losses of training and validation over the steps, where there are both."""
+    if not has("matplotlib"):
+        return
+    with (folder / _LOG).open(newline="") as handle:
+        rows = [row for row in csv.DictReader(handle) if row.get("loss")]
+    curves = {
+        name: [(int(row["step"]), float(row[column])) for row in rows if row.get(column)]
+        for name, column in (("training", "loss"), ("validation", "validation"))
+    }
+    if all(curves.values()):
+        _pictures.save_losses(folder / "losses.png", curves)
 
 
 def _text(number: float | None) -> str:

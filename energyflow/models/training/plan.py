@@ -20,6 +20,28 @@ from .validation import Draw, Validator
 Report = Callable[..., None]
 
 
+@dataclass(frozen=True)
+class Validation:
+    """What tells whether a network in training also serves data that it has not seen.
+
+    Attributes
+    ----------
+    loss : callable
+        Of a network, on held-out data, the same ones and with the same noise at each call.
+    every : int
+        Steps of training between two calls; it is called after the last step too.
+    patience : int or None
+        The stage ends after so many steps without a smaller loss; never when None.
+    cost : float
+        Of a call, in steps of training.
+    """
+
+    loss: Callable[[nn.Module], float]
+    every: int
+    patience: int | None
+    cost: float
+
+
 @dataclass
 class Stage:
     """One network to train.
@@ -41,6 +63,8 @@ class Stage:
         the mean of those in a slice.
     during : context manager
         Entered while the stage is trained, and left however training ends.
+    validation : Validation, optional
+        The weights that it finds the best are those that the stage gives.
     """
 
     network: nn.Module
@@ -50,6 +74,7 @@ class Stage:
     numbers: dict[str, float] = field(default_factory=dict)
     n_terms: int = 1
     during: AbstractContextManager[object] = field(default_factory=nullcontext)
+    validation: Validation | None = None
 
 
 class TrainingPlan(Protocol):

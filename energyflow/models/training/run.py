@@ -19,10 +19,12 @@ from .early_stopping import best, stops_early
 from .log import Log
 from .options import TrainerOptions
 from .plan import Report, TrainingPlan
+from .report import TrainingReport
 from .run_folder import Record
-from .stage_training import StageTraining
+from .stage_training import StageTraining, have_settled
 
 _CHECKPOINT_SECONDS = 300
+SETTLED = "the validation loss falls no more"
 
 
 class TrainingDiverged(EnergyflowError):
@@ -60,6 +62,8 @@ class Run:
         self.session_steps = 0
         self.partly: Record | None = None  # of a stage that is cut, whose network serves
         self.ended = "it was interrupted"
+        self.settled = False  # the only network, by its validation loss
+        self.validations: list[tuple[int, int, float]] = []  # stage, step and loss, in this call
         self.saved = perf_counter()
 
     @property
@@ -71,6 +75,13 @@ class Run:
     def session_seconds(self) -> float:
         """Of this call."""
         return perf_counter() - self.begun
+
+    @property
+    def report(self) -> TrainingReport:
+        """Of this call."""
+        last = self.validations[-1][0] if self.validations else 0
+        shown = [v[1:] for v in self.validations if self.plan.warm_start or v[0] == last]
+        return TrainingReport(self.ended, self.step, self.seconds, tuple(shown))
 
     @property
     def kept(self) -> list[Record]:
@@ -88,6 +99,8 @@ class Run:
                 ended = self._ends_before()
                 if ended is None:
                     training = self._train_stage(number, report)
+                    alone = self.plan.warm_start or n_stages == 1
+                    self.settled = alone and training.has_settled
                     ended = self._cut(number, training)
                 if ended is not None:
                     self.ended = ended
@@ -98,6 +111,8 @@ class Run:
     def _ends_before(self) -> str | None:
         """Why no other stage is begun; one like the last must fit the budget."""
         trainer = self.trainer
+        if have_settled(self.carried):
+            return SETTLED
         if stops_early(self.records, trainer.patience):
             return f"the distance has not fallen for {trainer.patience} stages"
         start = Record(-1, 0, 0.0, None, {})
@@ -140,17 +155,12 @@ class Run:
             training.restore(tensors, record.inside or 0)
         agree({"step that a stage is resumed from": training.step})
         with stage.during, _interrupts.deferred() as interrupted:
-            while training.step < stage.n_steps and self._spent() is None:
+            while not training.is_over and self._spent() is None:
                 training.advance()
                 self.step += 1
                 self.session_steps += 1
-                if training.step % trainer.log_every == 0 or training.step == stage.n_steps:
-                    loss = training.mean_loss()
-                    if not math.isfinite(loss):
-                        raise TrainingDiverged(number, training.step)
-                    self._note(number, loss=loss)
-                    report(network=training.step, loss=loss)
-                due = training.step < stage.n_steps and self._due(training.step)
+                self._measure(number, training, report)
+                due = not training.is_over and self._due(training.step)
                 stop, due = any_process(interrupted.is_set(), due)
                 if stop or due:
                     self._save(number, training)
@@ -160,9 +170,25 @@ class Run:
         _check_finite(number, training)
         return training
 
+    def _measure(self, number: int, training: StageTraining, report: Report) -> None:
+        """Log the losses where they are due."""
+        stage, numbers = training.stage, dict[str, float]()
+        if stage.validation is not None and training.validates:
+            numbers["validation"] = training.validate(stage.validation)
+        last, every = training.step == stage.n_steps, self.trainer.log_every
+        if not numbers and not last and training.step % every:
+            return
+        loss = training.mean_loss()
+        if not math.isfinite(loss):
+            raise TrainingDiverged(number, training.step)
+        self._note(number, loss=loss, **numbers)
+        report(network=training.step, loss=loss, **numbers)
+        if numbers:
+            self.validations.append((number, self.step, numbers["validation"]))
+
     def _cut(self, number: int, training: StageTraining) -> str | None:
         """Why a stage has ended before its last step; its state is kept then, to be resumed."""
-        if training.step == training.stage.n_steps:
+        if training.is_over:
             return None
         ended = self._spent()
         if training.step:

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from torch import Tensor, nn
 
@@ -13,10 +14,23 @@ from .._fitted import N
 from .._settings import RoundsSettings
 from .._weights import Tensors
 from .budget import Allowance, Decisions
-from .plan import ModelPlan, Report, Stage, Task
+from .plan import ModelPlan, Report, Stage, Task, Validation
 from .validation import Draw
 
 _ENOUGH = 250  # samples, for a distance that says something
+_STEPS_A_VALIDATION = 10  # of training, that a budget has room for, or the loss is not validated
+
+
+class HeldOutLoss(Protocol):
+    """The loss of a network on held-out data, with the same noise at each call.
+
+    cost : of a call, in steps of training.
+    """
+
+    cost: float
+
+    def __call__(self, network: nn.Module) -> float:
+        """A mean."""
 
 
 @dataclass
@@ -25,8 +39,8 @@ class SingleNetworkPlan(ModelPlan[N]):
 
     loss : `loss(network, step, part)` of a part of `n_terms` terms, the step counted from the first
     round on, and a function of these alone. sampler : `sampler(network, n)` makes the model of a
-    network that is trained for n rounds. during : `during(last)` is entered while a round is
-    trained up to the step before `last`.
+    network that is trained for n rounds. validation : where there are held-out data. during :
+    `during(last)` is entered while a round is trained up to the step before `last`.
     """
 
     task: Task
@@ -34,14 +48,16 @@ class SingleNetworkPlan(ModelPlan[N]):
     loss: Callable[[nn.Module, int, slice], Tensor]
     n_terms: int
     sampler: Callable[[nn.Module, int], N]
+    validation: HeldOutLoss | None = None
     during: Callable[[int], AbstractContextManager[object]] = nullcontext
 
-    columns = ("distance",)
+    columns = ("validation", "distance")
     warm_start = True
 
     def __post_init__(self) -> None:
         super().__init__(self.task)
         self._n_steps = self.options.n_steps
+        self._validates = True
         self.n_stages = min(self.options.n_rounds, self._n_steps)
         self._network = self.factory.new()
         self._rounds: list[Tensors] = []  # the network after each round
@@ -60,8 +76,10 @@ class SingleNetworkPlan(ModelPlan[N]):
         self._last = last
         left = allowance.to_spend() - n_rounds * each
         n_steps = max(1, min(n_steps, int(left / seconds)))
+        cost = 0.0 if self.validation is None else self.validation.cost
         return {
             "n_steps": n_steps, "n_rounds": min(n_rounds, n_steps), "n_validation": n_samples,
+            "validates": int(n_steps >= _STEPS_A_VALIDATION * cost),
         }  # fmt: skip
 
     def _validations(self, allowance: Allowance) -> tuple[int, int, float]:
@@ -80,6 +98,7 @@ class SingleNetworkPlan(ModelPlan[N]):
         """Plan for the steps and rounds that were decided."""
         super().adopt(decisions)
         self._n_steps, self.n_stages = decisions["n_steps"], decisions["n_rounds"]
+        self._validates = bool(decisions.get("validates", 1))
 
     def begin(self, stage: int, report: Report) -> Stage:
         """The steps of a round."""
@@ -93,7 +112,14 @@ class SingleNetworkPlan(ModelPlan[N]):
             ),
             n_terms=self.n_terms,
             during=self.during(last),
+            validation=self._validation(),
         )
+
+    def _validation(self) -> Validation | None:
+        if self.validation is None or not self._validates:
+            return None
+        every, patience = self.options.validation_steps(self._n_steps)
+        return Validation(self.validation, every, patience, self.validation.cost)
 
     def finish(self, stage: int, network: nn.Module) -> dict[str, float]:
         """Keep the network, and measure how far its samples are from the data."""

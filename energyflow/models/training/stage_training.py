@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -15,14 +17,19 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from .._weights import Tensors, load_weights, prefixed, without_prefix
 from .distributed_loss import SharedLoss
-from .plan import Stage
+from .plan import Stage, Validation
 
 _TRIED_STEPS = 8
+_VALIDATION = "validation"
 
 
-def adam(parameters: Iterable[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
-    """Adam, each step in one kernel."""
-    return torch.optim.Adam(parameters, lr=learning_rate, fused=True)
+def adam(
+    parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float = 0.0
+) -> torch.optim.Optimizer:
+    """Adam, each step in one kernel; with decoupled weight decay it is AdamW."""
+    if not weight_decay:
+        return torch.optim.Adam(parameters, lr=learning_rate, fused=True)
+    return torch.optim.AdamW(parameters, learning_rate, weight_decay=weight_decay, fused=True)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -33,6 +40,46 @@ class Optimisation:
     clip: float | None = None
     mixed_precision: bool = True
     optimizer: Callable[..., torch.optim.Optimizer] = adam
+
+
+@dataclass(frozen=True)
+class _Best:
+    """The least validation loss so far and the weights that had it, and whether it will do.
+
+    step : when that was, in steps of this stage; below 0 in one before, of a warm start.
+    """
+
+    loss: float = math.inf
+    step: int = 0
+    weights: Tensors = field(default_factory=dict)
+    settled: bool = False
+
+    def after(self, loss: float, step: int, network: nn.Module, patience: int | None) -> _Best:
+        """With one more validation."""
+        if loss < self.loss:
+            weights = {name: v.detach().clone() for name, v in network.state_dict().items()}
+            return _Best(loss, step, weights)
+        return replace(self, settled=patience is not None and step - self.step >= patience)
+
+    def tensors(self, step: int) -> Tensors:
+        """For a checkpoint after `step` steps of the stage."""
+        if not self.weights:
+            return {}
+        numbers = torch.tensor([self.loss, step - self.step, self.settled], dtype=torch.float64)
+        return {_VALIDATION: numbers, **prefixed("best", self.weights)}
+
+    @classmethod
+    def of(cls, tensors: Tensors, step: int) -> _Best:
+        """Read the result of `tensors`, of which `step` steps belong to this stage."""
+        if _VALIDATION not in tensors:
+            return cls()
+        loss, since, settled = tensors[_VALIDATION].tolist()
+        return cls(loss, step - int(since), without_prefix("best", tensors), bool(settled))
+
+
+def have_settled(tensors: Tensors) -> bool:
+    """Whether training was over at the checkpoint that holds these tensors."""
+    return _Best.of(tensors, 0).settled
 
 
 class StageTraining:
@@ -51,6 +98,7 @@ class StageTraining:
         self.device = self.parameters[0].device
         self.mixed = how.mixed_precision and self.device.type == "cuda"
         self._losses: list[Tensor] = []
+        self._best = _Best()
 
     def advance(self) -> None:
         """One step of the optimiser."""
@@ -75,8 +123,42 @@ class StageTraining:
         return mean
 
     def result(self) -> nn.Module:
-        """The network that the stage gives."""
+        """The network that the stage gives: the best one by validation, else the last one."""
+        if not self._best.weights:
+            return self._current
+        network = copy.deepcopy(self._current)
+        load_weights(network, self._best.weights, "checkpoint")
+        return network
+
+    @property
+    def _current(self) -> nn.Module:
         return self.network if self.average is None else self.average.module
+
+    @property
+    def validates(self) -> bool:
+        """Whether validation is due after this step."""
+        validation = self.stage.validation
+        last = self.step == self.stage.n_steps
+        return validation is not None and (last or self.step % validation.every == 0)
+
+    def validate(self, validation: Validation) -> float:
+        """The loss on held-out data; the best weights are kept."""
+        network = self._current
+        network.eval()
+        loss = validation.loss(network)
+        self.network.train()
+        self._best = self._best.after(loss, self.step, network, validation.patience)
+        return loss
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all steps are taken, or the validation loss has long ceased to fall."""
+        return self.step >= self.stage.n_steps or self.has_settled
+
+    @property
+    def has_settled(self) -> bool:
+        """Whether the validation loss has not fallen for as long as it is waited for."""
+        return self._best.settled
 
     def tensors(self) -> Tensors:
         """All that changes from step to step."""
@@ -87,7 +169,8 @@ class StageTraining:
             for name, value in numbers.items()
         }
         average = {} if self.average is None else prefixed("average", self.average.state_dict())
-        return {**prefixed("network", self.network.state_dict()), **flat, **average}
+        network = prefixed("network", self.network.state_dict())
+        return {**network, **flat, **average, **self._best.tensors(self.step)}
 
     def unlogged(self) -> Tensors:
         """The losses since the last mean."""
@@ -106,6 +189,7 @@ class StageTraining:
         load_weights(self.network, without_prefix("network", tensors), "checkpoint")
         if self.average is not None:
             load_weights(self.average, without_prefix("average", tensors), "checkpoint")
+        self._best = _Best.of(tensors, step)
         state: dict[int, dict[str, Any]] = {}
         for name, value in without_prefix("optimizer", tensors).items():
             index, _, key = name.partition(".")
@@ -115,14 +199,19 @@ class StageTraining:
 
 
 def seconds_a_step(stage: Stage, how: Optimisation, at_most: float) -> float:
-    """Train a stage for up to eight steps, or so many seconds; the median of what a step takes."""
+    """Train a stage for up to eight steps, or so many seconds; what a step takes, in the middle.
+
+    Its share of validation is added.
+    """
     training, taken = StageTraining(stage, how), list[float]()
     with stage.during:
         while len(taken) < _TRIED_STEPS and not any_process(sum(taken) > at_most)[0]:
             start = perf_counter()
             training.advance()
             taken.append(perf_counter() - start)
-    return median(taken[1:] or taken)  # the first one prepares what the others use
+    seconds = median(taken[1:] or taken)  # the first one prepares what the others use
+    validation = stage.validation
+    return seconds if validation is None else seconds * (1 + validation.cost / validation.every)
 
 
 def _moving_average(network: nn.Module, decay: float) -> AveragedModel:

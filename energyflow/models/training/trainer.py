@@ -14,11 +14,13 @@ from typing import ParamSpec, TypeVar
 from energyflow_backends import agree, is_first
 
 from ..._core.memory import TRAINING, advising
+from ..._core.progress import tell
 from .._weights import Tensors
 from .budget import Allowance, Decisions, slowest
-from .log import Log
+from .log import Log, draw_losses
 from .options import TrainerOptions
 from .plan import Stage, TrainingPlan
+from .report import TrainingReport
 from .run import Run, TrainingDiverged, warm_start
 from .run_folder import Record, RunFolder
 from .stage_training import seconds_a_step
@@ -88,8 +90,8 @@ class Trainer(TrainerOptions):
 
     Attributes
     ----------
-    ended : str
-        Why the last training ended.
+    report : TrainingReport
+        Why the last training ended, and what the validation loss did.
     reached : list of Record
         What `train` returns, also after an interrupt.
 
@@ -115,7 +117,7 @@ class Trainer(TrainerOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.ended = "training has not begun"
+        self.report = TrainingReport("training has not begun", 0, 0.0)
         self.reached: list[Record] = []
 
     @_renamed(course="plan", begun="on_start")
@@ -162,9 +164,19 @@ class Trainer(TrainerOptions):
 
     def _keep(self, run: Run) -> None:
         """What the model has in the end, or when it is interrupted."""
-        self.reached, self.ended = run.kept, run.ended
+        self.reached, self.report = run.kept, run.report
         if self.folder is not None and self.reached:
             self.folder.write_weights(run.plan.weights(len(self.reached)))
+            if is_first():
+                draw_losses(self.folder.path)
+        if self.progress:
+            tell(str(self.report))
+        if run.settled and self.report.rose_at_once:
+            warnings.warn(
+                "the validation loss rose from the first steps on, and their weights are kept: a "
+                "smaller learning rate or more data may help",
+                stacklevel=5,
+            )
 
     def _resumed(self, plan: TrainingPlan, begun: float) -> tuple[list[Record], Tensors]:
         """The records of the stages in the folder, and the training state for a warm start."""
