@@ -84,14 +84,19 @@ def _library_of(array: object) -> str | None:
 
 def dtype_name(array: Array) -> str:
     """Name of the dtype, the same in every library: 'float32'."""
-    if library_of(array) in ("numpy", "dask"):
+    library = library_of(array)
+    if library in ("numpy", "dask"):
         return _numpy_name(array.dtype)
-    return _last_word(array.dtype)
+    return _torch_name(array.dtype) if library == "torch" else _last_word(array.dtype)
+
+
+def _last_word(dtype: Any) -> str:
+    return str(dtype).rpartition(".")[2]
 
 
 @cache
-def _last_word(dtype: Any) -> str:
-    return str(dtype).rpartition(".")[2]
+def _torch_name(dtype: Any) -> str:
+    return _last_word(dtype)
 
 
 @cache

@@ -131,6 +131,14 @@ def _frames(n: int, d: int) -> int:
     return max(1, min(n, d * max(1, _FRAMES // d), _FRAME_NUMBERS // d))
 
 
+def _blocks(n: int, d: int) -> int:
+    return _IID_BLOCK
+
+
+def _all_at_once(n: int, d: int) -> int:
+    return n
+
+
 def _sobol(source: Source, step: int, block: int, count: int, d: int) -> Array:
     """Scrambled Sobol points, mapped by the cylinder in d = 3, by the normal quantile otherwise."""
     from scipy.special import ndtri
@@ -167,9 +175,9 @@ def _distance(source: Source, step: int, block: int, count: int, d: int) -> Arra
 
 
 FAMILIES = (
-    UnitSlicing("iid", lambda n, d: _IID_BLOCK, _iid),
+    UnitSlicing("iid", _blocks, _iid),
     UnitSlicing("orthogonal", _frames, _orthogonal),
-    UnitSlicing("sobol", lambda n, d: n, _sobol, range(1, _SOBOL_DIMENSION + 1)),
-    UnitSlicing("equispaced", lambda n, d: n, _equispaced, range(2, 3)),
+    UnitSlicing("sobol", _all_at_once, _sobol, range(1, _SOBOL_DIMENSION + 1)),
+    UnitSlicing("equispaced", _all_at_once, _equispaced, range(2, 3)),
     UnitSlicing("distance", set_size, _distance),
 )

@@ -1,5 +1,6 @@
 """Flows: known answers, the rate at which they fall, resuming, and how they fail."""
 
+import pickle
 from contextlib import suppress
 from dataclasses import replace
 
@@ -400,3 +401,13 @@ def test_bad_runs(rng: np.random.Generator) -> None:
         flow.run(np.full((4, 2), np.nan), 3)
     with pytest.raises(ValueError, match="target must be finite"):
         ef.ParticleFlow(np.full((4, 2), np.inf))
+
+
+def test_flows_pickle_as_they_are(rng) -> None:
+    """So that they can be sent to worker processes."""
+    target, particles = rng.normal(size=(50, 2)), rng.normal(size=(20, 2))
+    for how in ({}, {"step_size": 0.3, "momentum": 0.5}):
+        flow = ef.ParticleFlow(target, rng=0, **how)
+        again = pickle.loads(pickle.dumps(flow))
+        runs = [f.run(particles, 3, progress=False).particles for f in (flow, again)]
+        np.testing.assert_array_equal(*runs)
