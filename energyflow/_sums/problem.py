@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -33,6 +34,8 @@ from .._core.checks import (
     shape,
 )
 from .._core.memory import CHUNKS, advise
+
+_LEAST_SIDE = 8  # pixels of what may be an image
 
 Operation = Callable[[PointSets, Projector | None, Request], Result]
 
@@ -182,6 +185,7 @@ def problem(
         if unbiased:
             check_self_term(name, weights, points_name, points)
     if batch:
+        _warn_of_images(x, y)
         xp = namespace(x)
         x, y = (
             v if shape(v)[:-2] == batch else xp.broadcast_to(v, (*batch, *shape(v)[-2:]))
@@ -191,6 +195,19 @@ def problem(
     dtype = xp.float64 if "float64" in names else xp.float32
     dtype = np.dtype(dtype) if info.library == "numpy" else dtype
     return Problem(x, y, a, b, request, dtype, info)
+
+
+def _warn_of_images(x: Array, y: Array) -> None:
+    """Say how arrays that look like images (n, C, H, W) are read."""
+    channels, height, width = (*shape(x)[-3:], 0)[:3]
+    looks_so = x.ndim == y.ndim == 4 and shape(x)[1:] == shape(y)[1:]
+    if looks_so and channels in (1, 3) and height == width >= _LEAST_SIDE:
+        warnings.warn(
+            f"x of shape {shape(x)} is a batch of {x.shape[0] * channels} clouds of {height} "
+            f"points in {width} dimensions; if these are images, each of which is one point, "
+            "give x.reshape(len(x), -1) and y.reshape(len(y), -1)",
+            stacklevel=5,
+        )
 
 
 def _agree(here: backends.Sharding, estimator: str, **weights: Any) -> None:

@@ -477,3 +477,11 @@ def test_extra_memory_is_bounded(backend: str, exact: bool, rng: np.random.Gener
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert peak <= 64 * 2**20 + 16 * 8 * 2 * n  # and a small multiple of N + M numbers
+
+
+def test_images_are_told_from_batches(rng: np.random.Generator) -> None:
+    images, others = rng.random((2, 5, 1, 8, 8))
+    with pytest.warns(UserWarning, match=r"5 clouds of 8 points in 8 dimensions; if these are im"):
+        ef.energy_distance(images, others)
+    assert ef.energy_distance(*rng.random((2, 5, 2, 8, 8))).shape == (5, 2)  # no warning
+    assert ef.energy_distance(*rng.random((2, 5, 1, 9, 8))).shape == (5, 1)
