@@ -33,7 +33,7 @@ settings.load_profile("energyflow")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 
-_GROWTH = 384 * 2**20  # bytes of resident memory after which compiled functions are dropped
+_GROWTH = 256 * 2**20  # bytes of resident memory after which compiled functions are dropped
 _level = 0
 
 

@@ -44,7 +44,7 @@ def forked(
 
 
 def _called(path: Path, function: Callable[..., Any], call: tuple[Any, ...]) -> None:
-    with path.open("ab") as out:
+    with path.open("wb") as out:
         os.dup2(out.fileno(), 1)
         os.dup2(out.fileno(), 2)
     os.environ.update(THREADS)

@@ -25,18 +25,17 @@ def environment(**more: str) -> dict[str, str]:
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 @pytest.mark.parametrize(
-    ("how", "work"),
-    [("SIGKILL", "flow --shard particles"), ("SIGSTOP", "flow"), ("SIGKILL", "train")],
+    ("how", "work", "size"),
+    [("SIGKILL", "flow --shard particles", 3), ("SIGSTOP", "flow", 3), ("SIGKILL", "train", 2)],
 )
 def test_a_lost_process_ends_the_others_in_one_line(
-    tmp_path, monkeypatch, how: str, work: str
+    tmp_path, monkeypatch, how: str, work: str, size: int
 ) -> None:
     pytest.importorskip("typer", reason="the command line is an extra")
     pytest.importorskip("safetensors", reason="models are an extra")
     for name, value in environment(ENERGYFLOW_TIMEOUT="30").items():
         monkeypatch.setenv(name, value)
     np.save(tmp_path / "target.npy", np.random.default_rng(0).normal(size=(200, 3)))
-    size = 3 if work.startswith("flow") else 2
     lines = list(by_themselves(tmp_path / "run", work, getattr(signal, how), 1, size))
     for measure, wanted in (("exit status", 1), ("lines of ours", 1), ("tracebacks of ours", 0)):
         assert [line.numbers[measure] for line in lines] == [wanted] * (size - 1)
@@ -75,10 +74,10 @@ def test_flows_go_on_in_another_number_of_processes(tmp_path) -> None:
     common = ["flow", "--target", str(tmp_path / "target.npy"), "-n", "101", "--quiet"]
     energyflow(tmp_path, *common, "--steps", "30", "--out", str(tmp_path / "one"))
     several = ["--out", str(tmp_path / "several")]
-    told = torchrun(3, *common, *several, "--steps", "11", "--shard", "particles")
-    assert told.count("written") == 1
+    first = [*common, *several, "--steps", "11", "--shard", "particles"]
+    assert energyflow(tmp_path, *first, processes=3).count("written") == 1
     again = [word for word in common if word not in ("-n", "101")]
-    energyflow(tmp_path, *again, *several, "--steps", "20", "--resume", processes=2)
+    assert torchrun(2, *again, *several, "--steps", "20", "--resume").count("written") == 1
     energyflow(tmp_path, *again, *several, "--steps", "30", "--resume")
     one, other = (ef.FlowResult.load(tmp_path / name / "flow.npz") for name in ("one", "several"))
     np.testing.assert_array_equal(one.history_step, other.history_step)
