@@ -252,6 +252,9 @@ CASES: dict[str, Case] = {
 }  # fmt: skip
 
 
+@pytest.mark.filterwarnings(
+    "ignore:kernel .* has the length 1", "ignore:the standard deviations of"
+)
 @pytest.mark.parametrize("name", CASES)
 def test_strange_arguments(name: str) -> None:
     """Each argument in turn is strange: it is taken, or named by a ValueError or TypeError."""

@@ -85,7 +85,7 @@ def kale(
     Support", NeurIPS 2021, Sections 2 and 3.
     """
     task = problem(x, y, a, b, exponent=1.0, estimator="V", chunk_size=None)
-    chosen = check_definite(kernel)
+    chosen = check_definite(kernel, task.y)
     scale = check_positive("regularization", regularization)
 
     def operation(sets: PointSets, held: Projector | None, request: Request) -> Result:
@@ -134,9 +134,9 @@ class _Kale:
         return value, gx, gy
 
 
-def check_definite(kernel: Any) -> Kernel:
-    """The kernel, if it is positive definite."""
-    chosen = as_kernel(kernel)
+def check_definite(kernel: Any, points: Array | None = None) -> Kernel:
+    """The kernel, if it is positive definite; a named one warns where its length is not theirs."""
+    chosen = as_kernel(kernel, points)
     if not isinstance(chosen, SmoothKernel | Linear):
         raise ValueError(
             f"kernel must be positive definite (Gauss, Laplace, Matern, linear), got {chosen}"

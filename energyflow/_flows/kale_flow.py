@@ -10,7 +10,7 @@ import numpy as np
 from energyflow_backends import Array, namespace
 
 from .._core.checks import check_positive
-from ..kernels import Gauss, Kernel, Laplace, Matern
+from ..kernels import Gauss, Kernel, Laplace, Matern, as_kernel
 from .descent import Descent
 from .flow_state import FlowState
 from .kale import centre, check_definite, wide
@@ -78,6 +78,7 @@ class KALEFlow(Descent):
         self.regularization = check_positive("regularization", regularization)
         tau = resolved_step_size(step_size, self._default_step_size)
         super().__init__(target, target_weights, tau, momentum, 0)
+        as_kernel(kernel, self.target)  # warns where its length is not the target's
         y, _, b, _ = wide(target, target, target_weights, None)
         self._centre = centre(self.kernel, y)
         self._y, self._b = y - self._centre, b

@@ -84,7 +84,7 @@ class MMDFlow(Descent):
     ) -> None:
         super().__init__(target, target_weights, step_size, momentum, rng)
         scheduled = callable(kernel) and not isinstance(kernel, type)
-        self.kernel: Any = kernel if scheduled else as_kernel(kernel)
+        self.kernel: Any = kernel if scheduled else as_kernel(kernel, self.target)
         self.method = check_choice("method", method, ("direct", "sliced"))
         self._size = effective_size(backends.count_of_all(target.shape[0]), target_weights)
         self._points = sample(target, target_weights)

@@ -331,7 +331,7 @@ def _task(
     rng: Rng,
 ) -> _Task:
     points = problem(x, y, None, None, exponent=1.0, estimator="V", chunk_size=chunk_size)
-    chosen = as_kernel(kernel)
+    chosen = as_kernel(kernel, points.y)
     projector = None
     if check_choice("method", method, ("sliced", "direct")) == "sliced":
         projector = _projector(points.x, n_projections, projections, slicing, rng)

@@ -46,7 +46,8 @@ def mmd_squared(
         Weights, non-negative and with sum one; uniform when not given. The linear-time estimator
         takes none.
     kernel : kernel or str
-        An object of `energyflow.kernels`, or the name of one with its default parameters.
+        An object of `energyflow.kernels`, or the name of one with its default parameters: a length
+        of 1, with a warning where points lie more than ten times farther apart, or nearer.
     estimator : "V", "U" or "linear"
         "V" is the discrepancy of the two discrete measures, never negative but for rounding. "U"
         and "linear" are unbiased for that of the distributions they were drawn from, and may be
@@ -81,7 +82,7 @@ def mmd_squared(
     check_choice("estimator", estimator, ("V", "U", "linear"))
     pooled = "U" if estimator == "U" else "V"
     task = problem(x, y, a, b, exponent=1.0, estimator=pooled, chunk_size=chunk_size)
-    chosen = as_kernel(kernel)
+    chosen = as_kernel(kernel, task.y)
     if estimator == "linear":
         return _linear(task, chosen)
     xp = namespace(task.x)

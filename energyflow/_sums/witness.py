@@ -52,7 +52,8 @@ def witness(
     a, b : arrays (N,) or (..., N), and (M,) or (..., M), optional
         Weights, non-negative and with sum one; uniform when not given.
     kernel : kernel or str
-        An object of `energyflow.kernels`, or the name of one with its default parameters.
+        An object of `energyflow.kernels`, or the name of one with its default parameters: a length
+        of 1, with a warning where points lie more than ten times farther apart, or nearer.
     method : "direct" or "sliced"
         "direct" sums over all pairs; "sliced" is the near-linear estimate of `kernel_sum`.
     n_projections, projections, slicing, rng, tolerance

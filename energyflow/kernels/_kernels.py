@@ -7,11 +7,20 @@ default parameters: "energy", "riesz", "gauss", "laplace", "matern" and "linear"
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from energyflow_backends import Array, Formula, RadialProfile, namespace
+import numpy as np
+from energyflow_backends import (
+    Array,
+    Formula,
+    RadialProfile,
+    known_values,
+    namespace,
+    to_host,
+)
 
 from .._core.checks import check_exponent, check_positive
 from ._spectra import GaussSpectrum, MaternSpectrum, Spectrum
@@ -265,14 +274,22 @@ _FORMULAS: dict[type[Kernel], Callable[[Any], Formula | None]] = {  # not of wha
     Matern: _matern_formula,
 }
 
+_RATIO = 10.0  # of the points' scale to the length of a named kernel, beyond which it warns
+_SCALED_POINTS = 1000  # of which the scale is taken
+_OF_LENGTH = {
+    "Gauss": "Gauss({:.3g})", "Laplace": "Laplace(1 / {:.3g})", "Matern": "Matern(beta={:.3g})",
+}  # fmt: skip
 _NAMED: dict[str, type[Kernel]] = {
     "energy": Energy, "riesz": Riesz, "gauss": Gauss,
     "laplace": Laplace, "matern": Matern, "linear": Linear,
 }  # fmt: skip
 
 
-def as_kernel(kernel: Any) -> Kernel:
-    """The kernel that a name stands for, or the kernel itself."""
+def as_kernel(kernel: Any, points: Array | None = None) -> Kernel:
+    """The kernel that a name stands for, or the kernel itself.
+
+    A named kernel with a length warns where that is not the scale of `points` (..., N, d).
+    """
     if isinstance(kernel, Kernel):
         return kernel
     if not isinstance(kernel, str):
@@ -281,7 +298,30 @@ def as_kernel(kernel: Any) -> Kernel:
         )
     if kernel not in _NAMED:
         raise ValueError(f"kernel must be one of {', '.join(_NAMED)}; got {kernel!r}")
-    return _NAMED[kernel]()
+    chosen = _NAMED[kernel]()
+    if points is not None and isinstance(chosen, SmoothKernel):
+        _warn_of_length(chosen, points)
+    return chosen
+
+
+def _warn_of_length(kernel: SmoothKernel, points: Array) -> None:
+    """Warn where the root mean square distance of points is far from the kernel's length, 1.
+
+    Beyond it the kernel is nearly zero between all points, below nearly constant.
+    """
+    few = points[..., :_SCALED_POINTS, :]
+    if not known_values(few):  # a part of known points may be traced, inside torch.func
+        return
+    with np.errstate(all="ignore"):
+        variances = np.var(to_host(few).astype(np.float64), axis=-2)
+        distance = float(np.mean(np.sqrt(2 * np.sum(variances, axis=-1))))
+    if _RATIO < distance < math.inf or 0 < distance < 1 / _RATIO:
+        name = type(kernel).__name__
+        warnings.warn(
+            f"kernel {name.lower()!r} has the length 1, where points lie about {distance:.3g} "
+            f"apart: give an object, energyflow.kernels.{_OF_LENGTH[name].format(distance)}",
+            stacklevel=5,
+        )
 
 
 def _kind(value: Any) -> str:

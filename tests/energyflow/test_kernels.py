@@ -1,5 +1,7 @@
 """Kernels as objects: their values and slopes, their slices, and what they refuse."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from energyflow_backends import LineKernel
@@ -170,3 +172,20 @@ def test_too_many_frequencies() -> None:
             line_kernel(spectrum, extent, tolerance=1e-4, derivative=False)
     with pytest.raises(ValueError, match="got inf for projected points up to 1 apart"):
         line_kernel(Matern(0.4).spectrum(3), 1.0, tolerance=1e-4, derivative=True)
+
+
+@pytest.mark.parametrize("name", ["gauss", "laplace", "matern"])
+def test_named_kernels_warn_of_a_length_that_is_not_the_points(rng, name) -> None:
+    x, y = rng.normal(size=(2, 20, 3))
+    ef.mmd_squared(x, y, kernel=name)  # no warning, which would be an error
+    for unit in (100.0, 0.01):
+        points = {"x": unit * x, "y": unit * y}
+        for call in (ef.mmd_squared, partial(ef.kernel_sum, method="direct")):
+            with pytest.warns(UserWarning, match=rf"'{name}' has the length 1, where points lie"):
+                call(**points, kernel=name)
+        with pytest.warns(UserWarning, match="has the length 1"):
+            ef.MMDFlow(unit * y, name)
+        with pytest.warns(UserWarning, match="has the length 1"):
+            ef.KALEFlow(unit * y, name, regularization=0.1)
+    ef.mmd_squared(100 * x, 100 * y, kernel="energy")  # has no length
+    ef.mmd_squared(100 * x, 100 * y, kernel=ef.kernels.Gauss(1.0))  # is meant
