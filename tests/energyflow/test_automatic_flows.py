@@ -207,6 +207,8 @@ def test_a_flow_that_converged_stops(rng: np.random.Generator) -> None:
 def test_converged_means_no_gain_beyond_the_noise(rng: np.random.Generator) -> None:
     falling = [(k, 0.9**k, 0.0) for k in range(40)]
     assert not any(is_converged(falling[:n]) for n in range(1, 41))
+    steep = [(k, 70.0 if k == 0 else 6 - 0.2 * k, 0.0) for k in range(10)]
+    assert not is_converged(steep)
     still = [(k, 1 + 0.1 * rng.normal(), 0.0) for k in range(40)]
     assert is_converged(still)
     assert not is_converged(still[:9])

@@ -26,7 +26,8 @@ History = Sequence[tuple[int, float, float]]
 def is_converged(history: History) -> bool:
     """Whether the distance no longer gains beyond its noise.
 
-    The mean of the last third of the records is compared with that of as many before.
+    The mean of the last third of the records is compared with that of as many before, whose own
+    noise is taken to be that of the last: before, the distance may have fallen.
     """
     distances = [distance for _, distance, _ in history]
     n = max(_RECORDS, len(distances) // 3)
@@ -34,7 +35,7 @@ def is_converged(history: History) -> bool:
         return False
     before, last = np.array(distances[-2 * n : -n]), np.array(distances[-n:])
     gain = float(np.mean(before) - np.mean(last))
-    error = math.sqrt((np.var(before) + np.var(last)) / (n - 1))
+    error = math.sqrt(2 * np.var(last) / (n - 1))
     return gain <= max(2 * error, _GAIN * abs(float(np.mean(last))))
 
 
