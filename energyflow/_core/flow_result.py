@@ -102,10 +102,9 @@ class FlowResult:
 
     @property
     def _verdict(self) -> str:
-        assert self.floor is not None
         if self.arrived:
             return "arrived"
-        run = self.history_step.tolist(), self.history_distance.tolist(), self.floor
+        run = self.history_step.tolist(), self.history_distance.tolist(), self.floor or 0.0
         return "still falling" if still_falls(*run) else "not there yet"
 
     def save(self, path: str | Path) -> None:

@@ -74,8 +74,8 @@ class RunOptions:
 class Descent(ABC):
     """Particles that descend a functional F of their positions, with momentum.
 
-    A flow defines `_evaluate`, the value of F and N grad F, and `_settings`, which must stay the
-    same when a flow resumes.
+    A flow defines `_evaluate`, the value of F and N grad F, `_plan`, its step sizes and momenta,
+    and `_settings`, which must stay the same when a flow resumes.
     """
 
     _hint = ""  # what else may keep a flow from its floor, for its warnings
@@ -208,12 +208,11 @@ class Descent(ABC):
                     stopped, due = backends.any_process(stopped, due)
                     if stopped:
                         break
-                if state.step == last:
+                if gradient is None:  # this was the last
                     break
                 if recording and due:
                     save(state.result(self._settings()), file)
                     saved = perf_counter()
-                assert gradient is not None
                 state.advance(gradient)
         result = state.result(self._settings())
         if saving:
@@ -221,12 +220,6 @@ class Descent(ABC):
         if options.is_whole and backends.is_first():
             self._warn(state)
         return result
-
-    def _plan(self, state: FlowState, saved: Mapping[str, Any] | None) -> Plan:
-        """Step sizes and momenta of a run; `saved` is the plan of the flow that it resumes."""
-        assert self.step_size is not None
-        assert self.momentum is not None
-        return Plan(self.step_size, self.momentum)
 
     def _warn(self, state: FlowState) -> None:
         """Tell where a run has failed."""
@@ -244,6 +237,10 @@ class Descent(ABC):
         self, state: FlowState, *, need_value: bool, need_gradient: bool
     ) -> tuple[Any, Array | None]:
         """F in the unit of the history, and N grad F (N, d): each where it is needed, or None."""
+
+    @abstractmethod
+    def _plan(self, state: FlowState, saved: Mapping[str, Any] | None) -> Plan:
+        """Step sizes and momenta of a run; `saved` is the plan of the flow that it resumes."""
 
     @abstractmethod
     def _settings(self) -> dict[str, Any]:

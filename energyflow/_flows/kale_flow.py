@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import energyflow_backends as backends
@@ -11,12 +12,13 @@ from energyflow_backends import Array, namespace
 
 from .._core.checks import check_positive
 from ..kernels import Gauss, Kernel, Laplace, Matern, as_kernel
+from .automatic.plan import Plan
 from .descent import Descent
 from .flow_state import FlowState
 from .kale import centre, check_definite, wide
 from .kale_dual import KaleDual
 from .kernel_pairs import KernelPairs, kernel_pairs
-from .schedules import Schedule, resolved_step_size
+from .schedules import Schedule, resolved_step_size, schedule
 
 
 class KALEFlow(Descent):
@@ -77,6 +79,7 @@ class KALEFlow(Descent):
         self.kernel = check_definite(kernel)
         self.regularization = check_positive("regularization", regularization)
         tau = resolved_step_size(step_size, self._default_step_size)
+        self._schedules = Plan(schedule("step_size", tau), schedule("momentum", momentum))
         super().__init__(target, target_weights, tau, momentum, 0)
         as_kernel(kernel, self.target)  # warns where its length is not the target's
         y, _, b, _ = wide(target, target, target_weights, None)
@@ -116,6 +119,9 @@ class KALEFlow(Descent):
 
     def _pairs(self, x: Array, y: Array) -> KernelPairs:
         return kernel_pairs(self.kernel, x, y)
+
+    def _plan(self, state: FlowState, saved: Mapping[str, Any] | None) -> Plan:
+        return self._schedules
 
     def _settings(self) -> dict[str, Any]:
         return {"kernel": str(self.kernel), "regularization": self.regularization}

@@ -87,6 +87,7 @@ class ParticleFlow(Descent):
     ICLR 2024, Section 4.
     """
 
+    _directions: Directions
     _share = SHARE
     _halving = 0.0
 
@@ -122,13 +123,11 @@ class ParticleFlow(Descent):
     @property
     def n_projections(self) -> int:
         """Directions at each step."""
-        assert self._directions is not None
         return self._directions.n
 
     @property
     def slicing(self) -> Slicing:
         """How directions are drawn."""
-        assert self._directions is not None
         return self._directions.slicing
 
     def automatic_step_size(self, n_particles: int) -> Callable[[int], float]:
@@ -150,7 +149,6 @@ class ParticleFlow(Descent):
             If `n_particles` is no positive integer.
         """
         check_count("n_particles", n_particles)
-        assert self._directions is not None
         pace = self._pace(self._directions, n_particles)
         momentum = self.momentum or constant(self._default_momentum())
         return lambda step: pace.step_size(step, momentum(step))
@@ -168,8 +166,8 @@ class ParticleFlow(Descent):
             return xp.astype(array[None, ...], dtype, copy=False)
 
         x = state.x if state.fixed is None else xp.concat([state.x, state.fixed], axis=1)
-        assert state.directions is not None
-        projector = state.directions.projector(state.source, state.step)
+        directions = state.directions or self._directions
+        projector = directions.projector(state.source, state.step)
         b = None if weights is None else batch_of_one(weights)
         try:
             value, gradient, _ = backends.sliced_value_and_gradient(
@@ -205,8 +203,8 @@ class ParticleFlow(Descent):
 
     def _plan(self, state: FlowState, saved: Mapping[str, Any] | None) -> Plan:
         """Given settings are kept; the rest follows from them, or from the flow that resumes."""
-        assert state.directions is not None
-        record = {"noise": state.directions.noise(int(self.target.shape[1]))}
+        directions = state.directions or self._directions
+        record = {"noise": directions.noise(int(self.target.shape[1]))}
         if self._curvature is not None:
             record["floor"] = self._curvature.mean * (1 / state.n + 1 / self._seen())
         if saved is not None and not saved:
@@ -214,7 +212,7 @@ class ParticleFlow(Descent):
         momentum = self.momentum or constant(self._default_momentum())
         if self.step_size is not None:
             return Plan(self.step_size, momentum, None, record)
-        pace = saved_pace(saved or {}) or self._pace(state.directions, state.n)
+        pace = saved_pace(saved or {}) or self._pace(directions, state.n)
         return Plan(lambda step: pace.step_size(step, momentum(step)), momentum, pace, record)
 
     def _pace(self, directions: Directions, n_particles: int) -> Pace:
