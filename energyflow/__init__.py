@@ -16,6 +16,7 @@ from energyflow_backends import use_backend as use_backend
 from . import distributed as distributed
 from . import kernels as kernels
 from . import reference as reference
+from ._compilation import compile_kernels as compile_kernels
 from ._core.flow_result import FlowResult as FlowResult
 from ._dependence.correlation import distance_correlation as distance_correlation
 from ._dependence.correlation import distance_correlation_squared as distance_correlation_squared
@@ -93,6 +94,7 @@ __all__ = [
     "PatchSlicing",
     "Slicing",
     "column_tests",
+    "compile_kernels",
     "conditional_coupling",
     "conditional_geodesic",
     "conditional_wasserstein_distance",

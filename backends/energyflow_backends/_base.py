@@ -69,6 +69,10 @@ class Backend:
             return f"it takes {' and '.join(self.dtypes)}, not {info.dtype}"
         return None
 
+    def kernels(self) -> str:
+        """Whether its kernels are compiled and kept; "" where it keeps none. Imports nothing."""
+        return ""
+
     def lacks_pairs(self) -> str | None:
         """Why it has sliced energy distances only, or None where it has all sums."""
         return None

@@ -48,15 +48,17 @@ class BackendStatus:
     usable: bool
     version: str
     reason: str
+    kernels: str = ""  # whether its kernels are compiled, where they are kept
 
 
 class BackendTable(tuple[BackendStatus, ...]):
     """The backends, in the order in which they are tried; prints as a table."""
 
     def __repr__(self) -> str:
-        head = ("backend", "usable", "version", "reason")
-        lines = [head, *((s.name, "yes" if s.usable else "no", s.version, s.reason) for s in self)]
-        widths = [max(len(line[k]) for line in lines) for k in range(4)]
+        head = ("backend", "usable", "version", "kernels", "reason")
+        rows = ((s.name, "yes" if s.usable else "no", s.version, s.kernels, s.reason) for s in self)
+        lines = [head, *rows]
+        widths = [max(len(line[k]) for line in lines) for k in range(5)]
         return "\n".join(
             "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip()
             for line in lines
@@ -102,15 +104,17 @@ def show_backends() -> BackendTable:
     Returns
     -------
     BackendTable
-        A tuple of (name, usable, version, reason) records that prints as a table. Nothing is
-        imported to make it.
+        A tuple of (name, usable, version, reason, kernels) records that prints as a table. The
+        last says whether kernels are "compiled", as `compile_kernels` leaves them, or will be "at
+        first calls". Nothing is imported to make it.
     """
     rows = []
     for backend in backends().values():
         reason = backend.unusable()
         own = backend.requires[-1] if backend.requires else "numpy"
         version = "-" if backend.missing() else _version(own)
-        rows.append(BackendStatus(backend.name, reason is None, version, reason or ""))
+        kernels = "" if reason else backend.kernels()
+        rows.append(BackendStatus(backend.name, reason is None, version, reason or "", kernels))
     return BackendTable(rows)
 
 

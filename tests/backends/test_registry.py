@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from energyflow_backends import describe
 from energyflow_backends._registry import select
+from energyflow_kernels import cache
 
 import energyflow as ef
 
@@ -36,6 +38,54 @@ def test_table_imports_nothing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_compiled_kernels_show(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    if not {s.name: s for s in ef.show_backends()}["numba"].usable:
+        pytest.skip("numba is an extra")
+
+    def kernels() -> str:
+        return {status.name: status.kernels for status in ef.show_backends()}["numba"]
+
+    assert kernels() == "at first calls"
+    cache.mark_filled(tmp_path / "kernels")
+    assert kernels() == "compiled"
+    monkeypatch.setattr(cache, "version", lambda package: "0.0")
+    assert kernels() == "at first calls"
+
+
+@pytest.mark.slow  # a minute of compiling
+def test_compiled_kernels_are_all_that_calls_need(tmp_path: Path) -> None:
+    pytest.importorskip("numba", reason="numba is an extra")
+    calls = """
+import numpy as np, energyflow as ef
+for dtype in ("float32", "float64"):
+    x = np.random.default_rng(0).normal(size=(9000, 2)).astype(dtype)
+    y = x[:300] + np.ones(2, dtype)
+    w = np.full(300, 1 / 300, dtype)
+    for r in (1.0, 1.5):
+        for b in (None, w):
+            for estimator in ("V", "U"):
+                how = {"exponent": r, "estimator": estimator}
+                ef.sliced_energy_value_and_gradient(y + 9, y, w, b, 3, rng=0, **how)
+                ef.energy_distance(y, y + 1, w, b, **how)
+    ef.sliced_energy_distance(x, y, n_projections=3, slicing="hadamard", rng=0)
+    for p in (1, 1.5, 2):
+        ef.sliced_wasserstein_distance(x, y, p=p, n_projections=3, rng=0)
+    for kernel in ("energy", "riesz", "gauss", "laplace", "matern"):
+        ef.kernel_sum(x[:100], y, kernel=kernel, method="direct")
+        ef.mmd_squared(x[:100], y, kernel=kernel)
+"""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+
+    def kept(code: str) -> dict[Path, int]:
+        subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+        return {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.nbc")}
+
+    compiled = kept("import energyflow as ef; ef.compile_kernels()")
+    assert compiled
+    assert kept(calls) == compiled
 
 
 def test_the_documentation_lists_the_backends() -> None:

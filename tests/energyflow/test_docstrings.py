@@ -18,7 +18,7 @@ NO_PAPER = {
     "": {
         "BackendUnavailable", "ColumnTests", "Coupling", "EffectSize", "EnergyTestResult",
         "EnergyflowError", "FlowDiverged", "FlowResult", "FlowWarning", "IndependenceTestResult",
-        "KernelTestResult", "Slicing", "show_backends", "use_backend",
+        "KernelTestResult", "Slicing", "compile_kernels", "show_backends", "use_backend",
     },
     ".kernels": {"Kernel", "Linear", "RadialKernel", "SmoothKernel"},
     ".models": {

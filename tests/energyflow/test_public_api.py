@@ -10,7 +10,7 @@ NAMES = {
     "BackendUnavailable", "ConditionalFlow", "Coupling", "EnergyTestResult", "EnergyflowError",
     "FlowWarning",
     "FlowDiverged", "FlowResult", "HadamardSlicing", "KALEFlow", "MMDFlow", "ParticleFlow",
-    "PatchSlicing", "Slicing", "conditional_coupling", "conditional_geodesic",
+    "PatchSlicing", "Slicing", "compile_kernels", "conditional_coupling", "conditional_geodesic",
     "conditional_wasserstein_distance", "crps", "distributed", "energy_distance", "energy_gradient",
     "energy_score", "energy_test", "kale", "kernel_sum", "kernel_sum_gradient", "kernels",
     "max_sliced_wasserstein_distance", "mmd_squared",

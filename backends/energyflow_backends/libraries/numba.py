@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 import numpy as np
+from energyflow_kernels.cache import is_filled
 
 from .._arrays import seems_finite
 from .._errors import NonFiniteValue
@@ -33,6 +34,10 @@ class NumbaBackend(FusedBackend, NumpyBackend):
     name: ClassVar[str] = "numba"
     requires: ClassVar[tuple[str, ...]] = ("numba",)
     scratch: ClassVar[int] = 4  # rows and gradients; the kernels bound their own memory
+
+    def kernels(self) -> str:
+        """Whether `compile_kernels` has filled Numba's cache."""
+        return "compiled" if is_filled() else "at first calls"
 
     @cached_property
     def _sliced(self) -> ModuleType:

@@ -10,6 +10,8 @@ Szekely and Rizzo, Energy statistics, J. Stat. Plan. Inference 143 (2013), secti
 
 # mypy: disable-error-code="no-untyped-def"
 
+from typing import Any
+
 import numpy as np
 from numba import int32, int64, uint32, uint64
 
@@ -145,24 +147,25 @@ def _sort_row(row, first, second, counts):
     words = row.view(np.uint32)
     for i in range(n):
         first[i] = (uint64(_ordered(words[width * i + width - 1])) << uint64(32)) | uint64(i)
-    unsorted = 0
+    none: Any = int64(0)  # a plain 0 has a type of its own, for which functions are compiled anew
+    unsorted = none
     if n < _WIDE_FROM:
         unsorted = 16 if width == 1 else 8
     elif width == 1 and n < _SETTLED_BELOW:
         unsorted = 10
     order, free = _sort_packed(first, second, counts, bits, unsorted)
     if unsorted and not _settle(order):
-        order, free = _sort_packed(order, free, counts, bits, 0)
+        order, free = _sort_packed(order, free, counts, bits, none)
     if width == 1 or _insert(order, row):
         return order, free
     for i in range(n):
         flip = uint32(0) - (words[2 * i + 1] >> uint32(31))
         first[i] = (uint64(uint32(words[2 * i] ^ flip)) << uint64(32)) | uint64(i)
-    order, free = _sort_packed(first, second, counts, bits, 0)
+    order, free = _sort_packed(first, second, counts, bits, none)
     for k in range(n):
         i = order[k] & _LOW
         order[k] = (uint64(_ordered(words[uint64(2) * i + uint64(1)])) << uint64(32)) | i
-    return _sort_packed(order, free, counts, bits, 0)
+    return _sort_packed(order, free, counts, bits, none)
 
 
 @compiled()
@@ -248,6 +251,7 @@ def _walk_counting(order, z, x_counts, counts, n_x, n_y):
 
     The level N M (A - B) is exact while N (N + M) < 2^53. `x_counts` and `counts` are scratch.
     """
+    none: Any = int64(0)
     inverse = 1.0 / (float(n_x) * float(n_y))
     slope = -2.0 * inverse * inverse
     _count_x(order, int64(n_x), x_counts)
@@ -264,7 +268,7 @@ def _walk_counting(order, z, x_counts, counts, n_x, n_y):
             _slopes_of_group(z, x_counts, start, int64(counts[i]) + 2, n_x, n_y, slope)
             i += 1
     else:
-        start = 0
+        start = none
         while start < z.size:
             stop = start + 1
             while stop < z.size and z[stop] == z[start]:
