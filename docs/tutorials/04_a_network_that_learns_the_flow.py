@@ -101,7 +101,7 @@ assert abs(np.median(np.linalg.norm(third - 0.5, axis=1)) - 0.33) < 0.005
 #
 # ## Try next
 #
-# - `held_out=` and `patience=` stop training when samples get no nearer to data not seen.
+# - `patience=` stops training when samples get no nearer to the data that are held out.
 # - `architecture=UNet(...)` for images, or a torch module of your own as the first argument.
 # - [Flow matching](08_conditional_flow_matching.md) and [deep MMD flows](07_deep_mmd_flow.md) have
 #   the same `fit`, `sample`, `save` and `load`.

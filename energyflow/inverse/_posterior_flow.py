@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -13,11 +13,11 @@ from energyflow_backends import Floats, to_host
 from .._core.checks import check_array, check_choice, check_count, shape
 from .._core.files import read_json, write_json
 from .._core.random import as_generator
-from ..models import FlowGenerator, Model, RunFolder, load
+from ..models import FlowGenerator, FlowMatching, Model, RunFolder, load
 from ._base import Problem
 from ._pca import WhitenedPCA, check_share
 from ._posterior import Posterior
-from ._ridge import CrossFittedRidge
+from ._ridge import LARGEST, CrossFittedRidge
 
 PROBLEM = "problem.json"
 GUESS = "guess.json"
@@ -65,16 +65,18 @@ class PosteriorFlow:
     problem : Problem
         How images are observed.
     model : Model, optional
-        The conditional model to train; a `FlowGenerator` with the settings when not given.
-    guess : "lift" or "regression"
+        The conditional model to train. When not given, a `FlowMatching` with the settings, which
+        is the nearest to the truth; or a `FlowGenerator`, if they are settings of that one only.
+    guess : "lift" or "regression", optional
         The first guess, to which the model learns the difference. A regression is the better guess
-        of small images, and costs O(d^3) for d pixels.
+        of small images, and costs O(d^3) for d pixels. When not given, it is the regression for
+        vectors that `FlowMatching` learns, and else the lift.
     components : float, optional
         Reduces the dimension by PCA with whitening: the flow moves the principal components that
         keep this share of the variance, see `WhitenedPCA`. 0.99 is good for images without a UNet.
         All pixels when not given.
     **settings
-        Of `FlowGenerator`.
+        Of `FlowMatching` or `FlowGenerator`.
 
     Raises
     ------
@@ -92,7 +94,7 @@ class PosteriorFlow:
         problem: Problem,
         model: Model[Any] | None = None,
         *,
-        guess: Literal["lift", "regression"] = "lift",
+        guess: Literal["lift", "regression"] | None = None,
         components: float | None = None,
         **settings: Any,
     ) -> None:
@@ -103,8 +105,8 @@ class PosteriorFlow:
         if model is not None and settings:
             raise ValueError(f"settings belong to the model, got both: {', '.join(settings)}")
         self.problem = problem
-        self.model: Model[Any] = FlowGenerator(**settings) if model is None else model
-        self.guess = check_choice("guess", guess, _GUESSES)
+        self.model: Model[Any] = _made_of(settings) if model is None else model
+        self.guess = None if guess is None else check_choice("guess", guess, _GUESSES)
         self.components = check_share(components)
         self._fitted: _Learned | None = None
 
@@ -155,7 +157,7 @@ class PosteriorFlow:
             observations = self.problem.simulate(images, generator)
         points, condition = self._pairs(images, observations)
         regression = components = None
-        if self.guess == "regression":
+        if self._regresses(points, condition):
             regression, points = CrossFittedRidge.fit(points, condition)
         if self.components is not None:
             components = WhitenedPCA.of(points, self.components)
@@ -250,7 +252,8 @@ class PosteriorFlow:
             If the regression is not learned yet.
         """
         condition, lifted = self._condition(observations)
-        return (_Learned() if self.guess == "lift" else self._learned).guess(condition, lifted)
+        learned = _Learned() if self.guess == "lift" else self._learned
+        return learned.guess(condition, lifted)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write model and problem to a new or empty folder.
@@ -293,7 +296,7 @@ class PosteriorFlow:
         model = load(folder, device=device)
         how = _read_guess(path.with_name(GUESS))
         sampler = cls(problem or Problem.load(path), model, **how)
-        with_regression, with_components = sampler.guess == "regression", how["components"]
+        with_regression, with_components = how["guess"] == "regression", how["components"]
         sampler._fitted = _Learned(
             CrossFittedRidge.load(path.with_name(REGRESSION)) if with_regression else None,
             None if with_components is None else WhitenedPCA.load(path.with_name(COMPONENTS)),
@@ -318,7 +321,8 @@ class PosteriorFlow:
 
     def _save_problem(self, folder: Path, learned: _Learned) -> None:
         write_json(folder / PROBLEM, self.problem.settings())
-        write_json(folder / GUESS, {"guess": self.guess, "components": self.components})
+        guess = "lift" if learned.regression is None else "regression"
+        write_json(folder / GUESS, {"guess": guess, "components": self.components})
         if learned.regression is not None:
             learned.regression.save(folder / REGRESSION)
         if learned.components is not None:
@@ -341,10 +345,27 @@ class PosteriorFlow:
             )
         return images if images.ndim == 2 else images - lifted, condition
 
+    def _regresses(self, points: Floats, condition: Floats) -> bool:
+        """Whether the first guess is a regression."""
+        if self.guess is not None:
+            return self.guess == "regression"
+        vectors = points.ndim == 2 and condition[0].size <= LARGEST
+        return vectors and isinstance(self.model, FlowMatching)
+
     def _condition(self, observations: Floats) -> tuple[Floats, Floats]:
         """Conditions of the networks (observations of vectors, lifts of images), and lifts."""
         lifted = self.problem.lift(observations)
         return observations if lifted.ndim == 2 else lifted, lifted
+
+
+def _made_of(settings: dict[str, Any]) -> Model[Any]:
+    """The model that has these settings."""
+    for kind in (FlowMatching, FlowGenerator):
+        known = {field.name for field in fields(kind.presets["default"].settings)}
+        preset = settings.get("preset", "default")
+        if set(settings) <= known | {"network", "preset", "device"} and preset in kind.presets:
+            return kind(**settings)
+    return FlowMatching(**settings)  # whose error names those that are unknown
 
 
 def _read_guess(path: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from ._affine import AffineMap
 
 _FOLDS = 5
 _RIDGES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-_LARGEST = 4096  # numbers of a condition, whose square is factorised
+LARGEST = 4096  # numbers of a condition, whose square is factorised
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,9 +73,9 @@ class CrossFittedRidge(AffineMap):
         p, q = (np.reshape(v, (len(v), -1)).astype(np.float64) for v in (points, conditions))
         if len(p) != len(q) or len(p) < 2:
             raise ValueError(f"regression needs pairs, at least 2, got {len(p)} and {len(q)}")
-        if q.shape[1] > _LARGEST:
+        if q.shape[1] > LARGEST:
             raise ValueError(
-                f"regression takes conditions of at most {_LARGEST} numbers, got {q.shape[1]}"
+                f"regression takes conditions of at most {LARGEST} numbers, got {q.shape[1]}"
             )
         fold_of = np.arange(len(p)) % min(_FOLDS, len(p))
         folds = [_Fold(p, q, fold_of == k) for k in range(fold_of.max() + 1)]

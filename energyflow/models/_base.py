@@ -24,7 +24,7 @@ from .._core.devices import as_device
 from .._core.random import HostSource, Rng, as_source
 from .._core.reading import naming
 from ._fitted import Fitted, Networks, SamplingDiverged
-from ._networks import suited
+from ._networks import Architecture, suited
 from ._settings import ModelSettings, Preset
 from ._weights import NetworkFactory, Tensors, code_of, layers_of, without_prefix
 from .data.arrays import fingerprint, given_back
@@ -33,6 +33,7 @@ from .data.training_set import Description, Pair, TrainingSet
 from .training.plan import ModelPlan, Task
 from .training.report import TrainingReport
 from .training.run_folder import RunFolder
+from .training.stage_training import adam
 from .training.trainer import Trainer
 from .training.validation import N_SAMPLES, Validator
 
@@ -213,6 +214,7 @@ class Model(ABC, Generic[S]):
         trainer = Trainer(
             out=out, resume=resume, budget=budget, stop_after=stop_after, patience=patience,
             progress=progress, ema=settings.ema, clip=settings.clip,
+            optimizer=partial(adam, weight_decay=settings.weight_decay),
         )  # fmt: skip
         try:
             kept = trainer.train(plan, on_start)
@@ -361,8 +363,12 @@ class Model(ABC, Generic[S]):
     def _new_network(self, description: Description) -> nn.Module:
         if self._network is not None:
             return copy.deepcopy(self._network)
-        form = self.settings.architecture or suited(description.shape)
+        form = self.settings.architecture or self._suited(description.shape)
         return form.build(description.shape, self._inputs(description))
+
+    def _suited(self, shape: tuple[int, ...]) -> Architecture:
+        """The architecture for points of a shape, where none is given."""
+        return suited(shape)
 
     def _inputs(self, description: Description) -> list[tuple[int, ...]]:
         """Shapes of what networks see besides the points."""

@@ -9,13 +9,18 @@ from functools import partial
 from typing import Annotated, Any, Literal, Self, get_type_hints
 
 from .._core.checks import check_count
-from ._fields import Share, as_json, check_fields, from_json
+from ._fields import NonNegative, Share, as_json, check_fields, from_json
 from ._networks import Architecture
 
-_BEFORE = {"validation": 0.0, "early_stopping": False}  # of folders that lack these entries
-_LEAST_PATIENCE = 500  # steps
+_BEFORE = {
+    "validation": 0.0,
+    "early_stopping": False,
+    "weight_decay": 0.0,
+}  # of folders that lack these entries
 _VALIDATIONS = 100  # in a training, at most
-_OFTEN = 20  # steps between validations, at least
+_OFTEN = 20  # steps between validations, at least, and times the steps that one costs
+_REDUCTIONS = 2  # of the learning rate at plateaus
+_LAST = 0.2  # of the steps, in which the learning rate falls to zero after plateaus
 
 
 @dataclass(frozen=True)
@@ -28,8 +33,12 @@ class ModelSettings:
         Points in a training step.
     learning_rate : float
         Learning rate of the optimiser, Adam, at the first step.
-    learning_rate_decay : {"cosine", "constant"}
-        How the learning rate falls to the last step.
+    learning_rate_decay : {"cosine", "constant", "plateau"}
+        How the learning rate falls to the last step. With "plateau" it is divided by 5, twice at
+        most, where the validation loss has not fallen for a 25th of the steps (200 at least), and
+        falls to zero in the last fifth of the steps.
+    weight_decay : float
+        Decoupled weight decay of the optimiser, then AdamW.
     ema : float
         Decay of the exponential moving average of the weights, which is what is kept; 0 for none.
         See `Trainer`.
@@ -41,7 +50,7 @@ class ModelSettings:
         not shared.
     early_stopping : bool
         Whether training ends, before its last step, when the validation loss has not fallen for a
-        tenth of the steps (500 at least).
+        tenth of the steps (500 at least), or after the last plateau.
     architecture : MLP or UNet, optional
         The network; chosen by the shape of the data when not given.
     seed : int
@@ -55,7 +64,8 @@ class ModelSettings:
 
     batch_size: int = 200
     learning_rate: float = 1e-3
-    learning_rate_decay: Literal["cosine", "constant"] = "cosine"
+    learning_rate_decay: Literal["cosine", "constant", "plateau"] = "cosine"
+    weight_decay: NonNegative = 0.0
     ema: Share = 0.0
     clip: float | None = None
     validation: Share = 0.1
@@ -70,12 +80,19 @@ class ModelSettings:
         """After a fraction of the steps."""
         if self.learning_rate_decay == "constant":
             return self.learning_rate
+        if self.learning_rate_decay == "plateau":
+            return self.learning_rate * min(1.0, (1 - fraction) / _LAST)
         return self.learning_rate * (1 + math.cos(math.pi * fraction)) / 2
 
-    def validation_steps(self, n_steps: int) -> tuple[int, int | None]:
-        """Of a training of so many steps: those between validations, and the patience."""
-        patience = max(n_steps // 10, _LEAST_PATIENCE) if self.early_stopping else None
-        return max(-(-n_steps // _VALIDATIONS), _OFTEN), patience
+    def validated(self, n_steps: int, cost: float) -> dict[str, int | None]:
+        """When a training of so many steps is validated, and its patience: see `Validation`."""
+        plateau = self.learning_rate_decay == "plateau"
+        patience = max(n_steps // 25, 200) if plateau else max(n_steps // 10, 500)
+        return {
+            "every": max(-(-n_steps // _VALIDATIONS), _OFTEN, math.ceil(_OFTEN * cost)),
+            "patience": patience if self.early_stopping else None,
+            "reductions": _REDUCTIONS if plateau else 0,
+        }
 
     def as_json(self) -> dict[str, Any]:
         """For settings.json."""

@@ -14,7 +14,7 @@ from .mmd import feature_kernel, unbiased_mmd, witness
 from .noise_schedule import noised, weights_at
 from .settings import DMMDSettings
 
-_STEPS = 16  # of held-out points that are looked at
+_STEPS = 4  # whose batches of held-out points are looked at
 
 
 @dataclass(frozen=True)

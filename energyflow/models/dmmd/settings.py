@@ -53,13 +53,24 @@ class DMMDSettings(RoundsSettings):
         Training points that are kept with the weights, for samples are compared with them.
     learning_rate : float
         Learning rate of the optimiser, Adam, at the first step.
-    learning_rate_decay : {"cosine", "constant"}
-        How the learning rate falls to the last step.
+    learning_rate_decay : {"cosine", "constant", "plateau"}
+        How the learning rate falls to the last step. With "plateau" it is divided by 5, twice at
+        most, where the validation loss has not fallen for a 25th of the steps (200 at least), and
+        falls to zero in the last fifth of the steps.
+    weight_decay : float
+        Decoupled weight decay of the optimiser, then AdamW.
     ema : float
         Decay of the exponential moving average of the weights, which is what is kept; 0 for none.
         See `Trainer`.
     clip : float, optional
         Largest norm of the gradient of all weights; no limit when not given.
+    validation : float
+        Share of the data that is held out, if no held-out data are given: networks never learn
+        from it, and the weights that serve it best are kept. 0 for none; fewer than 20 points are
+        not shared.
+    early_stopping : bool
+        Whether training ends, before its last step, when the validation loss has not fallen for a
+        tenth of the steps (500 at least), or after the last plateau.
     architecture : MLP, optional
         The network; MLP(128, 2) for vectors and small images, a convolutional network for larger
         images when not given.

@@ -130,8 +130,12 @@ class FlowSettings(ModelSettings):
         Points in a training step.
     learning_rate : float
         Learning rate of the optimiser, Adam, at the first step.
-    learning_rate_decay : {"cosine", "constant"}
-        How the learning rate falls within a block.
+    learning_rate_decay : {"cosine", "constant", "plateau"}
+        How the learning rate falls within a block. With "plateau" it is divided by 5, twice at
+        most, where the validation loss has not fallen for a 25th of the steps (200 at least), and
+        falls to zero in the last fifth of the steps.
+    weight_decay : float
+        Decoupled weight decay of the optimiser, then AdamW.
     loss : {"l2", "l1"}
         What the regression minimises.
     ema : float
@@ -145,6 +149,13 @@ class FlowSettings(ModelSettings):
     pyramid : Pyramid, optional
         Grow images through these resolutions; it replaces `n_blocks`, `step_size`, `momentum`
         and `first_exponent`.
+    validation : float
+        Share of the data that is held out, if no held-out data are given: networks never learn
+        from it. The same share of the particles of each flow is held out as well, and the weights
+        that serve them best are kept. 0 for none; fewer than 20 points are not shared.
+    early_stopping : bool
+        Whether training ends, before its last step, when the validation loss has not fallen for a
+        tenth of the steps (500 at least), or after the last plateau.
     architecture : MLP or UNet, optional
         The network; chosen by the shape of the data when not given.
     seed : int

@@ -129,9 +129,9 @@ class FlowPlan(ModelPlan[Chain]):
         held = self._options.n_particles - self._n_learned
         if not held:
             return None
-        every, patience = self._options.validation_steps(self._network_steps)
         cost = held / (3 * self._options.batch_size)  # there is no way back
-        return Validation(self._held_out_loss, every, patience, cost)
+        how: dict[str, Any] = self._options.validated(self._network_steps, cost)
+        return Validation(self._held_out_loss, cost=cost, **how)
 
     def finish(self, stage: int, network: nn.Module) -> dict[str, float]:
         """Join the network to the chain, and measure how far its samples are from the data."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from .._fields import Share
+from .._fields import NonNegative, Share
 from .._networks import MLP, UNet
 from .._settings import Preset, RoundsSettings
 from .solver import SolverName, Steps
@@ -32,15 +32,19 @@ class FlowMatchingSettings(RoundsSettings):
         and 128 for others. Larger couplings make paths straighter, and cost more than in
         proportion: see the Notes of `FlowMatching`.
     n_steps : int
-        Training steps.
+        Training steps, at most.
     n_rounds : int
         After each of so many equal rounds of steps, samples are compared with the data.
     batch_size : int
         Points in a training step.
     learning_rate : float
         Learning rate of the optimiser, Adam, at the first step.
-    learning_rate_decay : {"cosine", "constant"}
-        How the learning rate falls to the last step.
+    learning_rate_decay : {"cosine", "constant", "plateau"}
+        How the learning rate falls to the last step. With "plateau" it is divided by 5, twice at
+        most, where the validation loss has not fallen for a 25th of the steps (200 at least), and
+        falls to zero in the last fifth of the steps.
+    weight_decay : float
+        Decoupled weight decay of the optimiser, then AdamW.
     clip : float, optional
         Largest norm of the gradient of all weights; no limit when not given.
     ema : float
@@ -53,8 +57,16 @@ class FlowMatchingSettings(RoundsSettings):
         ODE solver of torchdiffeq for sampling; "dopri5" is adaptive.
     sampling_steps : int
         Steps of a solver that is not adaptive.
+    validation : float
+        Share of the data that is held out, if no held-out data are given: networks never learn
+        from it, and the weights that serve it best are kept. 0 for none; fewer than 20 points are
+        not shared.
+    early_stopping : bool
+        Whether training ends, before its last step, when the validation loss has not fallen for a
+        tenth of the steps (500 at least), or after the last plateau.
     architecture : MLP or UNet, optional
-        The network; chosen by the shape of the data when not given.
+        The network; chosen by the shape of the data when not given: MLP(128, 3) for vectors of up
+        to 32 numbers, MLP(256, 3) for longer ones and very small images, else a UNet.
     seed : int
         Seed of everything that is random.
 
@@ -66,6 +78,8 @@ class FlowMatchingSettings(RoundsSettings):
 
     batch_size: int = 256
     learning_rate: float = 2e-3
+    learning_rate_decay: Literal["cosine", "constant", "plateau"] = "plateau"
+    weight_decay: NonNegative = 0.1
     ema: Share = 0.999
     coupling: Literal["none", "ot", "conditional-ot"] = "conditional-ot"
     beta: float = 20.0
@@ -87,7 +101,7 @@ PRESETS: dict[str, Preset] = {
     "cifar10": Preset(
         FlowMatchingSettings(
             batch_size=100, coupling_size=500, n_steps=250_500, n_rounds=50, learning_rate=2e-4,
-            learning_rate_decay="constant", ema=0.9999, clip=1.0,
+            learning_rate_decay="constant", weight_decay=0.0, ema=0.9999, clip=1.0,
             architecture=UNet(channels=256, multipliers=(1, 2, 2, 2)),
         ),
         False,

@@ -32,6 +32,8 @@ class Validation:
         Steps of training between two calls; it is called after the last step too.
     patience : int or None
         The stage ends after so many steps without a smaller loss; never when None.
+    reductions : int
+        So many times the learning rate is divided by 5 instead, and training goes on.
     cost : float
         Of a call, in steps of training.
     """
@@ -40,6 +42,7 @@ class Validation:
     every: int
     patience: int | None
     cost: float
+    reductions: int = 0
 
 
 @dataclass

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
@@ -118,8 +118,9 @@ class SingleNetworkPlan(ModelPlan[N]):
     def _validation(self) -> Validation | None:
         if self.validation is None or not self._validates:
             return None
-        every, patience = self.options.validation_steps(self._n_steps)
-        return Validation(self.validation, every, patience, self.validation.cost)
+        cost = self.validation.cost
+        how: dict[str, Any] = self.options.validated(self._n_steps, cost)
+        return Validation(self.validation, cost=cost, **how)
 
     def finish(self, stage: int, network: nn.Module) -> dict[str, float]:
         """Keep the network, and measure how far its samples are from the data."""

@@ -20,6 +20,7 @@ from .distributed_loss import SharedLoss
 from .plan import Stage, Validation
 
 _TRIED_STEPS = 8
+_DIVISOR = 5  # of the learning rate, where the validation loss falls no more
 _VALIDATION = "validation"
 
 
@@ -44,37 +45,47 @@ class Optimisation:
 
 @dataclass(frozen=True)
 class _Best:
-    """The least validation loss so far and the weights that had it, and whether it will do.
+    """The least validation loss so far and the weights that had it, and what it made of training.
 
-    step : when that was, in steps of this stage; below 0 in one before, of a warm start.
+    since : the step of this stage, or below 0 of one before, from which on patience counts.
+    reductions : of the learning rate, so far. settled : whether training is over.
     """
 
     loss: float = math.inf
-    step: int = 0
     weights: Tensors = field(default_factory=dict)
+    since: int = 0
+    reductions: int = 0
     settled: bool = False
 
-    def after(self, loss: float, step: int, network: nn.Module, patience: int | None) -> _Best:
+    def after(self, loss: float, step: int, network: nn.Module, how: Validation) -> _Best:
         """With one more validation."""
         if loss < self.loss:
             weights = {name: v.detach().clone() for name, v in network.state_dict().items()}
-            return _Best(loss, step, weights)
-        return replace(self, settled=patience is not None and step - self.step >= patience)
+            return replace(self, loss=loss, weights=weights, since=step)
+        if how.patience is None or step - self.since < how.patience:
+            return self
+        if self.reductions < how.reductions:
+            return replace(self, since=step, reductions=self.reductions + 1)
+        return replace(self, settled=True)
 
     def tensors(self, step: int) -> Tensors:
         """For a checkpoint after `step` steps of the stage."""
         if not self.weights:
             return {}
-        numbers = torch.tensor([self.loss, step - self.step, self.settled], dtype=torch.float64)
-        return {_VALIDATION: numbers, **prefixed("best", self.weights)}
+        numbers = self.loss, step - self.since, self.reductions, self.settled
+        return {
+            _VALIDATION: torch.tensor(numbers, dtype=torch.float64),
+            **prefixed("best", self.weights),
+        }
 
     @classmethod
     def of(cls, tensors: Tensors, step: int) -> _Best:
         """Read the result of `tensors`, of which `step` steps belong to this stage."""
         if _VALIDATION not in tensors:
             return cls()
-        loss, since, settled = tensors[_VALIDATION].tolist()
-        return cls(loss, step - int(since), without_prefix("best", tensors), bool(settled))
+        loss, waited, reductions, settled = tensors[_VALIDATION].tolist()
+        weights = without_prefix("best", tensors)
+        return cls(loss, weights, step - int(waited), int(reductions), bool(settled))
 
 
 def have_settled(tensors: Tensors) -> bool:
@@ -103,7 +114,7 @@ class StageTraining:
     def advance(self) -> None:
         """One step of the optimiser."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.stage.learning_rate(self.step)
+            group["lr"] = self.stage.learning_rate(self.step) / _DIVISOR**self._best.reductions
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
             loss = self.loss(self.step)
@@ -147,7 +158,7 @@ class StageTraining:
         network.eval()
         loss = validation.loss(network)
         self.network.train()
-        self._best = self._best.after(loss, self.step, network, validation.patience)
+        self._best = self._best.after(loss, self.step, network, validation)
         return loss
 
     @property
