@@ -24,8 +24,8 @@ NO_PAPER = {
     ".models": {
         "Budget", "DMMDSettings", "FlowMatchingSettings", "FlowSettings", "MLP", "Model",
         "ModelSettings", "Preset", "Pyramid", "Record", "RunFolder", "SamplingDiverged",
-        "Stage", "Trainer", "TrainingDiverged", "TrainingPlan", "UNet", "count_parameters",
-        "load", "save_grid",
+        "Stage", "Trainer", "TrainingDiverged", "TrainingPlan", "TrainingReport", "UNet",
+        "Validation", "count_parameters", "load", "save_grid",
     },
     ".inverse": {
         "CrossFittedRidge", "Gaussian", "Linear", "Mask", "Noise", "Operator", "Poisson",
