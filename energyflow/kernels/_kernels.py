@@ -309,7 +309,7 @@ def _warn_of_length(kernel: SmoothKernel, points: Array) -> None:
 
     Beyond it the kernel is nearly zero between all points, below nearly constant.
     """
-    few = points[..., :_SCALED_POINTS, :]
+    few = points[..., : min(_SCALED_POINTS, points.shape[-2]), :]
     if not known_values(few):  # a part of known points may be traced, inside torch.func
         return
     with np.errstate(all="ignore"):
