@@ -194,6 +194,11 @@ class Model(ABC, Generic[S]):
         that is interrupted leaves what it has reached.
         """
         settings = self.settings
+        trainer = Trainer(
+            out=out, resume=resume, budget=budget, stop_after=stop_after, patience=patience,
+            progress=progress, ema=settings.ema, clip=settings.clip,
+            optimizer=partial(adam, weight_decay=settings.weight_decay),
+        )  # fmt: skip
         training = TrainingSet.of(
             data, condition,
             standardised=self._standardised, given_network=self._network is not None, name=name,
@@ -211,11 +216,6 @@ class Model(ABC, Generic[S]):
         factory = self._factory(description)
         entries = self._entries(description) | self._origin(None if held_out is None else held)
         plan = self._plan(Task(training, validator, factory, entries))
-        trainer = Trainer(
-            out=out, resume=resume, budget=budget, stop_after=stop_after, patience=patience,
-            progress=progress, ema=settings.ema, clip=settings.clip,
-            optimizer=partial(adam, weight_decay=settings.weight_decay),
-        )  # fmt: skip
         try:
             kept = trainer.train(plan, on_start)
         except KeyboardInterrupt:

@@ -117,6 +117,7 @@ class Trainer(TrainerOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.begun = perf_counter()  # what prepares the training is in its budget
         self.report = TrainingReport("training has not begun", 0, 0.0)
         self.reached: list[Record] = []
 
@@ -147,7 +148,7 @@ class Trainer(TrainerOptions):
         TrainingDiverged
             Losses, weights or samples were not finite.
         """
-        begun = perf_counter()
+        begun, self.begun = self.begun, perf_counter()
         with nullcontext() if self.folder is None else self.folder.held():
             records, carried = self._resumed(plan, begun)
             if self.folder is not None and on_start is not None and is_first():
@@ -244,7 +245,7 @@ class Trainer(TrainerOptions):
             return limits.seconds - slowest(perf_counter() - begun)
 
         def seconds(stage: Stage) -> float:
-            return slowest(seconds_a_step(stage, self, limits.seconds / 50))
+            return slowest(seconds_a_step(stage, self, limits.seconds))
 
         return Allowance(limits.steps, left, seconds)
 
