@@ -195,3 +195,27 @@ def test_a_fit_that_fails_leaves_the_posterior_as_it_was(rng) -> None:
     with pytest.raises(ValueError, match="budget must be"):
         flow.fit(100 * x, progress=False, budget="never")
     np.testing.assert_array_equal(flow.sample(np.ones(1), 5, rng=0).samples, before)
+
+
+def test_the_model_that_is_taken_by_itself(tmp_path, rng) -> None:
+    pytest.importorskip("torch", reason="torch is an extra")
+    pytest.importorskip("torchdiffeq", reason="torchdiffeq is an extra")
+    from energyflow.inverse import PosteriorFlow
+    from energyflow.models import FlowGenerator, FlowMatching
+
+    problem = Linear([[1.0, 1.0]]) + Gaussian(0.5)
+    assert isinstance(PosteriorFlow(problem).model, FlowMatching)
+    assert isinstance(PosteriorFlow(problem, seed=3, preset="toy").model, FlowMatching)
+    assert isinstance(PosteriorFlow(problem, n_particles=9, seed=3).model, FlowGenerator)
+    assert isinstance(PosteriorFlow(problem, preset="digits").model, FlowGenerator)
+    with pytest.raises(TypeError, match="n_partcles"):
+        PosteriorFlow(problem, n_partcles=9)
+    flow = PosteriorFlow(problem, n_steps=4, n_rounds=1, sampling_steps=2)
+    x = rng.normal(size=(60, 2)).astype(np.float32)
+    flow.fit(x, progress=False, out=tmp_path / "run", n_validation=20)
+    seen = np.array([[2.25]])  # whose posterior mean is 1, 1
+    np.testing.assert_allclose(flow.first_guess(seen), 1, atol=0.5)
+    again = PosteriorFlow.load(tmp_path / "run")
+    np.testing.assert_array_equal(again.first_guess(seen), flow.first_guess(seen))
+    samples = [f.sample(seen[0], 5, rng=0).samples for f in (flow, again)]
+    np.testing.assert_array_equal(*samples)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from _lines import Lines, rows, train
@@ -20,6 +21,8 @@ from energyflow.models import (
     TrainingReport,
     Validation,
 )
+from energyflow.models.data.training_set import TrainingSet
+from energyflow.models.training.stage_training import adam
 
 
 class Interrupt(Exception):
@@ -257,6 +260,66 @@ def test_validation_survives_cuts(tmp_path, warm_start) -> None:
         assert found == wanted
     kept, wanted = (RunFolder(tmp_path / f).weights() for f in ("run", "whole"))
     assert all(torch.equal(v, wanted[k]) for k, v in kept.items())
+
+
+def test_plateaus_divide_the_learning_rate_before_training_ends(tmp_path) -> None:
+    rates: list[float] = []
+
+    class Watched(torch.optim.SGD):
+        def step(self, closure=None):
+            rates.append(self.param_groups[0]["lr"])
+            return super().step(closure)
+
+    def train_for(stop_after: str | None) -> Trainer:
+        best_at_first = Validation(lambda network: len(rates), 1, 3, cost=1.0, reductions=2)
+        trainer = Trainer(
+            out=tmp_path / "run", resume=True, stop_after=stop_after, progress=False,
+            optimizer=lambda parameters, rate: Watched(parameters, lr=rate),
+        )  # fmt: skip
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("energyflow.models.training.trainer.warnings.warn", lambda *a, **k: None)
+            trainer.train(Lines(n_stages=1, validation=best_at_first))
+        return trainer
+
+    train_for("5 steps")
+    assert train_for(None).report.n_steps == 10
+    assert rates == pytest.approx([0.1] * 4 + [0.02] * 3 + [0.004] * 3)
+
+
+def test_weights_decay_where_nothing_pulls_them() -> None:
+    weight = torch.nn.Parameter(torch.tensor([2.0]))
+    optimizer = adam([weight], 0.1, weight_decay=0.5)
+    weight.grad = torch.zeros(1)
+    optimizer.step()
+    assert float(weight.detach()) == pytest.approx(2 * (1 - 0.1 * 0.5))
+    assert type(adam([weight], 0.1)) is torch.optim.Adam
+
+
+def shared(n: int, labels: np.ndarray | None, share: float = 0.1, seed: int = 0, least: int = 1):
+    points = np.arange(n, dtype=np.float32)[:, None]
+    whole = TrainingSet.of(points, labels, standardised=True, given_network=False, name=None)
+    part, held = whole.shared(share, seed, least)
+    rows = [] if held is None else np.rint(whole.scaling.undo(held[0])[:, 0].numpy()).tolist()
+    return np.rint(whole.scaling.undo(part.points)[:, 0].numpy()).tolist(), rows
+
+
+def test_a_share_of_the_data_is_held_out() -> None:
+    mine, held = shared(100, None)
+    assert len(held) == 10
+    assert sorted(mine + held) == list(range(100))
+    assert shared(100, None) == (mine, held)
+    assert shared(100, None, seed=1)[1] != held
+    for n, share in ((19, 0.5), (100, 0.0), (30, 0.05)):
+        assert shared(n, None, share) == (list(range(n)), [])
+
+
+@pytest.mark.parametrize("least", [1, 2])
+def test_classes_stay_in_training(least: int) -> None:
+    labels = np.arange(100) // 3  # 34 of them
+    mine, held = shared(100, labels, 0.5, least=least)
+    assert held
+    counts = np.bincount(labels[np.array(mine, int)], minlength=34)
+    assert (counts >= np.minimum(least, np.bincount(labels))).all()
 
 
 def test_what_a_report_says() -> None:
