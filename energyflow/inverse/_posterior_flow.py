@@ -106,6 +106,8 @@ class PosteriorFlow:
             raise ValueError(f"settings belong to the model, got both: {', '.join(settings)}")
         self.problem = problem
         self.model: Model[Any] = _made_of(settings) if model is None else model
+        if guess is None and not isinstance(self.model, FlowMatching):
+            guess = "lift"
         self.guess = None if guess is None else check_choice("guess", guess, _GUESSES)
         self.components = check_share(components)
         self._fitted: _Learned | None = None
@@ -305,9 +307,12 @@ class PosteriorFlow:
 
     @property
     def _learned(self) -> _Learned:
-        if self._fitted is None:
+        """What was fitted; nothing besides the model, where that was given trained."""
+        if self._fitted is not None:
+            return self._fitted
+        if self.model.fitted is None or self.guess == "regression" or self.components is not None:
             raise RuntimeError("this posterior is not trained: call fit, or load one")
-        return self._fitted
+        return _Learned()
 
     def _observation_shape(self) -> tuple[int, ...]:
         """That of one observation, by what the networks were trained with."""
@@ -349,8 +354,7 @@ class PosteriorFlow:
         """Whether the first guess is a regression."""
         if self.guess is not None:
             return self.guess == "regression"
-        vectors = points.ndim == 2 and condition[0].size <= LARGEST
-        return vectors and isinstance(self.model, FlowMatching)
+        return points.ndim == 2 and condition[0].size <= LARGEST
 
     def _condition(self, observations: Floats) -> tuple[Floats, Floats]:
         """Conditions of the networks (observations of vectors, lifts of images), and lifts."""

@@ -219,3 +219,5 @@ def test_the_model_that_is_taken_by_itself(tmp_path, rng) -> None:
     np.testing.assert_array_equal(again.first_guess(seen), flow.first_guess(seen))
     samples = [f.sample(seen[0], 5, rng=0).samples for f in (flow, again)]
     np.testing.assert_array_equal(*samples)
+    taken = PosteriorFlow(problem, again.model)  # trained already, on points as they are
+    assert taken.sample(seen[0], 5, rng=0).samples.shape == (5, 2)
