@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Protocol, TypeAlias
 
-import numpy as np
+from energyflow_kernels.typing import Doubles as Doubles
+from energyflow_kernels.typing import Floats as Floats
+from energyflow_kernels.typing import Integers as Integers
 from numpy.typing import NDArray
 
 HostArray: TypeAlias = NDArray[Any]  # of numbers of any kind
-Floats: TypeAlias = NDArray[np.floating]
-Doubles: TypeAlias = NDArray[np.float64]
-Integers: TypeAlias = NDArray[np.int64]
 # an array of one library, whichever it is, with all that this library has beyond the standard
 Native: TypeAlias = Any
 

@@ -121,10 +121,10 @@ def kernel_sum(
     SIAM Journal on Mathematics of Data Science, 2024. Hertrich, Jahn, Quellmalz, "Fast Summation
     of Radial Kernels via QMC Slicing", ICLR 2025.
     """
-    task = _task(
-        x, y, weights, kernel, method, tolerance, chunk_size,
-        n_projections, projections, slicing, rng,
-    )  # fmt: skip
+    choices = _Choices(
+        kernel, method, tolerance, chunk_size, n_projections, projections, slicing, rng
+    )
+    task = choices.task(x, y, weights)
     return backends.differentiable_sums(
         task.sums, task.pull, task.x, task.y, task.weights, held=task.projector
     )
@@ -178,10 +178,10 @@ def kernel_sum_gradient(
     ----------
     As `kernel_sum`.
     """
-    task = _task(
-        x, y, weights, kernel, method, tolerance, chunk_size,
-        n_projections, projections, slicing, rng,
-    )  # fmt: skip
+    choices = _Choices(
+        kernel, method, tolerance, chunk_size, n_projections, projections, slicing, rng
+    )
+    task = choices.task(x, y, weights)
     gradient: Array = backends.without_graph(
         task.gradient, task.x, task.y, task.weights, held=task.projector
     )
@@ -317,28 +317,35 @@ class _Task:
         return self.kernel.spectrum(dimension)
 
 
-def _task(
-    x: Any,
-    y: Any,
-    weights: Any,
-    kernel: Any,
-    method: Any,
-    tolerance: Any,
-    chunk_size: Any,
-    n_projections: Any,
-    projections: Any,
-    slicing: Any,
-    rng: Rng,
-) -> _Task:
-    points = problem(x, y, None, None, exponent=1.0, estimator="V", chunk_size=chunk_size)
-    chosen = as_kernel(kernel, points.y)
-    projector = None
-    if check_choice("method", method, ("sliced", "direct")) == "sliced":
-        projector = _projector(points.x, n_projections, projections, slicing, rng)
-        if isinstance(projector, SampledProjector) and not isinstance(projector.source, HostSource):
+@dataclass(frozen=True, eq=False)
+class _Choices:
+    """How a sum is wanted, as both functions are asked for it."""
+
+    kernel: Any
+    method: Any
+    tolerance: Any
+    chunk_size: Any
+    n_projections: Any
+    projections: Any
+    slicing: Any
+    rng: Rng
+
+    def task(self, x: Any, y: Any, weights: Any) -> _Task:
+        """The checked sum."""
+        points = problem(x, y, None, None, exponent=1.0, estimator="V", chunk_size=self.chunk_size)
+        chosen = as_kernel(self.kernel, points.y)
+        projector = None
+        if check_choice("method", self.method, ("sliced", "direct")) == "sliced":
+            projector = self._projector(points.x)
+        charges = _charges(weights, points)
+        return _Task(points, charges, chosen, projector, _tolerance(self.tolerance))
+
+    def _projector(self, x: Array) -> Projector:
+        drawn = _projector(x, self.n_projections, self.projections, self.slicing, self.rng)
+        if isinstance(drawn, SampledProjector) and not isinstance(drawn.source, HostSource):
             # a device's generator is read in order, and its gradient needs the same directions
-            projector = DenseProjector(projector.directions())
-    return _Task(points, _charges(weights, points), chosen, projector, _tolerance(tolerance))
+            return DenseProjector(drawn.directions())
+        return drawn
 
 
 def _charges(weights: Any, points: Problem) -> Array:

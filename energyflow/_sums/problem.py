@@ -37,7 +37,8 @@ from .._core.memory import CHUNKS, advise
 
 _LEAST_SIDE = 8  # pixels of what may be an image
 
-Operation = Callable[[PointSets, Projector | None, Request], Result]
+# the second argument is the projector that `value` was given, or one of the same kind
+Operation = Callable[[PointSets, Any, Request], Result]
 
 
 class Problem(NamedTuple):

@@ -95,8 +95,7 @@ def sliced_wasserstein_distance(
     task = problem(x, y, a, b, exponent=1.0, estimator="V", chunk_size=chunk_size)
     projector = _projector(task.x, n_projections, projections, slicing, rng)
 
-    def operation(sets: PointSets, held: Projector | None, request: Request) -> Result:
-        assert held is not None
+    def operation(sets: PointSets, held: Projector, request: Request) -> Result:
         powers = backends.sliced_wasserstein(
             sets, held, p=power, wrt=request.wrt, chunk_size=request.chunk_size
         )
@@ -173,8 +172,7 @@ def max_sliced_wasserstein_distance(
     if not isinstance(projector, DenseProjector):
         raise ValueError("slicing must give a matrix of directions for the max-sliced distance")
 
-    def operation(sets: PointSets, held: Projector | None, request: Request) -> Result:
-        assert isinstance(held, DenseProjector)
+    def operation(sets: PointSets, held: DenseProjector, request: Request) -> Result:
         powers = backends.max_sliced_wasserstein(
             sets, held.matrix(sets.x), p=power, n_starts=starts, n_steps=steps, wrt=request.wrt
         )

@@ -175,3 +175,16 @@ def test_sums_of_kernels_at_all_scales(profile, power, scale):
         other = pair_sums(x * scale, y * scale, w, (kind, first, second), gradient=gradient)
         factor = scale ** (power - gradient)
         np.testing.assert_allclose(other / factor, one, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("profile", [(GAUSS, 0.7, 0.0), (MATERN, 1.2, 0.0), (MATERN, 1.2, 2.0)])
+def test_a_point_far_away_hides_no_pair(profile):
+    x = rng.normal(size=(1, 30, 3))
+    y, w = x[:, :20] + 0.1, rng.normal(size=(1, 20))
+    for far in (1e150, 1e200, 1.7e308):
+        away = np.concatenate([x, np.full((1, 1, 3), far), np.full((1, 1, 3), -far)], axis=1)
+        for gradient in (False, True):
+            near = pair_sums(x, y, w, profile, gradient=gradient)
+            found = pair_sums(away, y, w, profile, gradient=gradient)
+            np.testing.assert_allclose(found[:, :30], near, rtol=1e-12, atol=1e-15)
+            assert not found[:, 30:].any()

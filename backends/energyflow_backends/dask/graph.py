@@ -9,6 +9,7 @@ anew, so that neither points nor rows of other groups are kept in memory.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -42,12 +43,12 @@ def distance(
         None if w is None else w.rechunk((v.chunks[0],))
         for w, v in zip(weights, whole, strict=True)
     ]
-    middle = _middle(whole[0])
+    plan = _Plan(weights, _middle(whole[0]), scale, dtype, per_task, request)
     sums: list[Native] = [None, None, None]
     for group in groups:
         done = [v for v in sums if v is not None]
         here = recomputed(whole, done) if done else whole
-        new = _group(here, weights, group, middle, scale, dtype, per_task, request)
+        new = _group(here, group, plan)
         sums = [p if q is None else p + q for p, q in zip(new, sums, strict=True)]
     value, gx, gy = sums
     return value, gx, gy
@@ -63,27 +64,31 @@ def _middle(x: Native) -> Any:
     return delayed(_middle_of)(x.blocks[first])
 
 
-def _group(
-    points: Sequence[Native],
-    weights: Sequence[Native],
-    projector: Projector,
-    middle: Any,
-    scale: float,
-    dtype: np.dtype[Any],
-    per_task: int,
-    request: Request,
-) -> list[Native]:
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """What is the same for all groups of slices."""
+
+    weights: Sequence[Native]  # of x and of y
+    middle: Any  # what is taken off the points, a delayed value
+    scale: float
+    dtype: np.dtype[Any]
+    per_task: int  # slices whose whole rows a task gathers
+    request: Request
+
+
+def _group(points: Sequence[Native], projector: Projector, plan: _Plan) -> list[Native]:
     """The sums over the slices of one projector, times scale."""
+    dtype, scale, request = plan.dtype, plan.scale, plan.request
     host, rays, count = select_on_host().name, delayed(projector), projector.n_projections
     rows = [
         _tasks(
             _project, "pn", v, "nd", new_axes={"p": count}, dtype=dtype, meta=np.empty((0, 0)),
-            host=host, rays=rays, middle=middle, kept=dtype,
-        ).rechunk({0: per_task})  # (P, N): whole rows are gathered by the next tasks
+            host=host, rays=rays, middle=plan.middle, kept=dtype,
+        ).rechunk({0: plan.per_task})  # (P, N): whole rows are gathered by the next tasks
         for v in points
     ]  # fmt: skip
     operands: list[Any] = []
-    for array, axes in zip((*rows, *weights), ("pn", "pm", "n", "m"), strict=True):
+    for array, axes in zip((*rows, *plan.weights), ("pn", "pm", "n", "m"), strict=True):
         operands += [array, None if array is None else axes]
     solved = _tasks(
         _solve, "p", *operands, dtype=object, meta=np.empty(0),

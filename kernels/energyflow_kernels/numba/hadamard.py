@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..typing import Floats
 from .compiler import compiled
-from .rows import Floats, flat, locked
+from .rows import flat, locked
 from .threads import share, usable_threads
 
 _TILE = 64  # points

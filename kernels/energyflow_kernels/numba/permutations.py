@@ -11,8 +11,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ..typing import Doubles
 from .compiler import compiled
-from .rows import Doubles
 from .threads import share, usable_threads
 
 _UNROLLED = 4  # points that one pass over the relabellings takes

@@ -5,8 +5,8 @@ from collections.abc import Collection
 
 import numpy as np
 
+from ..typing import Doubles, Floats
 from .riesz_tree import DECAY, riesz_row
-from .rows import Doubles, Floats
 from .threads import share, usable_threads
 
 # Rows with fewer points in all than this are not worth handing to threads.

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
+from ..typing import Doubles, Floats
 from .riesz_tree import DECAY, MAX_PROXIES, signed_sums
-from .rows import Doubles, Floats
 from .threads import share, usable_threads
 
 

@@ -6,11 +6,10 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..typing import Doubles, Floats
 from .row_kernels import COUNTERS, solve_rows
 from .threads import share, usable_threads
 
-Floats: TypeAlias = NDArray[np.floating[Any]]
-Doubles: TypeAlias = NDArray[np.float64]
 Scratch: TypeAlias = tuple[NDArray[Any], ...]
 _T = TypeVar("_T", bound=np.floating[Any])
 

@@ -4,11 +4,10 @@ from collections.abc import Collection
 
 import numpy as np
 
+from ..typing import Doubles, Floats
 from .matrix_products import extremes
 from .rows import (
     MEMORY,
-    Doubles,
-    Floats,
     Side,
     check,
     contiguous,

@@ -6,9 +6,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..typing import Floats
 from .hadamard import hadamard_back, hadamard_rows
 from .matrix_products import TILE_ROWS, pack_directions, project, project_back
-from .rows import Floats, flat, locked
+from .rows import flat, locked
 from .threads import share, usable_threads
 
 # Points a block, and terms of a product from which waking a second thread pays.

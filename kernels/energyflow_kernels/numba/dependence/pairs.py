@@ -7,12 +7,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ...typing import Doubles
 from ..compiler import compiled
 from ..threads import share, usable_threads
 
 _ROWS = 8  # of a tile, whose numbers stay in the cache while the permutations pass
-
-Doubles = NDArray[np.float64]
 
 
 @compiled("contract")

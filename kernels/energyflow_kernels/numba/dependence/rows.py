@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...typing import Doubles
 from ..compiler import compiled
 from ..threads import share, usable_threads
 from .discordance import discordant_products, discordant_sums
 
 _AT_ONCE = 16  # permutations that a thread takes
 
-Doubles = NDArray[np.float64]
 Weights = tuple[float, float, float]
 
 

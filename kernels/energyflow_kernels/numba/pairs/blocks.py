@@ -10,8 +10,8 @@ functionality, ACM Trans. Math. Softw. 41 (2015).
 import numpy as np
 from numba import int64
 
+from ...typing import Doubles
 from ..compiler import compiled
-from ..rows import Doubles
 from .profiles import evaluate
 from .tiles import (
     LANES,

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..rows import Doubles, Floats, locked
+from ...typing import Doubles, Floats
+from ..rows import locked
 from ..threads import share, usable_threads
 from .blocks import SIDE, scratch, sum_pairs
 from .points import NOTHING, pooled

@@ -1,12 +1,15 @@
 """Sums of radial kernels over all pairs of points, on the CPU."""
 
+import math
+
 import numpy as np
 
-from ..rows import Doubles, Floats, locked
+from ...typing import Doubles, Floats
+from ..rows import locked
 from ..threads import share, usable_threads
 from .blocks import SIDE, scratch, sum_pairs
 from .points import NOTHING, pooled
-from .profiles import GAUSS, KINDS, POWER
+from .profiles import GAUSS, KINDS, MATERN, POWER
 
 _ROWS = 4 * SIDE  # points of x that one call takes
 _SHARED_PAIRS = 1 << 14  # from which waking a second thread pays
@@ -49,7 +52,8 @@ def pair_sums(
     """
     (sets, n, d), m = x.shape, y.shape[1]
     kind, first, second = KINDS[profile[0]], *profile[1:]
-    points = pooled(x, y, first if kind == POWER else 1.0)
+    lengths = {POWER: math.inf, GAUSS: first, MATERN: 1 / first}
+    points = pooled(x, y, first if kind == POWER else 1.0, lengths[kind])
     firsts = np.full(sets, float(first))
     if points.sizes is not None and kind != POWER:
         firsts = firsts / points.sizes if kind == GAUSS else firsts * points.sizes

@@ -5,12 +5,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..rows import Doubles, Floats, locked
+from ...typing import Doubles, Floats
+from ..rows import locked
 from ..sliced import extent
 from .blocks import sum_of_squares
 
 _DIFFERENCES = 8  # coordinates up to which gradients are sums of differences in float32, too
 _SAFE = 1e-200, 1e200  # squares of numbers in between neither vanish nor overflow
+_FARTHEST = 2.0**-900  # so that differences do not overflow
 NOTHING = np.empty(0)
 _NONE = locked(NOTHING), locked(np.empty(0, np.float32))
 
@@ -24,11 +26,12 @@ class PooledSets(NamedTuple):
     exact: bool  # whether gradients are sums of differences, not differences of sums
 
 
-def pooled(x: Floats, y: Floats, exponent: float) -> PooledSets:
+def pooled(x: Floats, y: Floats, exponent: float, length: float = math.inf) -> PooledSets:
     """Both sets (B, N, d) and (B, M, d) of one dtype in one copy.
 
     Products in float64 do for gradients of float32 points that do not lie far out; those that do
-    are moved first, to a midrange.
+    are moved first, to a midrange. What is beyond many lengths of a kernel may overflow, so that
+    what is within a length is seen.
     """
     z = np.concatenate([x, y], axis=1)
     if z.dtype == np.float32:
@@ -38,13 +41,13 @@ def pooled(x: Floats, y: Floats, exponent: float) -> PooledSets:
         if middles is None:
             return PooledSets(_NONE[0], locked(z.reshape(-1)), None, exact=False)
         return PooledSets(locked((z - middles).reshape(-1)), _NONE[1], None, exact=False)
-    sizes = _sizes(z, exponent)
+    sizes = _sizes(z, exponent, length)
     if sizes is not None:
         z /= sizes[:, None, None]
     return PooledSets(locked(z.reshape(-1)), _NONE[1], sizes, exact=True)
 
 
-def _sizes(z: Doubles, exponent: float) -> Doubles | None:
+def _sizes(z: Doubles, exponent: float, length: float) -> Doubles | None:
     """Powers of two near the size of each set's numbers, None where their squares are safe.
 
     Powers other than |z|^1 are computed near 1, whatever the unit of the points.
@@ -58,6 +61,7 @@ def _sizes(z: Doubles, exponent: float) -> Doubles | None:
         if exponent == 1 and low < s < high:
             continue
         size = math.sqrt(s / z[k].size) if low < s < high else float(np.max(np.abs(points)))
+        size = max(min(size, length), size * _FARTHEST)
         if 0 < size < math.inf:
             sizes[k] = math.ldexp(1.0, min(max(math.frexp(size)[1], -1022), 1023))
     return sizes

@@ -4,8 +4,9 @@ from collections.abc import Collection
 
 import numpy as np
 
+from ...typing import Doubles, Floats
 from ..row_kernels import COUNTERS
-from ..rows import Doubles, Floats, check, flat_gradient, flat_rows, flat_weights
+from ..rows import check, flat_gradient, flat_rows, flat_weights
 from ..threads import share, usable_threads
 from .quantiles import transport_rows
 
