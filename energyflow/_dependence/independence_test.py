@@ -9,20 +9,20 @@ from typing import Any
 import array_api_compat as compat
 import energyflow_backends as backends
 import numpy as np
-from energyflow_backends import Array, ProjectorPair, known_values, namespace, not_compiled, to_host
+from energyflow_backends import Array, known_values, namespace, not_compiled, to_host
 from numpy.typing import NDArray
 
 from .._core.checks import check_choice, check_count, check_exponent, check_finite, shape
 from .._core.progress import Progress
 from .._core.random import Rng, as_source
-from .._slices.projectors import DenseProjector
-from .paired import Paired, check_slicing, paired_points
+from .direction_pairs import DirectionPairs
+from .paired import paired_points
 from .permutations import all_of_them, check_strata, drawn, number_of_all
 from .result import IndependenceTestResult
 
 _EXACT_POINTS = 5000  # up to which all pairs are summed
 _TIE = 1e-10  # of the statistic, below which a difference is one of rounding
-_ROUNDING = 1e-12  # of the spreads' product, likewise
+_ROUNDING = 1e-12  # of the product of mean distances to the mean, likewise
 
 Doubles = NDArray[np.float64]
 Statistics = Callable[[NDArray[np.int32], Callable[[int], Any]], Doubles]
@@ -72,7 +72,7 @@ def independence_test(
     n_projections : int
         Number of pairs of directions P, where the method is sliced.
     slicing : str
-        How directions are drawn, a name as in `sample_projections`.
+        How directions are drawn, as in `sliced_distance_covariance_squared`.
     strata : array (N,), optional
         Labels: points are permuted only within their stratum (block, batch, subject).
     rng : int, generator or None
@@ -98,8 +98,8 @@ def independence_test(
     R permutations: on the line O(R N log N); exact O(N^2 (d + e + R)), at most 256 MiB of
     distances at a time, beyond which those of x are computed again; sliced O(R P N log N). With
     `given` four times as much. Everything is computed on the host in float64. Statistics that
-    differ by less than 1e-10 of the true one, or 1e-12 of the product of the samples' spreads,
-    count as equal.
+    differ by less than 1e-10 of the true one, or 1e-12 of the product of both samples' mean
+    distances to their means, count as equal.
 
     The level is exact for every n_resamples and P, since directions do not look at the pairing;
     with `given` it is not, as what z leaves is not exchangeable in general.
@@ -122,20 +122,17 @@ def independence_test(
         raise ValueError(f"x and y must have at least {least} points, got {n}")
     by_sorting = exponent == 1 and all(side.points.shape[1] == 1 for side in hosted)
     chosen = _method(check_choice("method", method, ("auto", "exact", "sliced")), exponent, n)
-    n_projections = check_count("n_projections", n_projections)
-    slicing = check_slicing(slicing)
     parts = check_strata(strata, n)
     source = as_source(rng)
-    directions = as_source(int(source.host(0, 0).integers(2**31)))
-    sliced = chosen == "sliced" or by_sorting
-    task = Paired(
-        exponent, estimator, None, directions, 1 if by_sorting else n_projections, slicing
+    directions = DirectionPairs.checked(
+        as_source(int(source.host(0, 0).integers(2**31))), n_projections, slicing
     )
-    covariances = _Covariances(hosted, task, sliced)
+    sorting = directions if chosen == "sliced" or by_sorting else None
+    covariances = _Covariances(hosted, exponent, estimator, sorting)
     whole = number_of_all(parts, n_resamples)
     count = whole or n_resamples + 1
     steps = covariances.steps
-    found: list[Doubles] = []
+    computed: list[Doubles] = []
     with Progress(steps * count, "permuting", progress) as bar:
         done = 0
         blocks = drawn(parts, n, source, count) if whole is None else [all_of_them(parts, n)]
@@ -144,9 +141,9 @@ def independence_test(
             def report(step: int, done: int = done, width: int = len(block)) -> None:
                 bar.update(done + step * width)
 
-            found.append(covariances.permuted(block, report))
+            computed.append(covariances.permuted(block, report))
             done += steps * len(block)
-    statistics = np.concatenate(found)
+    statistics = np.concatenate(computed)
     bound = statistics[0] - _TIE * abs(statistics[0]) - _ROUNDING * covariances.scale
     unit = (hosted[0].unit * hosted[1].unit) ** exponent
     xp, device = namespace(x), compat.device(x)
@@ -163,7 +160,7 @@ def independence_test(
         enumerated=whole is not None,
         estimator=estimator,
         method=chosen,
-        n_projections=n_projections if chosen == "sliced" and not by_sorting else 0,
+        n_projections=directions.n_projections if chosen == "sliced" and not by_sorting else 0,
         exponent=exponent,
     )
 
@@ -175,8 +172,8 @@ class _Side:
     points: Doubles
     unit: float
 
-    def spread(self, exponent: float) -> float:
-        """Mean distance to the mean, to the power of the exponent."""
+    def mean_power(self, exponent: float) -> float:
+        """Mean of |x - mean|^exponent."""
         far = np.linalg.norm(self.points - self.points.mean(axis=0), axis=1)
         return float(np.mean(far**exponent))
 
@@ -202,21 +199,31 @@ def _hosted(named: dict[str, Array]) -> list[_Side]:
 class _Covariances:
     """Squared distance covariances of permuted pairs; with a third side, the partial ones."""
 
-    def __init__(self, sides: list[_Side], task: Paired, sliced: bool) -> None:
-        self._sides, self._task, self._sliced = sides, task, sliced
-        self._weights = backends.covariance_weights(len(sides[0].points), task.estimator)
-        self.scale = sides[0].spread(task.exponent) * sides[1].spread(task.exponent)
-        per_pair = task.n_projections if sliced else len(sides[0].points)
-        self.steps = per_pair * (1 if len(sides) == 2 else 4)
+    def __init__(
+        self,
+        sides: list[_Side],
+        exponent: float,
+        estimator: str,
+        directions: DirectionPairs | None,  # without them, all pairs are summed
+    ) -> None:
+        self._sides, self._exponent, self._directions = sides, exponent, directions
+        n = len(sides[0].points)
+        self._weights = backends.covariance_weights(n, estimator)
+        self.scale = sides[0].mean_power(exponent) * sides[1].mean_power(exponent)
+        self._per_pair = n
+        if directions is not None:
+            on_lines = all(side.points.shape[1] == 1 for side in sides)
+            self._per_pair = 1 if on_lines else directions.n_projections
+        self.steps = self._per_pair * (1 if len(sides) == 2 else 4)
 
     def permuted(self, permutations: NDArray[np.int32], report: Callable[[int], Any]) -> Doubles:
         """Of x_i and y_p(i), for each p of permutations (W, N)."""
         if len(self._sides) == 2:
             return self._of(0, 1, permutations, report)
-        per_pair = self.steps // 4
 
         def part(number: int, left: int, right: int) -> Doubles:
-            return self._of(left, right, permutations, lambda k: report(number * per_pair + k))
+            done = number * self._per_pair
+            return self._of(left, right, permutations, lambda k: report(done + k))
 
         # <A - alpha C, B_p - beta C_p> with the U-centred distances A, B, C of x, y, z
         alpha, beta = self._removed(0), self._removed(1)
@@ -237,25 +244,18 @@ class _Covariances:
         report: Callable[[int], Any] = lambda done: None,
     ) -> Doubles:
         x, y = self._sides[left].points, self._sides[right].points
-        if not self._sliced:
+        if self._directions is None:
             return backends.exact_permuted_covariances(
-                x, y, permutations, self._weights, self._task.exponent, report
+                x, y, permutations, self._weights, self._exponent, report
             )
-        pair = self._task.projectors(x.shape[1], y.shape[1], 3 * left + right)
-        return backends.sliced_permuted_covariances(
-            x, y, permutations, self._weights, pair or _on_lines(), report
-        )
+        pair = self._directions.projectors(x.shape[1], y.shape[1], 3 * left + right)
+        return backends.sliced_permuted_covariances(x, y, permutations, self._weights, pair, report)
 
 
-def _on_lines() -> ProjectorPair:
-    """The one direction that there is on the line, for both sides."""
-    one = DenseProjector(np.ones((1, 1)))
-    return ProjectorPair(one, one)
-
-
-def _method(asked: str, exponent: float, n_points: int) -> str:
-    if asked == "sliced" and exponent != 1:
+def _method(method: str, exponent: float, n_points: int) -> str:
+    """The method in use: "exact" or "sliced"."""
+    if method == "sliced" and exponent != 1:
         raise ValueError(f'method "sliced" needs the exponent 1, got {exponent}')
-    if asked != "auto":
-        return asked
+    if method != "auto":
+        return method
     return "exact" if exponent != 1 or n_points <= _EXACT_POINTS else "sliced"

@@ -22,10 +22,7 @@ from .._core.checks import (
     shape,
 )
 from .._core.memory import CHUNKS, advise
-from .._core.random import Source
-from .._slices.directions import METHODS, resolve_slicing
-from .._slices.families import SampledProjector, UnitSlicing
-from .._slices.projectors import DenseProjector
+from .direction_pairs import DirectionPairs
 
 _LEAST = {"V": 1, "U": 4}  # pairs
 
@@ -59,18 +56,22 @@ class Paired:
     exponent: float
     estimator: str
     chunk_size: int | None
-    source: Source | None = None  # of directions; without one, all pairs are summed
-    n_projections: int = 0
-    slicing: str = "auto"
+    directions: DirectionPairs | None = None  # without them, all pairs are summed
 
     @classmethod
-    def checked(cls, exponent: Any, estimator: Any, chunk_size: Any, **sliced: Any) -> Paired:
+    def checked(
+        cls,
+        exponent: Any,
+        estimator: Any,
+        chunk_size: Any,
+        directions: DirectionPairs | None = None,
+    ) -> Paired:
         """After checking the arguments."""
         return cls(
             check_exponent(exponent),
             check_choice("estimator", estimator, ("V", "U")),
             None if chunk_size is None else check_count("chunk_size", chunk_size),
-            **sliced,
+            directions,
         )
 
     def covariance(self, points: dict[str, Array], first: str, second: str, step: int = 0) -> Array:
@@ -104,22 +105,10 @@ class Paired:
         return backends.differentiable_value(compute, x, y, held=held)  # type: ignore[arg-type]
 
     def projectors(self, d: int, e: int, step: int = 0) -> ProjectorPair | None:
-        """Independent directions for both sides; None where pairs are summed."""
-        if self.source is None or (d == 1 and e == 1 and self.exponent == 1):
+        """Directions for both sides; None where pairs are summed, or points sorted on the line."""
+        if self.directions is None or (d == 1 and e == 1 and self.exponent == 1):
             return None
-        parts = [self._directions(size, 3 * step + k) for k, size in enumerate((d, e))]
-        return ProjectorPair(*map(DenseProjector, parts))
-
-    def _directions(self, d: int, step: int) -> Array:
-        """(P, d), in an order of their own: sets that are well spread come in a fixed one."""
-        assert self.source is not None
-        n = self.n_projections
-        chosen = resolve_slicing(self.slicing, n, d, self.source)
-        assert isinstance(chosen, UnitSlicing)
-        drawn = SampledProjector(chosen, n, d, self.source, step).directions()
-        keys = self.source.normal(step, 2**31, (n,))
-        xp = namespace(drawn)
-        return xp.take(drawn, namespace(keys).argsort(keys), axis=0)
+        return self.directions.projectors(d, e, step)
 
     def _compute(
         self,
@@ -158,8 +147,3 @@ class Paired:
                 for g, v in ((gx, x), (gy, y))
             )
         return value, gx, gy
-
-
-def check_slicing(slicing: Any) -> str:
-    """The name of a way of slicing by unit directions."""
-    return check_choice("slicing", slicing, METHODS)

@@ -1,4 +1,4 @@
-"""What a test of independence found."""
+"""The result of a test of independence."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from energyflow_backends import Array, to_host
 
 @dataclass(frozen=True, eq=False)
 class IndependenceTestResult:
-    """What `independence_test` found.
+    """The result of `independence_test`.
 
     Attributes
     ----------

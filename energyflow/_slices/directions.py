@@ -13,10 +13,10 @@ from .projectors import DenseProjector
 from .slicing import Slicing
 from .spread_store import ready
 
-_NAMED: dict[str, Slicing] = {family.name: family for family in FAMILIES}
-_NAMED["hadamard"] = HadamardSlicing()
+_UNIT = {family.name: family for family in FAMILIES}
+_NAMED: dict[str, Slicing] = {**_UNIT, "hadamard": HadamardSlicing()}
 SLICINGS = ("auto", *_NAMED)
-METHODS = ("auto", *(family.name for family in FAMILIES))
+METHODS = ("auto", *_UNIT)
 
 
 def resolve_slicing(
@@ -42,6 +42,13 @@ def resolve_slicing(
         slicing = _NAMED[_best(n, d, source) if name == "auto" else name]
     slicing.check(d)
     return slicing
+
+
+def unit_slicing(name: str, n: int, d: int, source: Source) -> UnitSlicing:
+    """The family of one of METHODS for n directions in R^d; raises if it does not exist there."""
+    family = _UNIT[_best(n, d, source) if name == "auto" else name]
+    family.check(d)
+    return family
 
 
 def _best(n: int, d: int, source: Source | None) -> str:
@@ -137,7 +144,6 @@ def sample_projections(
     if like is not None:
         check_array("like", like)
     source = as_source(rng)
-    family = resolve_slicing(check_choice("method", method, METHODS), n, d, source)
-    assert isinstance(family, UnitSlicing)
+    family = unit_slicing(check_choice("method", method, METHODS), n, d, source)
     drawn = SampledProjector(family, n, d, source).directions()
     return drawn if like is None else DenseProjector(drawn).matrix(like)

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from strategies import pairs
 
 import energyflow as ef
+from energyflow._core.random import as_source
+from energyflow._dependence.direction_pairs import DirectionPairs
 from energyflow._slices.projectors import DenseProjector
 
 EXPONENTS = (0.5, 1.0, 1.5)
@@ -375,3 +377,34 @@ def test_bad_slices(samples) -> None:
     ]:
         with pytest.raises(ValueError, match=message):
             ef.sliced_distance_covariance_squared(*samples, **change)
+
+
+# -- pairs of directions --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("d", "e"), [(2, 2), (3, 2), (4, 6), (5, 3)])
+def test_axes_of_frames_meet_once(d, e) -> None:
+    pair = DirectionPairs(as_source(0), 2 * d * e, "auto").projectors(d, e)
+    u, v = pair.first.directions, pair.second.directions
+    np.testing.assert_allclose(np.linalg.norm(u, axis=1), 1)
+    np.testing.assert_allclose(np.linalg.norm(v, axis=1), 1)
+    for part in (slice(0, d * e), slice(d * e, None)):
+        outer = (u[part, :, None] * v[part, None, :]).reshape(d * e, d * e)
+        np.testing.assert_allclose(outer @ outer.T, np.eye(d * e), atol=1e-12)  # a basis
+    axes = u[: min(d, e)]
+    np.testing.assert_allclose(axes @ axes.T, np.eye(len(axes)), atol=1e-12)  # taken evenly
+
+
+def test_pairs_of_axes_have_less_error(rng) -> None:
+    x = rng.normal(size=(100, 3))
+    y = x + 0.5 * rng.normal(size=(100, 3))
+    truth = float(ef.distance_covariance_squared(x, y))
+
+    def error(slicing):
+        values = [
+            float(ef.sliced_distance_covariance_squared(x, y, 36, slicing=slicing, rng=k))
+            for k in range(20)
+        ]
+        return np.sqrt(np.mean((np.array(values) - truth) ** 2))
+
+    assert error("auto") < 0.5 * error("iid")

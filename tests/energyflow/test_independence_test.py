@@ -16,7 +16,7 @@ from scipy import stats
 
 import energyflow as ef
 from energyflow._core.random import as_source
-from energyflow._dependence.paired import Paired
+from energyflow._dependence.direction_pairs import DirectionPairs
 from energyflow._dependence.permutations import check_strata, drawn
 
 
@@ -35,7 +35,7 @@ def test_permuted_covariances(samples, rng, backend, estimator, monkeypatch) -> 
     x, y = samples
     orders = np.stack([rng.permutation(30) for _ in range(5)]).astype(np.int32)
     weights = covariance_weights(30, estimator)
-    pair = Paired(1.0, estimator, None, as_source(0), 6, "iid").projectors(3, 2)
+    pair = DirectionPairs(as_source(0), 6, "iid").projectors(3, 2)
     with ef.use_backend(backend):
         exact = exact_permuted_covariances(x, y, orders, weights, 1.5)
         monkeypatch.setattr("energyflow_backends.dispatch.permuted_covariances._HELD", 8 * 30 * 7)

@@ -82,41 +82,47 @@ def sliced_distance_covariance(
         first, second = projectors.first, projectors.second
         slices = chunk_size or max(1, MEMORY_BUDGET // (8 * _SCRATCH * x.shape[0] * x.shape[1]))
         scale = first.constant(exponent) * second.constant(exponent) / first.n_projections
+        lines = _Lines(backend, weights, exponent, wrt, scale)
         pairs = zip(first.blocks(slices), second.blocks(slices), strict=True)
-        parts = (_block(backend, x, y, p, q, weights, exponent, wrt, scale) for p, q in pairs)
-        return reduce(added, parts)
+        return reduce(added, (lines.result(x, y, *pair) for pair in pairs))
 
     return _by_backend(run, x, y, exponent, estimator, held=projectors.arrays)
 
 
-def _block(
-    backend: Backend,
-    x: Array,
-    y: Array,
-    p: Projector,
-    q: Projector,
-    weights: Weights,
-    exponent: float,
-    wrt: tuple[str, ...],
-    scale: float,
-) -> Result:
-    xp = namespace(x)
-    xs, ys = backend.project(p, x), backend.project(q, y)  # (B, P, N) both
-    shape = xs.shape
-    flat = [xp.reshape(v, (shape[0] * shape[1], shape[2])) for v in (xs, ys)]
-    if exponent == 1:
-        value, gx, gy = backend.covariance_rows(flat[0], flat[1], weights, wrt)
-    else:
-        value, gx, gy = pair_covariance(
-            flat[0][:, :, None], flat[1][:, :, None], weights,
-            exponent=exponent, wrt=wrt,
-            distances=backend.distances, tile_numbers=backend.tile_numbers(),
+@dataclass(frozen=True, eq=False)
+class _Lines:
+    """How covariances on lines are computed and summed: the same for all blocks of slices."""
+
+    backend: Backend
+    weights: Weights
+    exponent: float
+    wrt: tuple[str, ...]
+    scale: float
+
+    def result(self, x: Array, y: Array, p: Projector, q: Projector) -> Result:
+        """Sums over one block of slices (B,), and their gradients."""
+        xp, backend = namespace(x), self.backend
+        xs, ys = backend.project(p, x), backend.project(q, y)  # (B, P, N) both
+        shape = xs.shape
+        flat = [xp.reshape(v, (shape[0] * shape[1], shape[2])) for v in (xs, ys)]
+        value, *slopes = self._rows(*flat)
+        gx, gy = (
+            None if g is None else backend.project_back(projector, xp.reshape(g, shape), self.scale)
+            for g, projector in zip(slopes, (p, q), strict=True)
+        )
+        return xp.sum(xp.reshape(value, shape[:2]), axis=1) * self.scale, gx, gy
+
+    def _rows(self, x: Array, y: Array) -> Result:
+        """Covariances (R,) of rows of x and y (R, N), and their gradients."""
+        if self.exponent == 1:
+            return self.backend.covariance_rows(x, y, self.weights, self.wrt)
+        value, *slopes = pair_covariance(
+            x[:, :, None], y[:, :, None], self.weights,
+            exponent=self.exponent, wrt=self.wrt,
+            distances=self.backend.distances, tile_numbers=self.backend.tile_numbers(),
         )  # fmt: skip
-    gx, gy = (
-        None if g is None else backend.project_back(projector, xp.reshape(g, shape), scale)
-        for g, projector in ((gx, p), (gy, q))
-    )
-    return xp.sum(xp.reshape(value, shape[:2]), axis=1) * scale, gx, gy
+        gx, gy = (None if g is None else g[:, :, 0] for g in slopes)
+        return value, gx, gy
 
 
 def _by_backend(
