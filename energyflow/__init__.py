@@ -45,6 +45,8 @@ from ._permutation_tests.effect_size import EffectSize as EffectSize
 from ._permutation_tests.energy_test import energy_test as energy_test
 from ._permutation_tests.kernel_test import KernelTestResult as KernelTestResult
 from ._permutation_tests.kernel_test import kernel_test as kernel_test
+from ._permutation_tests.monitor import BatchTest as BatchTest
+from ._permutation_tests.monitor import EnergyMonitor as EnergyMonitor
 from ._permutation_tests.result import EnergyTestResult as EnergyTestResult
 from ._slices.constants import slicing_constant as slicing_constant
 from ._slices.directions import sample_projections as sample_projections
@@ -76,10 +78,12 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BackendUnavailable",
+    "BatchTest",
     "ColumnTests",
     "ConditionalFlow",
     "Coupling",
     "EffectSize",
+    "EnergyMonitor",
     "EnergyTestResult",
     "EnergyflowError",
     "FlowDiverged",

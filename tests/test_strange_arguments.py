@@ -158,6 +158,17 @@ CASES: dict[str, Case] = {
         ef.energy_test(X, Y, n_resamples=9, rng=0).effect_size,
         {"n_resamples": 9, "confidence": 0.5, "rng": 0},
     ),
+    "EnergyMonitor": (
+        ef.EnergyMonitor,
+        {
+            "reference": X, "n_batches": 2, "alpha": 0.05, "n_resamples": 9, "n_projections": 4,
+            "slicing": "auto", "scale": "sd", "rng": 0,
+        },
+    ),
+    "EnergyMonitor.test": (
+        ef.EnergyMonitor(X, n_batches=10**6, n_resamples=9, n_projections=4, rng=0).test,
+        {"batch": Y},
+    ),
     "kernel_test": (
         ef.kernel_test,
         {

@@ -69,4 +69,5 @@ from .sharded.sums import need_whole_sets as need_whole_sets
 from .sums.line_kernel import LineKernel as LineKernel
 from .sums.radial_profile import Formula as Formula
 from .sums.radial_profile import RadialProfile as RadialProfile
+from .sums.subsets import SortedRows as SortedRows
 from .sums.waves import Waves as Waves

@@ -40,6 +40,9 @@ TWO_SAMPLES: dict[str, tuple[Callable[..., Any], Mapping[str, Any]]] = {
 }
 
 
+COLUMNS = "columns, smallest p-value"
+
+
 def _tests() -> dict[str, Pvalue]:
     """The p-value of each test, for two samples and a seed."""
 
@@ -51,7 +54,11 @@ def _tests() -> dict[str, Pvalue]:
     ) -> float:
         return float(test(x, y, n_resamples=RESAMPLES, rng=seed, **how).pvalue)
 
+    def columns(x: Points, y: Points, seed: int) -> float:
+        return float(ef.column_tests(x, y, n_resamples=RESAMPLES, rng=seed).pvalues.min())
+
     return {
+        COLUMNS: columns,
         **{name: partial(independence, how) for name, how in INDEPENDENCE.items()},
         **{name: partial(two_samples, *how) for name, how in TWO_SAMPLES.items()},
     }
@@ -80,6 +87,8 @@ def level(run: Run) -> Iterator[Line]:
     for name, pvalue in tests.items():
         shares = {}
         for law, draw in laws.items():
+            if name == COLUMNS and law == "normal, d = 1":
+                continue
             rejected = 0
             for k in range(n_trials):
                 rng = np.random.default_rng([run.seed, k])
@@ -172,6 +181,30 @@ def agreement(run: Run) -> Iterator[Line]:
     run.failures.extend(f"{name}: {error}" for name, error in largest.items() if error > 1e-12)
     for name, error in largest.items():
         yield Line("dcor", name, {"largest difference": error}, f"{n_cases} random cases")
+
+
+@TOPIC("hyppo")
+def noise(run: Run) -> Iterator[Line]:
+    """How far p-values lie from hyppo's, in standard deviations of permutations' noise."""
+    if not find_spec("hyppo"):
+        return
+    n_cases, n_resamples = (3, 99) if run.quick else (30, 999)
+    rng = np.random.default_rng([run.seed, 4])
+    distances = []
+    for k in range(n_cases):
+        x, z = rng.normal(size=(2, 40, 3))
+        y = z + rng.uniform(0, 0.4) * x
+        ours = ef.independence_test(x, y, estimator="U", n_resamples=n_resamples, rng=k).pvalue
+        theirs = _hyppo(x, y, n_resamples)
+        mean = (ours + theirs) / 2
+        distances.append((ours - theirs) / np.sqrt(2 * mean * (1 - mean) / n_resamples))
+    mean_square = float(np.mean(np.square(distances)))
+    low, high = stats.chi2(n_cases).ppf([0.005, 0.995]) / n_cases
+    if mean_square > high:
+        run.failures.append(f"p-values beside hyppo's: mean square {mean_square}")
+    numbers = {"mean square": mean_square, "largest": float(np.max(np.abs(distances)))}
+    note = f"{n_cases} cases, {n_resamples} resamples; 99% of mean squares {low:.2f}-{high:.2f}"
+    yield Line("hyppo", "independence, U", numbers, note)
 
 
 @TOPIC("line")

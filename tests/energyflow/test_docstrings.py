@@ -16,7 +16,7 @@ MODULES = ("", ".kernels", ".models", ".inverse", ".datasets", ".metrics")
 # what is no method of a paper: containers, errors, settings, files, plain operations
 NO_PAPER = {
     "": {
-        "BackendUnavailable", "ColumnTests", "Coupling", "EffectSize", "EnergyTestResult",
+        "BackendUnavailable", "BatchTest", "ColumnTests", "Coupling", "EffectSize", "EnergyTestResult",
         "EnergyflowError", "FlowDiverged", "FlowResult", "FlowWarning", "IndependenceTestResult",
         "KernelTestResult", "Slicing", "compile_kernels", "show_backends", "use_backend",
     },

@@ -19,7 +19,7 @@ NAMES = {
     "sliced_wasserstein_distance", "slicing_constant",
     "use_backend", "witness", "witness_gradient",
     "IndependenceTestResult", "KernelTestResult", "kernel_test",
-    "ColumnTests", "EffectSize", "column_tests",
+    "BatchTest", "ColumnTests", "EffectSize", "EnergyMonitor", "column_tests",
     "distance_correlation", "distance_correlation_squared",
     "distance_covariance", "distance_covariance_squared", "independence_test",
     "partial_distance_correlation", "partial_distance_covariance",
