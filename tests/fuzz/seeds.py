@@ -92,6 +92,14 @@ def flows() -> list[bytes]:
     return found
 
 
+def monitors() -> list[bytes]:
+    import energyflow as ef
+
+    points = np.random.default_rng(0).normal(size=(6, 2))
+    monitor = ef.EnergyMonitor(points, n_projections=3, n_resamples=9, rng=0)
+    return [_written(monitor.save, "monitor.npz")]
+
+
 def settings() -> list[bytes]:
     return [json.dumps(PROBLEM).encode(), run_files("flow")["settings.json"]]
 

@@ -117,6 +117,19 @@ def _flow(path: Path) -> None:
         raise ValueError(f"{path}: {error}") from error
 
 
+def _monitor(path: Path) -> None:
+    import energyflow as ef
+
+    ef.EnergyMonitor.load(path).score(np.zeros((2, 2)))
+
+
+def _table(path: Path) -> None:
+    from energyflow._core.csv_tables import read_csv_table
+
+    table = read_csv_table(path, missing="drop")
+    assert table.values.shape == (len(table), len(table.columns))
+
+
 def _problem(path: Path) -> None:
     from energyflow import inverse
 
@@ -189,6 +202,8 @@ TARGETS: dict[str, Target] = {
     "image": Target("c.png", seeds.images, _dataset, _images_beside),
     "safetensors": Target("x.safetensors", seeds.safetensors, _tensors),
     "flow": Target("flow.npz", seeds.flows, _flow),
+    "monitor": Target("monitor.npz", seeds.monitors, _monitor),
+    "table": Target("table.csv", seeds.csv, _table),
     "toml": Target("problem.toml", seeds.toml, _problem, lambda: {"seen.npy": seeds.npy()[2]}),
     "problem": Target("problem.json", lambda: seeds.settings()[:1], _problem),
     "settings-flow": _model_target("flow", "settings.json"),
