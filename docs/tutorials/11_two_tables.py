@@ -133,7 +133,7 @@ assert partial.pvalue == 0.001
 #
 # - The same from files: `energyflow test first.csv second.csv --by-column --effect`, see
 #   [Compare two tables](../howto/tables.md).
-# - Known by another library? [Coming from dcor, hyppo, alibi-detect, SciPy](../howto/coming-from.md)
-#   lists calls side by side.
+# - Calls of other libraries, side by side:
+#   [Coming from dcor, hyppo, alibi-detect or SciPy](../howto/coming-from-tests.md).
 # - A reference: Efron, Hastie, Johnstone, Tibshirani, *Least Angle Regression*, Annals of
 #   Statistics, 2004.
