@@ -16,7 +16,7 @@ from ..memory import alone
 from ..runner import Line, Run, Topic
 from ..timing import cpu_seconds
 
-TOPIC = Topic("dependence", "Dependence", __doc__, threads=1)
+TOPIC = Topic("dependence", "Dependence", __doc__, threads=1, by_method=True)
 ALPHA = 0.05
 Points = np.ndarray[Any, np.dtype[np.float64]]
 Draw = Callable[[np.random.Generator, int], tuple[Points, Points]]
@@ -64,8 +64,10 @@ def _tests() -> dict[str, Pvalue]:
     }
 
 
-@TOPIC("level")
-def level(run: Run) -> Iterator[Line]:
+TESTS = _tests()
+
+
+def level(run: Run, *, name: str) -> Iterator[Line]:
     """Rejections of true null hypotheses at 0.05, and the interval that all must lie in.
 
     It has the probability 99% after a correction for the number of shares. Discrete laws, whose
@@ -77,31 +79,34 @@ def level(run: Run) -> Iterator[Line]:
         "normal, d = 5": lambda rng, n: tuple(rng.normal(size=(2, n, 5))),
         "whole numbers": lambda rng, n: tuple(rng.poisson(1.0, size=(2, n, 2)).astype(float)),
     }
-    tests = _tests()
-    tail = 0.005 / (len(laws) * len(tests))
+    tail = 0.005 / (len(laws) * len(TESTS))
     low, high = (stats.binom(n_trials, ALPHA).ppf(q) / n_trials for q in (tail, 1 - tail))
     note = (
         f"{n_trials} trials, 20 + 20 points, {RESAMPLES} resamples; "
         f"99% after correction {low:.3f}-{high:.3f}"
     )
-    for name, pvalue in tests.items():
-        shares = {}
-        for law, draw in laws.items():
-            if name == COLUMNS and law == "normal, d = 1":
-                continue
-            rejected = 0
-            for k in range(n_trials):
-                rng = np.random.default_rng([run.seed, k])
-                rejected += pvalue(*draw(rng, 20), k) <= ALPHA
-            shares[law] = rejected / n_trials
-            if shares[law] > high or (law != "whole numbers" and shares[law] < low):
-                run.failures.append(f"level of {name}, {law}: {shares[law]}")
-        yield Line("level", name, shares, note)
+    shares = {}
+    for law, draw in laws.items():
+        if name == COLUMNS and law == "normal, d = 1":
+            continue
+        rejected = 0
+        for k in range(n_trials):
+            rng = np.random.default_rng([run.seed, k])
+            rejected += TESTS[name](*draw(rng, 20), k) <= ALPHA
+        shares[law] = rejected / n_trials
+        if shares[law] > high or (law != "whole numbers" and shares[law] < low):
+            run.failures.append(f"level of {name}, {law}: {shares[law]}")
+    yield Line("level", name, shares, note)
 
 
-@TOPIC("power")
-def power(run: Run) -> Iterator[Line]:
-    """Dependences found at 0.05 by all pairs and by 128 slices, on the same samples."""
+for _name in TESTS:
+    TOPIC(f"level of {_name}", name=_name)(level)
+
+
+@TOPIC("power, exact", method="exact")
+@TOPIC("power, sliced", method="sliced")
+def power(run: Run, *, method: str) -> Iterator[Line]:
+    """Dependences found at 0.05 by all pairs or by 128 slices, on the same samples."""
     n_trials, n = (10, 100) if run.quick else (200, 150)
 
     def ten(rng: np.random.Generator, n: int) -> tuple[Points, Points]:
@@ -127,16 +132,15 @@ def power(run: Run) -> Iterator[Line]:
         "linear, d = 3": linear, "circle, d = 2": circle, "sine, d = 2": sine, "d = 10": ten,
     }  # fmt: skip
     note = f"{n_trials} trials, {n} pairs, 99 resamples"
-    for method in ("exact", "sliced"):
-        shares = {}
-        for law, draw in laws.items():
-            rejected = 0
-            for k in range(n_trials):
-                x, y = draw(np.random.default_rng([run.seed, k, 2]), n)
-                test = ef.independence_test(x, y, method=method, n_resamples=99, rng=k)
-                rejected += test.pvalue <= ALPHA
-            shares[law] = rejected / n_trials
-        yield Line("power", method, shares, note)
+    shares = {}
+    for law, draw in laws.items():
+        rejected = 0
+        for k in range(n_trials):
+            x, y = draw(np.random.default_rng([run.seed, k, 2]), n)
+            test = ef.independence_test(x, y, method=method, n_resamples=99, rng=k)
+            rejected += test.pvalue <= ALPHA
+        shares[law] = rejected / n_trials
+    yield Line("power", method, shares, note)
 
 
 @TOPIC("dcor")
