@@ -112,8 +112,9 @@ class ParticleFlow(Descent):
             self._minibatch = Minibatch(batch_size, int(target.shape[0]), target_weights)
         self._size = effective_size(backends.count_of_all(target.shape[0]), target_weights)
         self._curvature = of_slices(
-            self._sample(), self._size, few_directions(self._dimension(), slicing), self.exponent
-        )
+            self._sample(), self._size, few_directions(self._dimension(), slicing), self.exponent,
+            int(target.shape[1]),
+        )  # fmt: skip
         if self.step_size is None and self._curvature is not None:
             with np.errstate(divide="ignore"):
                 check_step_size(float(1 / np.float64(self._curvature.coarse)))

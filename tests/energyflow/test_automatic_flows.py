@@ -125,6 +125,17 @@ def test_the_curvature_of_normal_targets_in_any_dimension(d: int, rng: np.random
     assert measured.coarse == pytest.approx(0.7 / np.sqrt(d), rel=0.2)
 
 
+def test_far_conditions_do_not_lengthen_displacements(rng: np.random.Generator) -> None:
+    y, far = rng.normal(size=(256, 2)), 100.0 * rng.integers(2, size=(256, 1))
+    directions = few_directions(3, "auto")
+    alone, beside = (
+        of_slices(np.hstack([y, c]), 256, directions, 1.0, 2) for c in (np.zeros((256, 1)), far)
+    )
+    assert alone is not None
+    assert beside is not None
+    assert beside.lengths[-1] == pytest.approx(alone.lengths[-1])
+
+
 def test_atoms_ask_for_decay_and_smooth_targets_do_not(rng: np.random.Generator) -> None:
     def pace(y: np.ndarray) -> Pace:
         curvature = of_slices(y, len(y), few_directions(y.shape[1], "auto"), 1.0)

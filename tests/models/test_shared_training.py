@@ -45,7 +45,7 @@ def test_the_model_of_one_process(tmp_path, folder, kind: str) -> None:
         assert shared.keys() == one.keys()
         for name, wanted in one.items():
             error = (shared[name] - wanted).float().norm() / (wanted.float().norm() + 1e-6)
-            assert error <= 1e-3, name  # Adam makes the most of a rounding
+            assert error <= 5e-3, name  # flow and Adam make the most of a rounding
         rows = losses(folder / way / kind)
         assert [row[0] for row in rows] == [row[0] for row in losses(tmp_path / kind)]
         for mine, its in zip(rows, losses(tmp_path / kind), strict=True):

@@ -70,18 +70,24 @@ def few_directions(d: int, slicing: str | Slicing) -> Projector:
 
 
 def of_slices(
-    points: Doubles, size: float, projector: Projector, exponent: float
+    points: Doubles, size: float, projector: Projector, exponent: float, moving: int | None = None
 ) -> Curvature | None:
-    """In the slices of a projector, for a target of `size` points; None where it has no extent."""
+    """In the slices of a projector, for a target of `size` points; None where it has no extent.
+
+    Where only the first `moving` coordinates move, lengths are those of displacements in them.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
         rows = np.asarray(projector.project(points))  # (P, n)
         extent = float(np.max(np.ptp(rows, axis=1)))
     pull = projector.constant(exponent) * _scale(projector, points.shape[1])
     if not 0 < extent < np.inf:
         return None
-    rows = rows / extent
     i, j = np.triu_indices(rows.shape[1], 1)
-    z = np.abs(rows[:, i] - rows[:, j])  # (P, pairs)
+
+    def gaps(rows: Doubles) -> Doubles:
+        return np.asarray(np.abs(rows[:, i] - rows[:, j]) / extent)  # (P, pairs)
+
+    z = gaps(rows)
 
     def energy(s: float) -> Doubles:
         if exponent == 1:
@@ -90,6 +96,10 @@ def of_slices(
         return np.asarray(np.mean(both, axis=1))
 
     lengths = _lengths(z)
+    if moving is not None:
+        part = np.where(np.arange(points.shape[1]) < moving, points, 0.0)
+        moved = _lengths(gaps(np.asarray(projector.project(part))))
+        lengths = moved if moved[-1] > 0 else lengths
     own = 2 * lengths**exponent  # of pairs that are a point and itself
     shifted = np.array([float(np.mean(energy(s))) for s in lengths])
     last = energy(lengths[-1])
