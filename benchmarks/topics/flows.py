@@ -67,7 +67,9 @@ class Setting:
     @property
     def steps(self) -> int:
         """At most."""
-        return 1000 if self.d <= 64 else 300 if self.d <= 1000 else 100
+        if self.d > 1000:
+            return 100
+        return 1000 if self.d <= 10 and self.exponent == 1 else 300
 
     @property
     def target_points(self) -> int:
@@ -205,12 +207,12 @@ def defaults(run: Run) -> Iterator[Line]:
     """Nothing is given: every kind of target in every dimension."""
     kinds = FACTORS["kind"]
     settings = [
-        Setting(d, n=(100, 1000)[(i + j) % 2], kind=kind)
+        Setting(d, n=(100, 1000)[(i + j) % 2] if d <= 256 else 100, kind=kind)
         for i, d in enumerate(FACTORS["d"])
         for j, kind in enumerate(kinds)
     ]
     settings += [Setting(3072, n=100, kind=kind) for kind in ("Gaussian", "binary")]
-    settings += [Setting(2, n=5000, kind=kind) for kind in kinds]
+    settings += [Setting(2, n=5000, kind="binary")]
     settings += [
         Setting(d, n=100, kind=kind, exponent=exponent)
         for d, kind in ((1, "Gaussian"), (10, "clusters"), (10, "heavy"))
@@ -224,7 +226,7 @@ def defaults(run: Run) -> Iterator[Line]:
 @TOPIC("given")
 def given(run: Run) -> Iterator[Line]:
     """Slices, momentum or both are given: a pairwise design with units and exponents."""
-    settings = [s for s in design(3e7 if run.quick else 4e8, run.seed) if not s.is_default]
+    settings = [s for s in design(3e7 if run.quick else 2e8, run.seed) if not s.is_default]
     yield from _lines("Slices or momentum given", settings[: 3 if run.quick else None], run.seed)
 
 
