@@ -277,7 +277,7 @@ def time_to_the_floor(run: Run, data: str, *, mnist: str = "") -> Iterator[Line]
     if data == "mnist" and not mnist:
         print("mnist is left out: it needs --mnist")
         return
-    images = np.asarray(datasets.load(mnist or data).train, np.float32)
+    images = np.asarray(datasets.load(mnist if data == "mnist" else data).train, np.float32)
     pixels = np.random.default_rng([run.seed, 2]).permutation(images.reshape(len(images), -1))
     pixels /= np.max(pixels)
     count = min(len(pixels) // 3, 4000)
