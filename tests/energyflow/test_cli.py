@@ -186,6 +186,13 @@ def test_flow_writes_what_the_library_computes(data, run):
     assert written.history_distance[-1] < 0.1 * written.history_distance[0]
 
 
+def test_flow_leaves_its_settings_to_the_flow(data, run):
+    assert run("flow", "--target", "y2.npy", "--out", "run", "--quiet", "--steps", 5)[0] == 0
+    state = ef.FlowResult.load("run/flow.npz").state
+    assert state["n_projections"] == ef.ParticleFlow(np.load("y2.npy")).n_projections
+    assert state["plan"]["pace"]["unit"] > 0
+
+
 def test_flow_draws_pictures(data, run):
     pytest.importorskip("matplotlib")
     for d, pictures in ((2, {"history.png", "particles.png"}), (3, {"history.png"})):
