@@ -16,8 +16,8 @@ MODULES = ("", ".kernels", ".models", ".inverse", ".datasets", ".metrics")
 # what is no method of a paper: containers, errors, settings, files, plain operations
 NO_PAPER = {
     "": {
-        "BackendUnavailable", "BatchTest", "ColumnTests", "Coupling", "EffectSize", "EnergyTestResult",
-        "EnergyflowError", "FlowDiverged", "FlowResult", "FlowWarning", "IndependenceTestResult",
+        "BackendUnavailable", "BatchTest", "ColumnTests", "Coupling", "EffectSize",
+        "EnergyTestResult", "EnergyflowError", "FlowDiverged", "FlowResult", "FlowWarning", "IndependenceTestResult",
         "KernelTestResult", "Slicing", "compile_kernels", "show_backends", "use_backend",
     },
     ".kernels": {"Kernel", "Linear", "RadialKernel", "SmoothKernel"},
