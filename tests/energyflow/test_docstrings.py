@@ -17,8 +17,9 @@ MODULES = ("", ".kernels", ".models", ".inverse", ".datasets", ".metrics")
 NO_PAPER = {
     "": {
         "BackendUnavailable", "BatchTest", "ColumnTests", "Coupling", "EffectSize",
-        "EnergyTestResult", "EnergyflowError", "FlowDiverged", "FlowResult", "FlowWarning", "IndependenceTestResult",
-        "KernelTestResult", "Slicing", "compile_kernels", "show_backends", "use_backend",
+        "EnergyTestResult", "EnergyflowError", "FlowDiverged", "FlowResult", "FlowWarning",
+        "IndependenceTestResult", "KernelTestResult", "Slicing", "compile_kernels",
+        "show_backends", "use_backend",
     },
     ".kernels": {"Kernel", "Linear", "RadialKernel", "SmoothKernel"},
     ".models": {

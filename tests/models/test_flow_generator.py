@@ -343,7 +343,8 @@ def test_pictures_of_a_run(points, tmp_path, monkeypatch) -> None:
 def test_training_without_pillow_says_once_that_nothing_is_drawn(
     images, tmp_path, monkeypatch, caplog
 ) -> None:
-    monkeypatch.setitem(sys.modules, "PIL", None)
+    for name in ("PIL", "matplotlib"):  # the latter needs the former
+        monkeypatch.setitem(sys.modules, name, None)
     extras.has_for.cache_clear()
     for name in ("one", "other"):
         fitted(images, out=tmp_path / name, settings={"n_blocks": 2})
