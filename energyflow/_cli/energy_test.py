@@ -1,22 +1,26 @@
 """`energyflow test`: do samples come from one distribution?"""
 
 import json
-from collections.abc import Sequence
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import typer
-from energyflow_backends import Integers, to_host
+from energyflow_backends import HostArray, Integers, to_host
 
 import energyflow as ef
 
 from .._core.files import csv_text, follow_link, write_text
 from .._core.pictures import FORMATS
-from .app import app, can_draw, check_suffix, listed, print_table
+from .._core.tables.columns import Table
+from .._core.tables.csv_files import read_csv_table
+from .app import app, can_draw, check_suffix, listed, load_points, print_table
 from .options import Count, Json, Quiet, Seed, Slicing, command
-from .tables import comparable, load_table, strata_of, warnings_on_stderr
 
 DIFFERENT = 3  # exit status of --fail-below
 _SCALES = {
@@ -106,15 +110,15 @@ def compare(
         check_suffix(picture, *FORMATS)
     check_suffix(scores, ".csv", *FORMATS)
     tables = [
-        load_table(spec, columns=columns, drop=drop, missing=missing, labels=strata)
+        _load_table(spec, columns=columns, drop=drop, missing=missing, labels=strata)
         for spec in samples
     ]
-    clouds = comparable(tables)
+    clouds = _comparable(tables)
     how: dict[str, Any] = {
         "exponent": exponent, "method": method, "n_projections": projections, "slicing": slicing,
-        "strata": strata_of(tables, pairs), "rng": seed,
+        "strata": _strata_of(tables, pairs), "rng": seed,
     }  # fmt: skip
-    with warnings_on_stderr():
+    with _warnings_on_stderr():
         result = ef.energy_test(
             *clouds,
             n_resamples="all" if every else resamples,
@@ -212,3 +216,53 @@ def _write_scores(
     header = ("sample", "point", "score", *(["line"] if known else []))
     write_text(follow_link(path), csv_text(header, rows))
     return path
+
+
+def _load_table(
+    spec: str, *, columns: str | None, drop: str | None, missing: str, labels: str | None
+) -> Table:
+    """A sample from a file; the options are for .csv files alone."""
+    if Path(spec).suffix.lower() == ".csv":
+        return read_csv_table(
+            spec, columns=_names(columns), drop=_names(drop) or (), missing=missing, labels=labels
+        )
+    for option, value in (("--columns", columns), ("--drop", drop), ("--strata", labels)):
+        if value is not None:
+            raise ValueError(f"{spec}: {option} is for .csv files, whose columns have names")
+    points = load_points(spec)
+    return Table(tuple(map(str, range(1, points.shape[1] + 1))), points, named=False)
+
+
+def _names(text: str | None) -> list[str] | None:
+    """Names between commas."""
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _comparable(tables: Sequence[Table]) -> list[Table | HostArray]:
+    """Tables where all have names; arrays otherwise."""
+    named = [table.named for table in tables]
+    return [table if all(named) else table.values for table in tables]
+
+
+def _strata_of(tables: Sequence[Table], pairs: bool) -> list[Any] | None:
+    """Labels of the points within which they are relabelled."""
+    labels = [table.labels for table in tables]
+    given = all(part is not None for part in labels)
+    if not pairs:
+        return labels if given else None
+    sizes = [len(table) for table in tables]
+    if len(set(sizes)) > 1:
+        raise ValueError(f"--pairs needs samples of one size, got {', '.join(map(str, sizes))}")
+    if given:
+        raise ValueError("--pairs and --strata exclude each other: give one of them")
+    return [np.arange(size) for size in sizes]
+
+
+@contextmanager
+def _warnings_on_stderr() -> Iterator[None]:
+    """Print warnings of the block as lines of the command."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for warning in caught:
+        print(f"energyflow: {warning.message}", file=sys.stderr)

@@ -17,8 +17,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from energyflow_backends import HostArray
 
-from .csv_tables import read_csv_table
 from .reading import one_line, opened, opened_archive, read_array, split_key
+from .tables.csv_files import read_csv_table
 
 _PART = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.part(\.[^.]*)?")
 _LONGEST_TOML = 2**22

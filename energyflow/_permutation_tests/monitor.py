@@ -17,7 +17,7 @@ from .._core.checks import check_choice, check_count, check_finite, check_number
 from .._core.files import write_arrays
 from .._core.random import Rng, as_source
 from .._core.reading import opened_archive
-from .._core.tables import as_table, in_order_of, is_table
+from .._core.tables.columns import as_table, in_order_of, is_table
 from .._slices.directions import METHODS, sampled_projector
 from .samples import as_sample
 from .several import pvalue

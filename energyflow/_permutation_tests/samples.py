@@ -20,7 +20,7 @@ from energyflow_backends import (
 )
 
 from .._core.checks import as_numbers, check_choice, check_finite, check_points
-from .._core.tables import as_table, in_order_of, is_series, is_table, numbers_of
+from .._core.tables.columns import as_table, in_order_of, is_series, is_table, numbers_of
 from .pooled import PooledPoints
 
 _RATIO = 10.0  # of the columns' standard deviations, from which on there is a warning

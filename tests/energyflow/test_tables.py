@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 import energyflow as ef
-from energyflow._core.csv_tables import read_csv_table
+from energyflow._core.tables.csv_files import read_csv_table
 
 
 class Frame:

@@ -124,7 +124,7 @@ def _monitor(path: Path) -> None:
 
 
 def _table(path: Path) -> None:
-    from energyflow._core.csv_tables import read_csv_table
+    from energyflow._core.tables.csv_files import read_csv_table
 
     table = read_csv_table(path, missing="drop")
     assert table.values.shape == (len(table), len(table.columns))

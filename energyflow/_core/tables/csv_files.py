@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from .reading import opened
-from .tables import Table
+from ..reading import opened
+from .columns import Table
 
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})  # cells without a value
 

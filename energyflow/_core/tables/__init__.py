@@ -1,0 +1,1 @@
+"""Tables with named columns: data frames of any library, and CSV files."""
