@@ -147,7 +147,8 @@ class Descent(ABC):
             own.
         until : "converged", optional
             End the run before `n_steps` when the distance no longer gains: the mean of the last
-            third of its records is within their noise, or 2%, of that of as many records before.
+            third of its records is within their noise, or 2%, of that of as many records before;
+            and it has come near its floor, or falls so slowly that it would not.
 
         Returns
         -------
@@ -311,7 +312,8 @@ def _ends(options: RunOptions, state: FlowState) -> bool:
     """Whether the distance no longer gains, where that ends the run."""
     pace = state.plan.pace
     settled = pace is None or pace.is_settled(state.step)
-    return options.until is not None and settled and is_converged(state.history)
+    floor = state.plan.record.get("floor")
+    return options.until is not None and settled and is_converged(state.history, floor)
 
 
 def _stops(callback: Callback | None, state: FlowState, distance: float) -> bool:

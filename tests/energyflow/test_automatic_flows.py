@@ -220,6 +220,11 @@ def test_converged_means_no_gain_beyond_the_noise(rng: np.random.Generator) -> N
     assert not any(is_converged(falling[:n]) for n in range(1, 41))
     steep = [(k, 70.0 if k == 0 else 6 - 0.2 * k, 0.0) for k in range(10)]
     assert not is_converged(steep)
+    loud = [(k, 0.985**k * (1 + 0.3 * (-1) ** k), 0.0) for k in range(41)]
+    assert is_converged(loud)
+    assert not is_converged(loud, 0.1)  # it falls, and would come near soon
+    assert is_converged(loud, 1e-30)
+    assert is_converged(loud, 1.0)
     still = [(k, 1 + 0.1 * rng.normal(), 0.0) for k in range(40)]
     assert is_converged(still)
     assert not is_converged(still[:9])

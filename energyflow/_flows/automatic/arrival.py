@@ -23,8 +23,8 @@ class FlowWarning(UserWarning):
 History = Sequence[tuple[int, float, float]]
 
 
-def is_converged(history: History) -> bool:
-    """Whether the distance no longer gains beyond its noise.
+def is_converged(history: History, floor: float | None = None) -> bool:
+    """Whether the distance no longer gains beyond its noise, nor falls to a floor that is far.
 
     The mean of the last third of the records is compared with that of as many before, whose own
     noise is taken to be that of the last: before, the distance may have fallen.
@@ -36,7 +36,10 @@ def is_converged(history: History) -> bool:
     before, last = np.array(distances[-2 * n : -n]), np.array(distances[-n:])
     gain = float(np.mean(before) - np.mean(last))
     error = math.sqrt(2 * np.var(last) / (n - 1))
-    return gain <= max(2 * error, _GAIN * abs(float(np.mean(last))))
+    if gain > max(2 * error, _GAIN * abs(float(np.mean(last)))):
+        return False
+    far = floor is not None and last_distance(distances) > _FAR * floor
+    return not (far and still_falls([step for step, _, _ in history], distances, floor or 0.0))
 
 
 def complaint(history: History, floor: float | None, settings: dict[str, Any]) -> str | None:
