@@ -9,6 +9,7 @@ from pathlib import Path
 
 _PACKAGES = (
     "numpy", "numba", "torch", "triton", "cupy-cuda13x", "cupy-cuda12x", "jax", "POT", "geomloss",
+    "dcor", "hyppo",
 )  # fmt: skip
 
 
