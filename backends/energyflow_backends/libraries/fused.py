@@ -58,7 +58,8 @@ class FusedBackend(Backend):
             return super().sliced_value_and_gradient(sets, projector, request)
         dtype, count = sets.x.dtype, projector.n_projections
         sets = self.prepared(sets, request)
-        x, (n, m) = sets.x[0, ...], sets.counts
+        x, y, a, b = sets.part(0)
+        n, m = x.shape[0], y.shape[0]
         scale = projector.constant(1.0) / count
         total: Result | None = None
         at_once = request.chunk_size or self.slices_at_once(n, m, x.shape[1], 1.0)
@@ -66,8 +67,12 @@ class FusedBackend(Backend):
             slices = self.slices(block, x)
             if slices is None:
                 new = self.block(sets, block, request, scale)
-            else:
-                new = self._of_one_pair(sets, slices, request, scale)
+            else:  # as `block` does it: this is the short way, without a call between
+                result = self.sliced_energy(
+                    x, y, slices, a, b,
+                    unbiased=request.estimator == "U", wrt=request.wrt, scale=scale,
+                )  # fmt: skip
+                new = _of_one_pair(result, scale)
             total = new if total is None else added(total, new)
         value, gx, gy = zeros(sets, request.wrt) if total is None else total
         if value.dtype != dtype:
@@ -87,21 +92,22 @@ class FusedBackend(Backend):
                 for part in projector.blocks(size)
             )
             return reduce(added, parts)
-        return self._of_one_pair(sets, slices, request, scale)
-
-    def _of_one_pair(self, sets: PointSets, slices: Any, request: Request, scale: float) -> Result:
-        """The sum over slices of the kernel, and a first axis for the pairs of sets."""
         x, y, a, b = sets.part(0)
-        value, gx, gy = self.sliced_energy(
+        result = self.sliced_energy(
             x, y, slices, a, b, unbiased=request.unbiased, wrt=request.wrt, scale=scale
         )
-        total: Native = value
-        return (
-            total.sum(axis=0, keepdims=True) * scale,
-            None if gx is None else gx[None, :, :],
-            None if gy is None else gy[None, :, :],
-        )
+        return _of_one_pair(result, scale)
 
     def sorted_rows(self, sets: PointSets, request: Request) -> Result:
         """`rows` for r = 1."""
         return self.energy_rows(*sets, unbiased=request.unbiased, wrt=request.wrt)
+
+
+def _of_one_pair(result: tuple[Native, Native, Native], scale: float) -> Result:
+    """The sum over slices, and a first axis for the pairs of sets."""
+    value, gx, gy = result
+    return (
+        value.sum(axis=0, keepdims=True) * scale,
+        None if gx is None else gx[None, :, :],
+        None if gy is None else gy[None, :, :],
+    )
