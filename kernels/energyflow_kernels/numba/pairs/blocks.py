@@ -42,6 +42,7 @@ def _pack(doubles, singles, first, count, d, low, depth, width, rows, columns):
     A one stands behind the coordinates where there is room: products with forces then sum these.
     `columns`, unless empty, becomes the transpose, SIDE numbers a coordinate.
     """
+    rows[: SIDE * width] = 0.0
     for i in range(count):
         row = rows[i * width : (i + 1) * width]
         start = (first + i) * d + low
@@ -53,11 +54,8 @@ def _pack(doubles, singles, first, count, d, low, depth, width, rows, columns):
             double = doubles[start : start + depth]
             for k in range(depth):
                 row[k] = double[k]
-        for k in range(depth, width):
-            row[k] = 0.0
         if depth < width:
             row[depth] = 1.0
-    rows[count * width : SIDE * width] = 0.0
     if columns.size:
         for j in range(0, SIDE, LANES):
             for k in range(0, width, LANES):
