@@ -19,6 +19,8 @@ from typing import NoReturn
 
 import numpy as np
 
+from energyflow._core.locks import LOCK
+
 _MOMENTS = {
     "os.mkdir": "mkdir", "os.rename": "rename", "os.remove": "remove", "os.rmdir": "remove",
 }  # fmt: skip
@@ -144,7 +146,8 @@ def await_change(process: Forked | Popen[bytes], folder: Path) -> None:
 
 
 def contents(folder: Path, known: Digests | None = None) -> dict[str, str]:
-    """A digest of what each file of a folder holds, but for seconds and files still in the making.
+    """A digest of what each file of a folder holds, but for seconds, the lock of a process that
+    works there, and files still in the making.
 
     known: digests of files that need not be read again, which are added to.
 
@@ -156,7 +159,7 @@ def contents(folder: Path, known: Digests | None = None) -> dict[str, str]:
     digests, known = {}, {} if known is None else known
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
-        if path.is_file() and ".part" not in name:
+        if path.is_file() and ".part" not in name and path.name != LOCK:
             state = path.stat()
             key = name, state.st_ino, state.st_size, state.st_mtime_ns
             if key not in known:

@@ -20,6 +20,7 @@ from .process_group import process_group
 
 WHAT = ("slices", "particles")
 _WRITABLE = ("numpy", "torch")  # others promise that arrays never change
+_GLOO = ("gloo/transport", "pair closure")  # in messages about connections that end
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,7 +214,7 @@ def lost(error: BaseException) -> bool:
     dist = sys.modules.get("torch.distributed")
     if dist is None or not dist.is_available():
         return False
-    gloo = isinstance(error, RuntimeError) and "gloo/transport" in str(error)
+    gloo = isinstance(error, RuntimeError) and any(text in str(error) for text in _GLOO)
     return gloo or isinstance(error, dist.DistError)
 
 
