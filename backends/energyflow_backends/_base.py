@@ -21,7 +21,7 @@ from .dependence.weights import Weights
 from .sums.centring import centred, extremes, largest_size, seen_around_origin
 from .sums.kernel_pairs import pair_kernel_sums, power_sums
 from .sums.line_kernel import LineKernel, sorted_sums
-from .sums.pairs import COORDINATES, euclidean_distances, pair_sums
+from .sums.pairs import COORDINATES, euclidean_distances, pair_energies
 from .sums.permutations import Labels, permutation_energies
 from .sums.quantiles import transport_rows
 from .sums.radial_profile import RadialProfile
@@ -271,7 +271,7 @@ class Backend:
         x, y = centred(xp.astype(sets.x, wide), xp.astype(sets.y, wide))
         size = largest_size(x, y)  # (B, 1, 1): tiny and huge scales neither vanish nor overflow
         x, y = x / size, y / size
-        value, gx, gy = pair_sums(
+        value, gx, gy = pair_energies(
             PointSets(x, y, sets.a, sets.b),
             request,
             self_scales=self_scales(sets.a, sets.b, n, m, request.unbiased),

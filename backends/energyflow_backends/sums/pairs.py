@@ -20,7 +20,7 @@ from .._point_sets import PointSets, Request, Result
 COORDINATES = 8  # up to this dimension, differences are formed one coordinate at a time
 
 
-def pair_sums(
+def pair_energies(
     sets: PointSets,
     request: Request,
     *,

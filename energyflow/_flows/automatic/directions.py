@@ -83,7 +83,7 @@ def _count(d: int, slicing: str | Slicing, frames: int) -> int:
     if d <= _FEW:
         return _FEW
     frame = padded_length(d) if name.startswith("hadamard") else d
-    return min(frames * frame, max(_MOST, _FEW))
+    return min(frames * frame, _MOST)
 
 
 def _own_count(d: int, slicing: str | Slicing) -> int:
