@@ -22,6 +22,7 @@ MOST_STEPS = 2**62
 HISTORY = ("history_step", "history_distance", "history_seconds")
 _KINDS = {"particles": "f", "velocity": "f", **dict.fromkeys(HISTORY, "f"), "history_step": "i"}
 _FEW_RECORDS = 3  # too few to tell how the distance goes
+_SOME_NOISE = 0.01  # from which it is worth telling
 _PATIENCE = 10  # times the steps of a run that it may need in all while it counts as falling
 
 
@@ -55,19 +56,20 @@ class FlowResult:
 
     def __repr__(self) -> str:
         n, d = self.particles.shape
+        particles = "particle" if n == 1 else "particles"
         return (
-            f"FlowResult({n} particles in {d} dimensions, {self.state['step']} steps, "
-            f"distance {self.history_distance[-1]:.4g})"
+            f"FlowResult({n} {particles} in {d} dimensions, {self.state['step']} steps, "
+            f"distance {self._level:.4g})"
         )
 
     def __str__(self) -> str:
         lines = [repr(self)]
         if self.floor is not None:
             lines.append(
-                f"  distance {self._level:.4g}, {self._verdict}: random points of the target's "
-                f"distribution have {self.floor:.4g}"
+                f"  {self._verdict}: random points of the target's distribution have "
+                f"{self.floor:.4g}"
             )
-        if self.noise:
+        if self.noise is not None and self.noise > _SOME_NOISE:
             lines.append(f"  the slices' noise is {self.noise:.2g} times the squared gradient")
         return "\n".join(lines)
 
@@ -82,7 +84,7 @@ class FlowResult:
 
         It is W (1 / N + 1 / M) with the mean W of |y - y'|^r over pairs of the target, from a few
         hundred points of it: particles at their best places are nearer. None where it is not
-        known, as for files saved before it was kept.
+        known: of flows along batches of the target, and of files saved before it was kept.
         """
         return self._plan.get("floor")
 

@@ -148,7 +148,8 @@ class Descent(ABC):
         until : "converged", optional
             End the run before `n_steps` when the distance no longer gains: the mean of the last
             third of its records is within their noise, or 2%, of that of as many records before;
-            and it has come near its floor, or falls so slowly that it would not.
+            and it has come near its floor, or falls so slowly that it would not. Automatic steps
+            are shortened from step 200 on: a run that ended before can still gain some percent.
 
         Returns
         -------
@@ -219,17 +220,18 @@ class Descent(ABC):
         if saving:
             save(result, file)
         if options.is_whole and backends.is_first():
-            self._warn(state)
+            self._warn(state, first)
         return result
 
-    def _warn(self, state: FlowState) -> None:
-        """Tell where a run has failed."""
+    def _warn(self, state: FlowState, first: int) -> None:
+        """Tell where a run has failed, by what it recorded from its first step on."""
         settings = {
             **state.plan.record, "step_size_given": self.step_size is not None, "hint": self._hint
         }  # fmt: skip
         if state.directions is not None:
             settings |= {"n_projections": state.directions.n, "d": state.directions.d}
-        message = complaint(state.history, state.plan.record.get("floor"), settings)
+        history = [record for record in state.history if record[0] >= first]
+        message = complaint(history, state.plan.record.get("floor"), settings)
         if message is not None:
             warnings.warn(message, FlowWarning, stacklevel=4)
 
@@ -298,7 +300,10 @@ class Descent(ABC):
 def _given(name: str, setting: Schedule | str) -> Callable[[int], float] | None:
     """A function of the step, or None where the setting is automatic."""
     if isinstance(setting, str):
-        check_choice(name, setting, ("auto",))
+        if setting != "auto":
+            raise ValueError(
+                f'{name} must be a number, a function of the step or "auto", got {setting!r}'
+            )
         return None
     return schedule(name, setting)
 

@@ -55,7 +55,7 @@ def test_frames_are_chosen_in_many_dimensions() -> None:
     assert choose_directions("auto", 784, "auto", 2.0).n == 2048
     given = choose_directions(100, 784, "iid", 1.0)
     assert (given.n, given.slicing.name, given.open) == (100, "iid", frozenset())
-    with pytest.raises(ValueError, match="n_projections must be one of auto"):
+    with pytest.raises(ValueError, match='n_projections must be a positive integer or "auto"'):
         choose_directions("many", 784, "iid", 1.0)
 
 
@@ -297,3 +297,25 @@ def test_every_library_measures_the_same_noise(xp, rng: np.random.Generator) -> 
     result = quiet(ef.ParticleFlow(xp.asarray(y), n_projections=3, rng=0), xp.asarray(x), 1)
     assert result.noise == expected.noise
     assert result.state["plan"]["pace"] == expected.state["plan"]["pace"]
+
+
+@pytest.mark.parametrize("n_target", [1, 20])
+def test_a_target_of_one_place_is_reached(n_target: int, rng: np.random.Generator) -> None:
+    particles = rng.normal(size=(50, 2))
+    target = np.full((n_target, 2), 3.0)
+    result = ef.ParticleFlow(target, rng=0).run(particles, 1000, progress=False)
+    start, end = (float(ef.energy_distance(x, target)) for x in (particles, result.particles))
+    assert end < 0.02 * start
+
+
+def test_a_flow_that_resumes_towards_another_target_is_not_blamed_for_it(rng) -> None:
+    target, particles = rng.normal(size=(200, 2)), rng.normal(size=(50, 2))
+    result = ef.ParticleFlow(target, rng=0).run(particles, 100, progress=False)
+    ef.ParticleFlow(target + 3, rng=0).run(result, 60, progress=False)  # warnings are errors
+
+
+def test_batches_of_the_target_tell_no_floor(rng) -> None:
+    flow = ef.ParticleFlow(rng.normal(size=(200, 2)), batch_size=20, rng=0)
+    result = flow.run(rng.normal(size=(50, 2)), 20, progress=False)
+    assert result.floor is None
+    assert result.arrived is None

@@ -76,4 +76,4 @@ def _advice(settings: dict[str, Any]) -> str:
         words.append('step_size="auto" takes the noise and the data into account')
     if settings.get("hint"):
         words.append(settings["hint"])
-    return "; ".join(words) or "more steps, or a smaller step_size, may help"
+    return "; ".join(words) or "more steps may help, or particles that start apart and nearer"

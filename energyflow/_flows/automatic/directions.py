@@ -8,7 +8,7 @@ from typing import Any
 
 from energyflow_backends import Projector
 
-from ..._core.checks import check_choice, check_count
+from ..._core.checks import check_count
 from ..._core.random import Source
 from ..._slices.directions import SLICINGS, resolve_slicing, sampled_projector
 from ..._slices.hadamard import padded_length
@@ -63,7 +63,8 @@ def choose_directions(n: int | str, d: int, slicing: str | Slicing, texture: flo
     """
     is_open = isinstance(n, str)
     if isinstance(n, str):
-        check_choice("n_projections", n, ("auto",))
+        if n != "auto":
+            raise ValueError(f'n_projections must be a positive integer or "auto", got {n!r}')
     else:
         check_count("n_projections", n)
     open_names = {"n_projections"} if is_open else set()

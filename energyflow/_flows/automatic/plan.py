@@ -96,7 +96,8 @@ def choose_pace(
     Parameters
     ----------
     curvature : Curvature or None
-        That of the target; without one the step size is of the size of 1.
+        That of the target; without one, of a single place, the step size is of the size of 1 and
+        falls as it does for atoms.
     noise : float
         That of the slices where slopes are linear.
     directions_share : float
@@ -108,9 +109,10 @@ def choose_pace(
     halving : float
         See `Pace`.
     """
-    if curvature is None:
-        return Pace(share, noise, halving=halving)
     together = n_particles * n_target / (n_particles + n_target)
+    if curvature is None:
+        atom = max(_LEAST_REST, _DECAY_FACTOR * math.sqrt(together))
+        return Pace(share, noise, atom, atom, halving)
     fine = curvature.at(_JITTER * curvature.mean / together) / curvature.coarse
     first = min(fine, max(1.0, _DECAY_FACTOR * math.sqrt(together)))
     rest = max(fine, _LEAST_REST)
