@@ -30,7 +30,7 @@ def train_posterior(
     device: Device = None,
     quiet: Quiet = False,
 ) -> None:
-    """Learn to sample posteriors, from images and how they are observed.
+    """Learn to sample posteriors with a FlowGenerator, from images and how they are observed.
 
     Parameters
     ----------

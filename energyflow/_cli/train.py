@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -112,4 +113,5 @@ def naming_what_is_kept(out: Path) -> Iterator[None]:
         error.add_note(f"What was finished before is in {out}.")
         raise
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"--resume resumes the run in {out}") from None
+        print(f"energyflow: --resume resumes the run in {out}", file=sys.stderr)
+        raise

@@ -369,7 +369,7 @@ def test_divergence_names_the_step_and_keeps_the_particles(xp, rng: np.random.Ge
     [
         ({"step_size": 0}, ValueError, "step_size must be positive and finite, got 0"),
         ({"step_size": float("nan")}, ValueError, "step_size must be positive and finite"),
-        ({"step_size": "1"}, ValueError, "step_size must be a number, a function of the step or "auto", got '1'"),
+        ({"step_size": "1"}, ValueError, "step_size must be a number, a function of"),
         ({"momentum": 1.0}, ValueError, "momentum must be at least 0 and below 1, got 1"),
         ({"momentum": -0.1}, ValueError, "momentum must be at least 0 and below 1"),
         ({"n_projections": 0}, ValueError, "n_projections must be at least 1, got 0"),

@@ -62,6 +62,16 @@ def test_a_device_that_is_not_there_takes_one_line(run, device: str) -> None:
     assert err.count("\n") == 1
 
 
+def test_an_interrupt_says_how_to_go_on(run, monkeypatch) -> None:
+    def interrupted(*_, **__) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("energyflow.models.FlowGenerator.fit", interrupted)
+    status, _, err = run("train", "flow", "--data", "moons", "--out", "run", *FAST)
+    assert status == 130
+    assert err == "energyflow: --resume resumes the run in run\nenergyflow: interrupted\n"
+
+
 def test_samples_in_the_plane_are_drawn(run, tmp_path) -> None:
     pytest.importorskip("matplotlib", reason="pictures are an extra")
     assert run("train", "flow", "--data", "moons", "--out", "run", *FAST)[::2] == (0, "")

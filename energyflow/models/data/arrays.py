@@ -49,7 +49,10 @@ def as_tensor(name: str, data: Any) -> Tensor:
             f"{name} must be a plain array, got MaskedArray: drop or fill what is masked"
         )
     elif library_of(data) is None and not isinstance(data, int | np.integer):
-        raise TypeError(f"{name} must be a NumPy array or a tensor, got {type(data).__name__}")
+        raise TypeError(
+            f"{name} must be a NumPy array or a tensor, such as np.array([0.5]), "
+            f"got {type(data).__name__}"
+        )
     else:
         array = np.array(data)
         if array.dtype.kind not in "biuf":
@@ -87,9 +90,13 @@ def widened(tensor: Tensor) -> Tensor:
 
 def check_finite(name: str, tensor: Tensor) -> Tensor:
     """The tensor; a ValueError if numbers are NaN or infinite."""
-    bad = int((~torch.isfinite(tensor)).sum())
-    if bad:
-        raise ValueError(f"{name} must be finite, got {bad} NaN or infinite numbers")
+    bad = ~torch.isfinite(tensor)
+    if bad.any():
+        index = tuple(bad.nonzero()[0].tolist())
+        raise ValueError(
+            f"{name} must be finite, got {int(bad.sum())} NaN or infinite numbers, "
+            f"the first at index {index}"
+        )
     return tensor
 
 
