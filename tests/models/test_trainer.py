@@ -165,6 +165,37 @@ def test_a_cut_keeps_what_it_has_reached(tmp_path) -> None:
     assert set(RunFolder(tmp_path / "run").weights()) == {"0", "1"}
 
 
+@pytest.mark.parametrize("limit", ["stop_after", "budget"])
+def test_a_run_that_is_resumed_without_time_for_a_step_stays_as_it_is(tmp_path, limit) -> None:
+    how = {"out": tmp_path / "run", "resume": True, limit: 600.0}
+    with pytest.raises(Interrupt):
+        train(Lines(at_step=interrupt_at((0, 8))), checkpoint_every=7, **how)
+    (file,) = (tmp_path / "run" / "checkpoints").glob("000000-*/record.json")
+    if limit == "budget":
+        file.write_text(json.dumps({**json.loads(file.read_text()), "seconds": 601.0}))
+    else:
+        how["stop_after"] = 1e-9
+    before = file.read_text()
+    trainer = Trainer(progress=False, **how)
+    (cut,) = trainer.train(Lines())
+    assert (cut.step, cut.inside) == (7, 7)
+    assert trainer.report.ended == {
+        "stop_after": "stop_after is reached", "budget": "the budget is spent",
+    }[limit]  # fmt: skip
+    assert file.read_text() == before
+    assert set(RunFolder(tmp_path / "run").weights()) == {"0"}
+
+
+def test_a_checkpoint_may_be_due_at_the_step_of_a_cut(tmp_path) -> None:
+    how = {"out": tmp_path / "run", "checkpoint_every": 5, "resume": True}
+    (cut,) = train(Lines(), stop_after="10 steps", **how)
+    assert (cut.step, cut.inside) == (10, 10)
+    whole, again = Lines(), Lines()
+    train(whole)
+    train(again, **how)
+    assert again.weights(3) == whole.weights(3)
+
+
 def test_seconds_of_a_call() -> None:
     (record,) = train(Lines(n_stages=1, n_steps=10**9), stop_after=0.2)
     assert 0 < record.step < 10**6

@@ -65,6 +65,7 @@ class Run:
         self.settled = False  # the only network, by its validation loss
         self.validations: list[tuple[int, int, float]] = []  # stage, step and loss, in this call
         self.saved = perf_counter()
+        self.inside: tuple[int, int] | None = None  # stage and its step of the last checkpoint
 
     @property
     def seconds(self) -> float:
@@ -153,6 +154,7 @@ class Run:
             record, tensors = unfinished
             self.step, self.before = record.step, record.seconds
             training.restore(tensors, record.inside or 0)
+            self.inside = number, training.step
         agree({"step that a stage is resumed from": training.step})
         with stage.during, _interrupts.deferred() as interrupted:
             while not training.is_over and self._spent() is None:
@@ -209,12 +211,13 @@ class Run:
         return step % every == 0
 
     def _save(self, number: int, training: StageTraining) -> None:
-        """Write a checkpoint inside a stage, of finite numbers only."""
+        """Write a checkpoint inside a stage, of finite numbers only, unless it is there."""
         _check_finite(number, training)
-        if self.trainer.folder is not None:
+        here = number, training.step
+        if self.trainer.folder is not None and here != self.inside:
             record = Record(number, self.step, self.seconds, training.step, {})
             self.trainer.folder.write_inside(record, training.tensors() | training.unlogged())
-        self.saved = perf_counter()
+        self.inside, self.saved = here, perf_counter()
 
     def _finish(self, number: int, training: StageTraining, report: Report) -> None:
         """Hand the network to the plan, and keep the stage."""
