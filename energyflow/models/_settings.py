@@ -84,14 +84,15 @@ class ModelSettings:
             return self.learning_rate * min(1.0, (1 - fraction) / _LAST)
         return self.learning_rate * (1 + math.cos(math.pi * fraction)) / 2
 
-    def validated(self, n_steps: int, cost: float) -> dict[str, int | None]:
+    def validated(self, n_steps: int, cost: float) -> dict[str, int]:
         """When a training of so many steps is validated, and its patience: see `Validation`."""
         plateau = self.learning_rate_decay == "plateau"
         patience = max(n_steps // 25, 200) if plateau else max(n_steps // 10, 500)
         return {
             "every": max(-(-n_steps // _VALIDATIONS), _OFTEN, math.ceil(_OFTEN * cost)),
-            "patience": patience if self.early_stopping else None,
+            "patience": patience,
             "reductions": _REDUCTIONS if plateau else 0,
+            "ends": self.early_stopping,
         }
 
     def as_json(self) -> dict[str, Any]:

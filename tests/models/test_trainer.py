@@ -14,6 +14,7 @@ import torch
 from _lines import Lines, rows, train
 
 from energyflow.models import (
+    FlowMatching,
     RunFolder,
     Stage,
     Trainer,
@@ -293,7 +294,8 @@ def test_validation_survives_cuts(tmp_path, warm_start) -> None:
     assert all(torch.equal(v, wanted[k]) for k, v in kept.items())
 
 
-def test_plateaus_divide_the_learning_rate_before_training_ends(tmp_path) -> None:
+@pytest.mark.parametrize("ends", [True, False])
+def test_plateaus_divide_the_learning_rate_before_training_ends(tmp_path, ends: bool) -> None:
     rates: list[float] = []
 
     class Watched(torch.optim.SGD):
@@ -302,7 +304,9 @@ def test_plateaus_divide_the_learning_rate_before_training_ends(tmp_path) -> Non
             return super().step(closure)
 
     def train_for(stop_after: str | None) -> Trainer:
-        best_at_first = Validation(lambda network: len(rates), 1, 3, cost=1.0, reductions=2)
+        best_at_first = Validation(
+            lambda network: len(rates), 1, 3, cost=1.0, reductions=2, ends=ends
+        )
         trainer = Trainer(
             out=tmp_path / "run", resume=True, stop_after=stop_after, progress=False,
             optimizer=lambda parameters, rate: Watched(parameters, lr=rate),
@@ -313,8 +317,20 @@ def test_plateaus_divide_the_learning_rate_before_training_ends(tmp_path) -> Non
         return trainer
 
     train_for("5 steps")
-    assert train_for(None).report.n_steps == 10
-    assert rates == pytest.approx([0.1] * 4 + [0.02] * 3 + [0.004] * 3)
+    assert train_for(None).report.n_steps == (10 if ends else 20)
+    assert rates == pytest.approx([0.1] * 4 + [0.02] * 3 + [0.004] * (3 if ends else 13))
+
+
+@pytest.mark.parametrize("early_stopping", [True, False])
+@pytest.mark.parametrize("decay", ["plateau", "cosine"])
+def test_early_stopping_changes_when_training_ends_and_nothing_else(decay, early_stopping) -> None:
+    settings = FlowMatching(learning_rate_decay=decay, early_stopping=early_stopping).settings
+    assert settings.validated(10_000, 1.0) == {
+        "every": 100,
+        "patience": 400 if decay == "plateau" else 1000,
+        "reductions": 2 if decay == "plateau" else 0,
+        "ends": early_stopping,
+    }
 
 
 def test_weights_decay_where_nothing_pulls_them() -> None:

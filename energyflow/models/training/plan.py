@@ -36,6 +36,8 @@ class Validation:
         So many times the learning rate is divided by 5 instead, and training goes on.
     cost : float
         Of a call, in steps of training.
+    ends : bool
+        Whether the stage may end so; else only the learning rate is divided.
     """
 
     loss: Callable[[nn.Module], float]
@@ -43,6 +45,7 @@ class Validation:
     patience: int | None
     cost: float
     reductions: int = 0
+    ends: bool = True
 
 
 @dataclass

@@ -68,7 +68,7 @@ class _Best:
             return self
         if self.reductions < how.reductions:
             return replace(self, since=step, reductions=self.reductions + 1)
-        return replace(self, settled=True)
+        return replace(self, settled=how.ends)
 
     def tensors(self, step: int) -> Tensors:
         """For a checkpoint after `step` steps of the stage."""
