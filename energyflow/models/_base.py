@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
@@ -193,7 +194,7 @@ class Model(ABC, Generic[S]):
         A model that is fitted already stays as it is until training has ended. A first training
         that is interrupted leaves what it has reached.
         """
-        settings = self.settings
+        start, settings = perf_counter(), self.settings
         trainer = Trainer(
             out=out, resume=resume, budget=budget, stop_after=stop_after, patience=patience,
             progress=progress, ema=settings.ema, clip=settings.clip,
@@ -217,7 +218,7 @@ class Model(ABC, Generic[S]):
         entries = self._entries(description) | self._origin(None if held_out is None else held)
         plan = self._plan(Task(training, validator, factory, entries))
         try:
-            kept = trainer.train(plan, on_start)
+            kept = trainer.train(plan, on_start, start=start)
         except KeyboardInterrupt:
             if self._fitted is None and trainer.reached:
                 self._fitted, self.report = plan.fitted(len(trainer.reached)), trainer.report

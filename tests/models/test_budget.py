@@ -60,7 +60,12 @@ def test_a_model_is_planned_for_what_it_costs(kind: str) -> None:
         decided: dict[str, int] = {}
         allowance = Allowance(steps, lambda: seconds, lambda stage: 0.5)
 
-        def decide(trainer: Trainer, plan: TrainingPlan, on_start: None) -> list[Record]:
+        before = perf_counter()
+
+        def decide(
+            trainer: Trainer, plan: TrainingPlan, on_start: None, start: float
+        ) -> list[Record]:
+            assert before <= start < perf_counter()
             decided.update(plan.decide(allowance))
             raise KeyboardInterrupt
 

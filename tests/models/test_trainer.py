@@ -203,6 +203,21 @@ def test_seconds_of_a_call() -> None:
     assert record.seconds >= 0.2
 
 
+def test_seconds_count_from_the_start_of_a_training_or_of_its_preparation() -> None:
+    trainer, how = Trainer(progress=False, stop_after=60.0), {"n_stages": 1, "n_steps": 5}
+    trainer.train(Lines(**how))
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("trainer", "run"):
+            an_hour_later = f"energyflow.models.training.{module}.perf_counter"
+            patch.setattr(an_hour_later, lambda: time.perf_counter() + 3600)
+        (record,) = trainer.train(Lines(**how))
+    assert (record.step, record.inside) == (5, None)
+    assert record.seconds < 60
+    (record,) = trainer.train(Lines(**how), start=time.perf_counter() - 61)
+    assert (record.step, record.inside) == (1, 1)
+    assert record.seconds > 61
+
+
 def test_a_budget_of_seconds() -> None:
     def slow(stage: int, step: int) -> None:
         time.sleep(0.01)

@@ -54,7 +54,7 @@ class Run:
     records: list[Record]
     carried: Tensors  # the training state for a warm start
     log: Log | None
-    begun: float  # by the clock of `perf_counter`
+    start: float  # by the clock of `perf_counter`
 
     def __post_init__(self) -> None:
         self.step = self.records[-1].step if self.records else 0
@@ -75,7 +75,7 @@ class Run:
     @property
     def session_seconds(self) -> float:
         """Of this call."""
-        return perf_counter() - self.begun
+        return perf_counter() - self.start
 
     @property
     def report(self) -> TrainingReport:

@@ -117,13 +117,16 @@ class Trainer(TrainerOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.begun = perf_counter()  # what prepares the training is in its budget
         self.report = TrainingReport("training has not begun", 0, 0.0)
         self.reached: list[Record] = []
 
     @_renamed(course="plan", begun="on_start")
     def train(
-        self, plan: TrainingPlan, on_start: Callable[[Path], object] | None = None
+        self,
+        plan: TrainingPlan,
+        on_start: Callable[[Path], object] | None = None,
+        *,
+        start: float | None = None,
     ) -> list[Record]:
         """Train stage after stage.
 
@@ -134,6 +137,9 @@ class Trainer(TrainerOptions):
         on_start : callable, optional
             Called with the run's folder, where there is one, before the first step: it writes
             what else belongs there.
+        start : float, optional
+            When its preparation started, by `time.perf_counter`: `budget` and `stop_after` count
+            from then on; from this call when not given.
 
         Returns
         -------
@@ -148,13 +154,13 @@ class Trainer(TrainerOptions):
         TrainingDiverged
             Losses, weights or samples were not finite.
         """
-        begun, self.begun = self.begun, perf_counter()
+        start = perf_counter() if start is None else start
         with nullcontext() if self.folder is None else self.folder.held():
-            records, carried = self._resumed(plan, begun)
+            records, carried = self._resumed(plan, start)
             if self.folder is not None and on_start is not None and is_first():
                 on_start(self.folder.path)
             with self._log(plan, records) as log, advising(TRAINING):
-                run = Run(self, plan, records, carried, log, begun)
+                run = Run(self, plan, records, carried, log, start)
                 try:
                     run.train()
                 except KeyboardInterrupt:
@@ -179,10 +185,10 @@ class Trainer(TrainerOptions):
                 stacklevel=5,
             )
 
-    def _resumed(self, plan: TrainingPlan, begun: float) -> tuple[list[Record], Tensors]:
+    def _resumed(self, plan: TrainingPlan, start: float) -> tuple[list[Record], Tensors]:
         """The records of the stages in the folder, and the training state for a warm start."""
         if self.folder is None:
-            self._adopt(plan, None, begun)
+            self._adopt(plan, None, start)
             return [], {}
         self.folder.check(plan.settings, resume=self.resume)
         records = self.folder.records()
@@ -206,7 +212,7 @@ class Trainer(TrainerOptions):
             carried = self.folder.training(last) if warm_start(plan) else {}
         agree({"finished stages in the run's folder": len(records)})
         self.folder.start(plan.settings)
-        self._adopt(plan, self.folder, begun)
+        self._adopt(plan, self.folder, start)
         return records, carried
 
     def _check_budget(self, *, new: bool) -> None:
@@ -225,24 +231,24 @@ class Trainer(TrainerOptions):
                 f"resumed only with the same or without, got {self.budget!r}"
             )
 
-    def _adopt(self, plan: TrainingPlan, folder: RunFolder | None, begun: float) -> None:
+    def _adopt(self, plan: TrainingPlan, folder: RunFolder | None, start: float) -> None:
         """Let the plan keep to the budget, by what was decided in an earlier call or is now."""
         kept = None if folder is None else folder.plan()
         if kept is not None:
             decisions = _checked(kept, folder)
         elif self.budget is not None:
-            decisions = plan.decide(self._allowance(begun))
+            decisions = plan.decide(self._allowance(start))
             if folder is not None:
                 folder.write_plan({"budget": self.limits.as_json(), "decisions": decisions})
         else:
             return
         plan.adopt(decisions)
 
-    def _allowance(self, begun: float) -> Allowance:
+    def _allowance(self, start: float) -> Allowance:
         limits = self.limits
 
         def left() -> float:
-            return limits.seconds - slowest(perf_counter() - begun)
+            return limits.seconds - slowest(perf_counter() - start)
 
         def seconds(stage: Stage) -> float:
             return slowest(seconds_a_step(stage, self, limits.seconds))
