@@ -102,11 +102,25 @@ def test_the_average_is_an_exponential_one() -> None:
     assert float(plan.learned[0].weight.detach()) == pytest.approx(expected, rel=1e-6)
 
 
+class SaysCarriesOn:
+    """A plan that knows no name but the former one."""
+
+    carries_on = True
+
+    def __init__(self, plan: Lines) -> None:
+        self.plan = plan
+
+    def __getattr__(self, name: str):
+        if name == "warm_start":
+            raise AttributeError(name)
+        return getattr(self.plan, name)
+
+
 def test_a_plan_may_still_say_carries_on() -> None:
     plan = Lines(2, 5, warm_start=True)
-    plan.carries_on = True
-    with pytest.warns(DeprecationWarning, match="now called warm_start"):
-        train(plan)
+    with pytest.warns(DeprecationWarning, match="now called warm_start") as told:
+        train(SaysCarriesOn(plan))
+    assert len(told) == 1
     whole = Lines(1, 10, warm_start=True)
     train(whole)
     assert torch.equal(plan.learned[-1].weight, whole.learned[-1].weight)

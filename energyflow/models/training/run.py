@@ -51,6 +51,7 @@ class Run:
 
     trainer: TrainerOptions
     plan: TrainingPlan
+    warm_start: bool  # of the plan, by its present or its former name
     records: list[Record]
     carried: Tensors  # the training state for a warm start
     log: Log | None
@@ -81,7 +82,7 @@ class Run:
     def report(self) -> TrainingReport:
         """Of this call."""
         last = self.validations[-1][0] if self.validations else 0
-        shown = [v[1:] for v in self.validations if self.plan.warm_start or v[0] == last]
+        shown = [v[1:] for v in self.validations if self.warm_start or v[0] == last]
         return TrainingReport(self.ended, self.step, self.seconds, tuple(shown))
 
     @property
@@ -100,7 +101,7 @@ class Run:
                 ended = self._ends_before()
                 if ended is None:
                     training = self._train_stage(number, report)
-                    alone = self.plan.warm_start or n_stages == 1
+                    alone = self.warm_start or n_stages == 1
                     self.settled = alone and training.has_settled
                     ended = self._cut(number, training)
                 if ended is not None:
@@ -222,7 +223,7 @@ class Run:
     def _finish(self, number: int, training: StageTraining, report: Report) -> None:
         """Hand the network to the plan, and keep the stage."""
         network = training.result()
-        if warm_start(self.plan):
+        if self.warm_start:
             network = copy.deepcopy(network)
             self.carried = training.tensors()
         numbers = training.stage.numbers | self.plan.finish(number, network)

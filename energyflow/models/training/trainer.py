@@ -156,11 +156,12 @@ class Trainer(TrainerOptions):
         """
         start = perf_counter() if start is None else start
         with nullcontext() if self.folder is None else self.folder.held():
-            records, carried = self._resumed(plan, start)
+            warm = warm_start(plan)
+            records, carried = self._resumed(plan, warm, start)
             if self.folder is not None and on_start is not None and is_first():
                 on_start(self.folder.path)
             with self._log(plan, records) as log, advising(TRAINING):
-                run = Run(self, plan, records, carried, log, start)
+                run = Run(self, plan, warm, records, carried, log, start)
                 try:
                     run.train()
                 except KeyboardInterrupt:
@@ -185,7 +186,9 @@ class Trainer(TrainerOptions):
                 stacklevel=5,
             )
 
-    def _resumed(self, plan: TrainingPlan, start: float) -> tuple[list[Record], Tensors]:
+    def _resumed(
+        self, plan: TrainingPlan, warm: bool, start: float
+    ) -> tuple[list[Record], Tensors]:
         """The records of the stages in the folder, and the training state for a warm start."""
         if self.folder is None:
             self._adopt(plan, None, start)
@@ -209,7 +212,7 @@ class Trainer(TrainerOptions):
                 raise ValueError(
                     f"{self.folder.path}: the state after stage {last} lacks {error}"
                 ) from None
-            carried = self.folder.training(last) if warm_start(plan) else {}
+            carried = self.folder.training(last) if warm else {}
         agree({"finished stages in the run's folder": len(records)})
         self.folder.start(plan.settings)
         self._adopt(plan, self.folder, start)
