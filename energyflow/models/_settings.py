@@ -12,11 +12,9 @@ from .._core.checks import check_count
 from ._fields import NonNegative, Share, as_json, check_fields, from_json
 from ._networks import Architecture
 
-_BEFORE = {
-    "validation": 0.0,
-    "early_stopping": False,
-    "weight_decay": 0.0,
-}  # of folders that lack these entries
+BEFORE = {"validation": 0.0, "early_stopping": False, "weight_decay": 0.0}
+"""The settings of runs whose folders lack these entries."""
+
 _VALIDATIONS = 100  # in a training, at most
 _OFTEN = 20  # steps between validations, at least, and times the steps that one costs
 _REDUCTIONS = 2  # of the learning rate at plateaus
@@ -111,7 +109,7 @@ class ModelSettings:
         TypeError, ValueError
             Entries are missing or wrong.
         """
-        kinds, entries = get_type_hints(cls), _BEFORE | dict(entries)
+        kinds, entries = get_type_hints(cls), BEFORE | dict(entries)
         names = [field.name for field in fields(cls)]
         missing = [name for name in names if name not in entries]
         if missing:

@@ -379,6 +379,24 @@ def test_one_training_at_a_time_in_a_folder(tmp_path) -> None:
     assert len(train(Lines(n_stages=4), out=out, resume=True)) == 4
 
 
+def test_a_run_that_is_older_than_some_settings_is_resumed(tmp_path) -> None:
+    before = {"validation": 0.0, "early_stopping": False, "weight_decay": 0.0}
+    since = (*before, "held_out", "network", "network_code", "made_with")
+    small = MLP(width=8, depth=1)
+    how = {"n_steps": 9, "n_rounds": 3, "sampling_steps": 1, "architecture": small}
+    where = {"out": tmp_path / "run", "resume": True, "progress": False}
+    FlowMatching(**how, **before).fit(data(), stop_after="4 steps", **where)
+    file = tmp_path / "run" / "settings.json"
+    entries = json.loads(file.read_text())
+    file.write_text(json.dumps({k: v for k, v in entries.items() if k not in since}))
+    for name, other in (("validation", 0.1), ("early_stopping", True), ("weight_decay", 1e-3)):
+        with pytest.raises(ValueError, match=f"holds a run with {name} = {before[name]}, which"):
+            FlowMatching(**how, **{**before, name: other}).fit(data(), **where)
+    model = FlowMatching(**how, **before).fit(data(), **where)
+    assert model.n_trained == 3
+    assert json.loads(file.read_text()) == entries
+
+
 class Doubling(torch.nn.Module):
     """A network of the user's own."""
 

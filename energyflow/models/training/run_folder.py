@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save
 
 from ..._core.files import atomic_write, new_folder, parts, read_json, remove_parts, write_json
 from ..._core.locks import LOCK, locked
+from .._settings import BEFORE
 from .._weights import Tensors, prefixed
 
 FORMAT = 1
@@ -35,7 +36,7 @@ _OTHERWISE = {  # whole messages for what says nothing to a reader
     "network_code": "holds a run of a network whose code was another",
 }
 _WARNED = ("made_with", "network_code")  # a run is resumed all the same
-_ADDED = ("held_out", "network", *_WARNED)  # which older runs lack
+_ADDED = ("held_out", "network", *_WARNED)  # not compared where an older run lacks them
 
 
 @dataclass(frozen=True)
@@ -308,7 +309,7 @@ class RunFolder:
                 raise ValueError(f"{folder} is a link, expected a folder of the run")
 
     def _compare(self, settings: Mapping[str, Any]) -> None:
-        there = self.settings()
+        there = BEFORE | self.settings()
         for name in sorted(settings, key=lambda name: name != "fingerprint"):  # that one first
             if name in _NOT_COMPARED or there.get(name) == settings[name]:
                 continue
