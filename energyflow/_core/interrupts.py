@@ -11,6 +11,7 @@ from types import FrameType
 def deferred() -> Iterator[threading.Event]:
     """Set an event at the first Ctrl-C or SIGTERM instead of ending; a second one ends at once.
 
+    One may come at any moment until the end of the `with`: ask the event once more after it.
     SIGTERM is what `kill`, a shutdown and the queues of clusters send. The event stays unset
     outside the main thread, under a handler of the user's own, and where the signal is ignored, as
     `nohup` and a script's `&` ignore interrupts.

@@ -81,6 +81,33 @@ def test_an_interrupt_keeps_what_is_trained(tmp_path, where, number) -> None:
 
 
 @pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("last", [7, 20])
+def test_an_interrupt_after_the_last_step_is_not_lost(tmp_path, last, monkeypatch) -> None:
+    """It comes as the loop is left: by a limit, or after all steps of a stage."""
+    asked: list[int] = []  # whether a checkpoint is due, and whether another step is
+
+    class Late(StageTraining):
+        @property
+        def is_over(self) -> bool:
+            asked.append(self.step)
+            if asked[-2:] == [last, last]:
+                signal.raise_signal(signal.SIGINT)
+            return super().is_over
+
+    monkeypatch.setattr("energyflow.models.training.run.StageTraining", Late)
+    how = {"out": tmp_path / "run", "checkpoint_every": 30}
+    with pytest.raises(KeyboardInterrupt):
+        train(Lines(), stop_after="7 steps" if last == 7 else None, **how)
+    record, _ = RunFolder(tmp_path / "run").inside(0)
+    assert record.inside == last
+    monkeypatch.undo()
+    whole, again = Lines(), Lines()
+    train(whole)
+    train(again, resume=True, **how)
+    assert again.weights(3) == whole.weights(3)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_two_interrupts_end_it_at_once(tmp_path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(Lines(at_step=interrupt_at((0, 3), times=2)), out=tmp_path / "run")

@@ -165,11 +165,13 @@ class Run:
                 self._measure(number, training, report)
                 due = not training.is_over and self._due(training.step)
                 stop, due = any_process(interrupted.is_set(), due)
-                if stop or due:
-                    self._save(number, training)
                 if stop:
-                    self._take(number, training)
-                    raise KeyboardInterrupt
+                    break
+                if due:
+                    self._save(number, training)
+        if any_process(interrupted.is_set())[0]:  # in the last step, or after it
+            self._leave(number, training)
+            raise KeyboardInterrupt
         _check_finite(number, training)
         return training
 
@@ -194,13 +196,14 @@ class Run:
         if training.is_over:
             return None
         ended = self._spent()
-        if training.step:
-            self._save(number, training)
-            self._take(number, training)
+        self._leave(number, training)
         return ended
 
-    def _take(self, number: int, training: StageTraining) -> None:
-        """Let the model have the network of a stage that is cut, if it serves."""
+    def _leave(self, number: int, training: StageTraining) -> None:
+        """Keep a stage that is cut, and let the model have its network, if it serves."""
+        if not training.step:
+            return
+        self._save(number, training)
         if self.plan.take(number, training.result()):
             self.partly = Record(number, self.step, self.seconds, training.step, {})
 
