@@ -20,9 +20,11 @@ _NOT_OFFERED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # by some network
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder that is there; it goes with the process, however that ends.
+    """Hold the lock of a folder that is there.
 
-    Where the system or the disk offers no locks, nothing is held.
+    However the process ends, the lock goes with it, and with the last of its children that were
+    forked meanwhile: one that outlives it still holds the lock. Where the system or the disk offers
+    no locks, nothing is held.
 
     Raises
     ------
@@ -42,7 +44,9 @@ def locked(folder: Path) -> Iterator[None]:
             os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
         yield
     finally:
-        path.unlink(missing_ok=True)  # while it is held, so that nobody waits for a removed file
+        # while it is held, so that nobody waits for a removed file; not that of another folder
+        if _is_at(path, handle):
+            path.unlink(missing_ok=True)
         os.close(handle)
 
 

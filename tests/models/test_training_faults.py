@@ -8,6 +8,7 @@ import math
 import os
 import shutil
 import signal
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from _training_rank import MODELS
 from _training_rank import train as train_model
 from disks import mounted, short_files
 
+from energyflow._core.locks import locked
 from energyflow.models import (
     MLP,
     FlowMatching,
@@ -404,6 +406,23 @@ def test_one_training_at_a_time_in_a_folder(tmp_path) -> None:
     assert not list(out.glob(".*"))
     (out / ".lock").write_text("process 1 on nowhere")  # which a kill has left
     assert len(train(Lines(n_stages=4), out=out, resume=True)) == 4
+
+
+def test_the_lock_of_a_folder_that_takes_the_place_of_another_stays(tmp_path) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    with ExitStack() as other:
+        with locked(out):
+            out.rename(tmp_path / "moved")
+            out.mkdir()
+            other.enter_context(locked(out))
+        assert (out / ".lock").exists()
+        with pytest.raises(BlockingIOError, match="in use by process"), locked(out):
+            pass
+    assert not (out / ".lock").exists()
+    with locked(tmp_path / "moved"):
+        pass
+    assert not (tmp_path / "moved" / ".lock").exists()
 
 
 def test_a_run_that_is_older_than_some_settings_is_resumed(tmp_path) -> None:
