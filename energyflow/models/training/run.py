@@ -15,13 +15,13 @@ from ..._core import interrupts as _interrupts
 from ..._core.progress import Progress
 from .._weights import Tensors
 from .budget import Budget
-from .early_stopping import best, stops_early
+from .early_stopping import best, have_settled, stops_early
 from .log import Log
 from .options import TrainerOptions
 from .plan import Report, TrainingPlan
 from .report import TrainingReport
 from .run_folder import Record
-from .stage_training import StageTraining, have_settled
+from .stage_training import StageTraining
 
 _CHECKPOINT_SECONDS = 300
 SETTLED = "the validation loss falls no more"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import partial
 from statistics import median
 from time import perf_counter
@@ -18,12 +17,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from .._weights import Tensors, load_weights, prefixed, without_prefix
 from .distributed_loss import SharedLoss
+from .early_stopping import BestSoFar
 from .plan import Stage, Validation
 
 _TRIED_STEPS, _TRIED = 8, 0.02  # at most, and the share of the seconds
 _LONG = 0.1  # of the seconds: a step that is not tried
-_DIVISOR = 5  # of the learning rate, where the validation loss falls no more
-_VALIDATION = "validation"
 
 
 def adam(
@@ -45,56 +43,6 @@ class Optimisation:
     optimizer: Callable[..., torch.optim.Optimizer] = adam
 
 
-@dataclass(frozen=True)
-class _Best:
-    """The least validation loss so far and the weights that had it, and what it made of training.
-
-    since : the step of this stage, or below 0 of one before, from which on patience counts.
-    reductions : of the learning rate, so far. settled : whether training is over.
-    """
-
-    loss: float = math.inf
-    weights: Tensors = field(default_factory=dict)
-    since: int = 0
-    reductions: int = 0
-    settled: bool = False
-
-    def after(self, loss: float, step: int, network: nn.Module, how: Validation) -> _Best:
-        """With one more validation."""
-        if loss < self.loss:
-            weights = {name: v.detach().clone() for name, v in network.state_dict().items()}
-            return replace(self, loss=loss, weights=weights, since=step)
-        if how.patience is None or step - self.since < how.patience:
-            return self
-        if self.reductions < how.reductions:
-            return replace(self, since=step, reductions=self.reductions + 1)
-        return replace(self, settled=how.ends)
-
-    def tensors(self, step: int) -> Tensors:
-        """For a checkpoint after `step` steps of the stage."""
-        if not self.weights:
-            return {}
-        numbers = self.loss, step - self.since, self.reductions, self.settled
-        return {
-            _VALIDATION: torch.tensor(numbers, dtype=torch.float64),
-            **prefixed("best", self.weights),
-        }
-
-    @classmethod
-    def of(cls, tensors: Tensors, step: int) -> _Best:
-        """Read the result of `tensors`, of which `step` steps belong to this stage."""
-        if _VALIDATION not in tensors:
-            return cls()
-        loss, waited, reductions, settled = tensors[_VALIDATION].tolist()
-        weights = without_prefix("best", tensors)
-        return cls(loss, weights, step - int(waited), int(reductions), bool(settled))
-
-
-def have_settled(tensors: Tensors) -> bool:
-    """Whether training was over at the checkpoint that holds these tensors."""
-    return _Best.of(tensors, 0).settled
-
-
 class StageTraining:
     """A stage with its optimiser and the moving average of its weights."""
 
@@ -111,12 +59,12 @@ class StageTraining:
         self.device = self.parameters[0].device
         self.mixed = how.mixed_precision and self.device.type == "cuda"
         self._losses: list[Tensor] = []
-        self._best = _Best()
+        self._best = BestSoFar()
 
     def advance(self) -> None:
         """One step of the optimiser."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.stage.learning_rate(self.step) / _DIVISOR**self._best.reductions
+            group["lr"] = self.stage.learning_rate(self.step) / self._best.divisor
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
             loss = self.loss(self.step)
@@ -202,7 +150,7 @@ class StageTraining:
         load_weights(self.network, without_prefix("network", tensors), "checkpoint")
         if self.average is not None:
             load_weights(self.average, without_prefix("average", tensors), "checkpoint")
-        self._best = _Best.of(tensors, step)
+        self._best = BestSoFar.of(tensors, step)
         state: dict[int, dict[str, Any]] = {}
         for name, value in without_prefix("optimizer", tensors).items():
             index, _, key = name.partition(".")
