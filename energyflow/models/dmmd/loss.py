@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from energyflow_backends._typing import Floats
+from energyflow_backends import Floats
 from torch import Tensor, nn
 
 from ..._core.random import keyed_generator

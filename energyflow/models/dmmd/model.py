@@ -7,8 +7,7 @@ from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
-from energyflow_backends import Floats
-from energyflow_backends._typing import Integers
+from energyflow_backends import Floats, Integers
 from torch import Tensor, nn
 
 from ..._core.random import Rng, keyed_generator

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from energyflow_backends._typing import Integers
+from energyflow_backends import Integers
 from torch import Tensor
 
 from ..._core.random import keyed_generator

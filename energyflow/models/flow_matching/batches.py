@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from energyflow_backends import usable_threads
-from energyflow_backends._typing import Floats, Integers
+from energyflow_backends import Floats, Integers, usable_threads
 from torch import Tensor
 
 from ..._core.random import keyed_generator
