@@ -146,7 +146,7 @@ def test_a_budget_of_steps_plans_stages(tmp_path) -> None:
             train(Lines(), **{**how, "resume": True, **more})
     assert len(train(Lines(), resume=True, out=tmp_path / "run")) == 2  # as it was planned
     train(Lines(n_stages=1), out=tmp_path / "other")
-    with pytest.raises(ValueError, match="was begun without a budget: leave budget out"):
+    with pytest.raises(ValueError, match="was started without a budget: leave budget out"):
         train(Lines(), out=tmp_path / "other", resume=True, budget="45 steps")
 
 

@@ -121,7 +121,7 @@ class TrainingPlan(Protocol):
     def take(self, stage: int, network: nn.Module) -> bool:
         """Take in the network of a stage that is cut; whether it makes the model better.
 
-        It is called at the end of a training, after which no stage is begun.
+        It is called at the end of a training, after which no stage starts.
         """
 
     def state(self) -> Tensors:

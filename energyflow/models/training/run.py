@@ -82,8 +82,8 @@ class Run:
     def report(self) -> TrainingReport:
         """Of this call."""
         last = self.validations[-1][0] if self.validations else 0
-        shown = [v[1:] for v in self.validations if self.warm_start or v[0] == last]
-        return TrainingReport(self.ended, self.step, self.seconds, tuple(shown))
+        losses = tuple(v[1:] for v in self.validations if self.warm_start or v[0] == last)
+        return TrainingReport(self.ended, self.step, self.seconds, losses)
 
     @property
     def kept(self) -> list[Record]:
@@ -111,7 +111,7 @@ class Run:
         self.ended = f"all {n_stages} stages are trained"
 
     def _ends_before(self) -> str | None:
-        """Why no other stage is begun; one like the last must fit the budget."""
+        """Why no other stage starts; one like the last must fit the budget."""
         trainer = self.trainer
         if have_settled(self.carried):
             return SETTLED

@@ -316,8 +316,8 @@ class RunFolder:
             if name in _ADDED and name not in there:
                 continue
             if name in _WARNED:
-                found = f"holds a run made with {there[name]}, which goes on with {settings[name]}"
-                reason = f"{self.path} {_OTHERWISE.get(name, found)}: its numbers may differ"
+                made = f"holds a run made with {there[name]} and resumed with {settings[name]}"
+                reason = f"{self.path} {_OTHERWISE.get(name, made)}: its numbers may differ"
                 warnings.warn(reason, stacklevel=6)
             elif name in _OTHERWISE:
                 raise ValueError(f"{self.path} {_OTHERWISE[name]}")

@@ -117,7 +117,7 @@ class Trainer(TrainerOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.report = TrainingReport("training has not begun", 0, 0.0)
+        self.report = TrainingReport("training has not started", 0, 0.0)
         self.reached: list[Record] = []
 
     @_renamed(course="plan", begun="on_start")
@@ -225,7 +225,7 @@ class Trainer(TrainerOptions):
         kept = self.folder.plan()
         if kept is None and not new:
             raise ValueError(
-                f"{self.folder.path} holds a run that was begun without a budget: leave budget "
+                f"{self.folder.path} holds a run that was started without a budget: leave budget "
                 "out; stop_after cuts this call"
             )
         if kept is not None and kept.get("budget") != self.limits.as_json():
