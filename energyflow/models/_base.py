@@ -8,7 +8,7 @@ import platform
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -100,6 +100,12 @@ class Model(ABC, Generic[S]):
     ) -> None:
         name = "default" if preset is None else preset
         base = self.presets[check_choice("preset", name, tuple(self.presets))].settings
+        known = [field.name for field in fields(base)]
+        unknown = ", ".join(sorted(settings.keys() - set(known)))
+        if unknown:
+            raise TypeError(
+                f"{type(self).__name__} has no setting {unknown}; it has {', '.join(known)}"
+            )
         self.settings = replace(base, **settings)  # type: ignore[assignment]
         self.device = as_device(device)
         self._network = network

@@ -283,7 +283,7 @@ def test_the_best_weights_are_kept_and_logged(tmp_path) -> None:
     found = [float(row["validation"]) for row in rows(tmp_path / "run") if row["validation"]]
     assert found == pytest.approx([abs(weight - 0.5) for weight in seen], rel=1e-5)
     assert trainer.report.best[1] == abs(best - 0.5)
-    assert "all 1 stages are trained (20 steps" in str(trainer.report)
+    assert "the only stage is trained (20 steps" in str(trainer.report)
     assert "the best is kept" in str(trainer.report)
     pytest.importorskip("matplotlib", reason="pictures are an extra")
     assert (tmp_path / "run" / "losses.png").read_bytes().startswith(b"\x89PNG")
@@ -308,14 +308,18 @@ def test_validation_survives_cuts(tmp_path, warm_start) -> None:
     def plan() -> Lines:
         return Lines(validation=nearest_to(0.6, 2, patience=30), warm_start=warm_start)
 
-    whole = plan()
-    train(whole, ema=0.5, out=tmp_path / "whole")
+    alone = Trainer(progress=False, ema=0.5, out=tmp_path / "whole")
+    alone.train(plan())
     how = {"out": tmp_path / "run", "resume": True, "stop_after": "3 steps", "ema": 0.5}
     ended = "stop_after is reached"
     while ended == "stop_after is reached":
         trainer = Trainer(progress=False, **how)
         trainer.train(plan())
         ended = trainer.report.ended
+    assert trainer.report.best == pytest.approx(alone.report.best, rel=1e-5)
+    assert [step for step, _ in trainer.report.validation] == [
+        step for step, _ in alone.report.validation
+    ]
     for name in ("stage", "step", "loss", "validation"):
         found, wanted = ([row[name] for row in rows(tmp_path / f)] for f in ("run", "whole"))
         assert found == wanted

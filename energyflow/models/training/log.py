@@ -21,6 +21,8 @@ class Log:
 
     step counts the steps of all networks. A run that is resumed passes its step and its stage:
     later rows, and one that was cut short, are dropped.
+
+    validations : the stage, the step and the loss of each validation of earlier calls.
     """
 
     def __init__(self, folder: Path, columns: tuple[str, ...], step: int, stage: int) -> None:
@@ -30,6 +32,7 @@ class Log:
         kept = [
             row for row in self._rows() if int(row[1]) <= step and [row[0], row[3]] != unfinished
         ]
+        self.validations = self._validations(kept)
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([self.columns, *kept])
         with atomic_write(self._path) as handle:
@@ -49,6 +52,12 @@ class Log:
         """Hand everything to the disk."""
         if self._board is not None:
             self._board.close()
+
+    def _validations(self, rows: list[list[str]]) -> list[tuple[int, int, float]]:
+        if "validation" not in self.columns:
+            return []
+        place = self.columns.index("validation")
+        return [(int(row[0]), int(row[1]), float(row[place])) for row in rows if row[place]]
 
     def _rows(self) -> list[list[str]]:
         """The rows of an earlier log that are whole, whatever else stands there."""

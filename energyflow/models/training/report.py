@@ -21,7 +21,8 @@ class TrainingReport:
     seconds : float
         Of the whole run.
     validation : sequence of (int, float)
-        The step and the loss of each validation of the last network, in this call.
+        The step and the loss of each validation of the last network; of earlier calls as the log
+        of the run's folder has them.
     """
 
     ended: str

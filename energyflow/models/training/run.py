@@ -64,7 +64,7 @@ class Run:
         self.partly: Record | None = None  # of a stage that is cut, whose network serves
         self.ended = "it was interrupted"
         self.settled = False  # the only network, by its validation loss
-        self.validations: list[tuple[int, int, float]] = []  # stage, step and loss, in this call
+        self.validations = [] if self.log is None else list(self.log.validations)
         self.saved = perf_counter()
         self.inside: tuple[int, int] | None = None  # stage and its step of the last checkpoint
 
@@ -108,7 +108,8 @@ class Run:
                     self.ended = ended
                     return
                 self._finish(number, training, report)
-        self.ended = f"all {n_stages} stages are trained"
+        stages = "the only stage is" if n_stages == 1 else f"all {n_stages} stages are"
+        self.ended = SETTLED if self.settled else f"{stages} trained"
 
     def _ends_before(self) -> str | None:
         """Why no other stage starts; one like the last must fit the budget."""
