@@ -143,6 +143,14 @@ def test_corrections_by_hand() -> None:
     assert corrected(np.ones((2, 5))).tolist() == [1, 1]
 
 
+def test_slicing_of_two_columns_is_not_that_of_one(rng) -> None:
+    x, y = rng.normal(size=(30, 2)), rng.normal(size=(20, 2))
+    how = {"n_resamples": 19, "rng": 0}
+    found = ef.column_tests(x, y, method="sliced", slicing="equispaced", **how)
+    for values in (found.alone, found.without[::-1]):
+        np.testing.assert_allclose(values, ef.column_tests(x, y, **how).alone)
+
+
 def test_columns_of_bad_input(rng) -> None:
     with pytest.raises(ValueError, match="two columns or more"):
         ef.column_tests(*rng.normal(size=(2, 5, 1)), n_resamples=9)
