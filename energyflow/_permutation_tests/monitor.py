@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from itertools import chain, islice
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +16,19 @@ from energyflow_backends import Doubles, known_values, to_host
 from numpy.typing import NDArray
 
 from .._core.checks import check_choice, check_count, check_finite, check_number, check_points
-from .._core.files import write_arrays
+from .._core.files import follow_link, write_arrays
 from .._core.random import Rng, as_source
 from .._core.reading import opened_archive
 from .._core.tables.columns import as_table, in_order_of, is_table
-from .._slices.directions import METHODS, sampled_projector
+from .._slices.directions import SLICINGS, sampled_projector
 from .samples import as_sample
 from .several import pvalue
 
 _FORMAT = 1
 _FARTHEST = 1e150  # units of the reference: sums of distances stay finite
 _MOST = 10**7  # slices, relabellings
+_HELD = 2**28  # bytes of relabellings at once
+_BYTES_EACH = 32  # of a point in a relabelling: its place, drawn and stacked, and its numbers
 _ROUNDING = 1e-12  # of the mean distance in the reference, below which a difference is rounding
 
 
@@ -78,7 +82,7 @@ class EnergyMonitor:
     n_projections : int
         Number of slices P.
     slicing : str
-        How directions are drawn, a name as in `sample_projections`.
+        How directions are drawn, a name as in `sliced_energy_distance`.
     scale : "sd" or "none"
         Whether columns are divided by their standard deviations in the reference.
     rng : int, generator or None
@@ -93,7 +97,7 @@ class EnergyMonitor:
     -----
     The reference is projected and sorted once, O(P N (d + log N)), and takes 20 P N bytes. A batch
     of m points costs O(P (N + R m log m)) for R relabellings, however large the reference is beyond
-    that.
+    that, and takes at most 256 MiB of them at a time.
 
     With "sd" the units are those of the reference, whatever the labels: p-values are exact for
     "none", and for "sd" up to the part of the batch in all points.
@@ -123,11 +127,11 @@ class EnergyMonitor:
             n_resamples = math.ceil(5 * self.n_batches / self.alpha)
         self.n_resamples = check_count("n_resamples", n_resamples, maximum=_MOST)
         self.n_projections = check_count("n_projections", n_projections, maximum=_MOST)
-        self.slicing = check_choice("slicing", slicing, METHODS)
+        self.slicing = check_choice("slicing", slicing, SLICINGS)
         self.scale = check_choice("scale", scale, ("sd", "none"))
         self.tested = 0
         source = as_source(rng)
-        self._seed = rng if isinstance(rng, int) else int(source.host(0, 0).integers(2**31))
+        self._seed = int(rng if isinstance(rng, Integral) else source.host(0, 0).integers(2**31))
         self.columns: tuple[str, ...] | None = None
         if is_table(reference):
             table = as_table("reference", reference)
@@ -177,11 +181,15 @@ class EnergyMonitor:
             )
         rows = self._rows(batch)
         rng = as_source(self._seed).host(1 + self.tested, 0)
-        m, count = rows.shape[1], len(self._reference) + rows.shape[1]
-        drawn = [
-            rng.choice(count, m, replace=False, shuffle=False) for _ in range(self.n_resamples)
-        ]
-        energies = self._energies(rows, np.concatenate([self._own_places(rows), drawn]))
+        n, m = len(self._reference), rows.shape[1]
+        draws = range(self.n_resamples)
+        drawn = (rng.choice(n + m, m, replace=False, shuffle=False) for _ in draws)
+        subsets = chain(self._own_places(rows), drawn)
+        at_once = max(1, _HELD // (_BYTES_EACH * m))
+        computed = []
+        while block := list(islice(subsets, at_once)):
+            computed.append(self._energies(rows, np.stack(block)))
+        energies = np.concatenate(computed)  # (1 + R,)
         p = pvalue(energies, self._rounding)
         self.tested += 1
         return BatchTest(
@@ -190,6 +198,8 @@ class EnergyMonitor:
 
     def save(self, path: str | Path) -> Path:
         """Write the reference, the settings and the number of batches tested to a .npz file.
+
+        A link is followed.
 
         Raises
         ------
@@ -203,7 +213,7 @@ class EnergyMonitor:
             "tested": self.tested, "seed": self._seed,
         }  # fmt: skip
         arrays = {"reference": self._reference, "state": np.array(json.dumps(state))}
-        return write_arrays(Path(path), arrays)
+        return write_arrays(follow_link(path), arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> EnergyMonitor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from energyflow_backends import SortedRows
@@ -31,12 +33,13 @@ def test_subsets_have_the_energy_distances_of_their_points(rng) -> None:
         assert energy == pytest.approx(expected, rel=1e-10)
 
 
-@pytest.mark.parametrize("d", [1, 3])
-def test_the_statistic_is_the_sliced_energy_distance(rng, d) -> None:
+@pytest.mark.parametrize(("d", "slicing"), [(1, "auto"), (3, "auto"), (5, "hadamard")])
+def test_the_statistic_is_the_sliced_energy_distance(rng, d, slicing) -> None:
     x, y = rng.normal(size=(80, d)), rng.normal(size=(30, d)) + 0.5
+    how = {"n_projections": 64, "slicing": slicing, "rng": 3}
     for unit in (1.0, 1e-150, 1e150):
-        monitor = ef.EnergyMonitor(unit * x, scale="none", n_projections=64, rng=3)
-        expected = float(ef.sliced_energy_distance(unit * x, unit * y, n_projections=64, rng=3))
+        monitor = ef.EnergyMonitor(unit * x, scale="none", **how)
+        expected = float(ef.sliced_energy_distance(unit * x, unit * y, **how))
         assert monitor.score(unit * y) == pytest.approx(expected, rel=1e-9)
 
 
@@ -93,6 +96,37 @@ def test_a_saved_monitor_goes_on(reference, tmp_path, rng) -> None:
     assert [again.test(b) for b in batches[1:]] == [monitor.test(b) for b in batches[1:]]
 
 
+def test_a_link_is_followed(reference, tmp_path) -> None:
+    (tmp_path / "link.npz").symlink_to(tmp_path / "monitor.npz")
+    ef.EnergyMonitor(reference, n_projections=4, rng=0).save(tmp_path / "link.npz")
+    assert (tmp_path / "link.npz").is_symlink()
+    assert ef.EnergyMonitor.load(tmp_path / "monitor.npz").tested == 0
+
+
+def test_a_seed_is_the_same_as_any_whole_number(reference) -> None:
+    how = {"n_resamples": 19, "n_projections": 4}
+    tests = [
+        ef.EnergyMonitor(reference, rng=seed, **how).test(reference[:9])
+        for seed in (5, np.int64(5), np.uint8(5))
+    ]
+    assert tests == [tests[0]] * 3
+
+
+def test_memory_is_bounded_for_any_number_of_relabellings(reference, monkeypatch) -> None:
+    batch = np.tile(reference, (5, 1))
+    how = {"n_resamples": 200, "n_projections": 2, "rng": 0}
+    expected = ef.EnergyMonitor(reference, **how).test(batch)
+    monkeypatch.setattr("energyflow._permutation_tests.monitor._HELD", 2**18)
+    monitor = ef.EnergyMonitor(reference, **how)
+    tracemalloc.start()
+    result = monitor.test(batch)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (result.pvalue, result.alarm) == (expected.pvalue, expected.alarm)
+    assert result.statistic == pytest.approx(expected.statistic)
+    assert peak < 2**19  # and 6 MiB for all at once
+
+
 def test_every_library(xp, reference) -> None:
     how = {"n_resamples": 19, "n_projections": 4, "rng": 0}
     expected = ef.EnergyMonitor(reference, **how).test(reference[:9])
@@ -108,7 +142,7 @@ def test_every_library(xp, reference) -> None:
         ({"reference": np.zeros((0, 2))}, ValueError, "reference must not be empty"),
         ({"alpha": 5}, ValueError, "alpha must lie between 0 and 1, got 5"),
         ({"n_batches": 0}, ValueError, "n_batches must be at least 1"),
-        ({"slicing": "hadamard"}, ValueError, "slicing must be one of"),
+        ({"slicing": "patches"}, ValueError, "slicing must be one of"),
         ({"scale": "rank"}, ValueError, "scale must be one of sd, none"),
     ],
 )
