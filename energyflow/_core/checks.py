@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+import sys
+import warnings
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from pathlib import Path
@@ -27,10 +29,18 @@ from energyflow_backends import (
 from .blocks import blocks
 
 T = TypeVar("T")
-
 _FLOATS = ("float64", "float32", "float16", "bfloat16")
 _FEW = 64  # numbers that are looked at one by one in less time than by NumPy
 _SUM_TOLERANCE = {"float64": 1e-6, "float32": 1e-4}
+_PACKAGES = ("energyflow", "energyflow_backends", "energyflow_kernels")  # those of this library
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line that called the library: that of the first frame outside our packages."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in _PACKAGES:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
 
 
 def check_exponent(exponent: Any) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +18,7 @@ from energyflow_backends import (
     to_host,
 )
 
-from .._core.checks import as_numbers, check_choice, check_finite, check_points
+from .._core.checks import as_numbers, check_choice, check_finite, check_points, warn
 from .._core.tables.columns import as_table, in_order_of, is_series, is_table, numbers_of
 from .pooled import PooledPoints
 
@@ -101,11 +100,10 @@ def warn_of_spreads(pool: PooledPoints) -> None:
     spreads = pool.spreads()
     spreads = spreads[spreads > 0]
     if len(spreads) > 1 and spreads.max() > _RATIO * spreads.min():
-        warnings.warn(
+        warn(
             "the standard deviations of the columns differ by a factor of "
             f"{spreads.max() / spreads.min():.3g}: the widest decide. "
             'scale="sd" divides by them, scale="none" takes columns as they are without a warning',
-            stacklevel=4,
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -32,6 +31,7 @@ from .._core.checks import (
     check_together,
     check_weights,
     shape,
+    warn,
 )
 from .._core.memory import CHUNKS, advise
 
@@ -203,11 +203,10 @@ def _warn_of_images(x: Array, y: Array) -> None:
     channels, height, width = (*shape(x)[-3:], 0)[:3]
     looks_so = x.ndim == y.ndim == 4 and shape(x)[1:] == shape(y)[1:]
     if looks_so and channels in (1, 3) and height == width >= _LEAST_SIDE:
-        warnings.warn(
+        warn(
             f"x of shape {shape(x)} is a batch of {x.shape[0] * channels} clouds of {height} "
             f"points in {width} dimensions; if these are images, each of which is one point, "
             "give x.reshape(len(x), -1) and y.reshape(len(y), -1)",
-            stacklevel=5,
         )
 
 

@@ -6,7 +6,6 @@ POT solves what the assignment solver of SciPy does not; it is imported when it 
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ import array_api_compat as compat
 import numpy as np
 from energyflow_backends import Array, Doubles, namespace, to_host
 
+from .._core.checks import warn
 from .._core.extras import has
 from .costs import costs
 from .plans import Plan
@@ -79,12 +79,11 @@ class Transport:
             )
         missed = float(sum(np.abs(plan.sum(1 - k) - w).sum() for k, w in enumerate((a, b)))) / 2
         if missed > _MISSED:
-            warnings.warn(
+            warn(
                 f"method 'sinkhorn' has not converged in {_SINKHORN_STEPS} iterations: the weights "
                 f"miss {missed:.1e} of the mass (wanted: {_MISSED:g}), which is put where there "
                 "is room; a larger regularization needs fewer",
                 RuntimeWarning,
-                stacklevel=2,
             )
         return Plan.of(_rounded(plan, a, b))
 

@@ -7,7 +7,6 @@ default parameters: "energy", "riesz", "gauss", "laplace", "matern" and "linear"
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +21,7 @@ from energyflow_backends import (
     to_host,
 )
 
-from .._core.checks import check_exponent, check_positive
+from .._core.checks import check_exponent, check_positive, warn
 from ._spectra import GaussSpectrum, MaternSpectrum, Spectrum
 
 _HIGHEST_ORDER = 100  # of Matern kernels in compiled sums, whose time grows with it
@@ -317,10 +316,9 @@ def _warn_of_length(kernel: SmoothKernel, points: Array) -> None:
         distance = float(np.mean(np.sqrt(2 * np.sum(variances, axis=-1))))
     if _RATIO < distance < math.inf or 0 < distance < 1 / _RATIO:
         name = type(kernel).__name__
-        warnings.warn(
+        warn(
             f"kernel {name.lower()!r} has the length 1, where points lie about {distance:.3g} "
             f"apart: give an object, energyflow.kernels.{_OF_LENGTH[name].format(distance)}",
-            stacklevel=5,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -201,6 +202,26 @@ def test_sample_projections(arguments, error, message) -> None:
 def test_slicing_constant(arguments, error, message) -> None:
     with pytest.raises(error, match=message):
         ef.slicing_constant(*arguments)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x, y: ef.kernel_sum(x, y, kernel="gauss", method="direct"),
+        lambda x, y: ef.witness_gradient(x, x, y, kernel="gauss"),
+        lambda x, y: ef.mmd_squared(x, y, kernel="gauss"),
+        lambda x, y: ef.kale(x, y, kernel="gauss", regularization=1.0),
+        lambda x, y: ef.MMDFlow(y, "gauss"),
+        lambda x, y: ef.energy_test(x, y, n_resamples=9),
+        lambda x, y: ef.kernel_test(x, y, n_resamples=9),
+        lambda x, y: ef.energy_distance(*np.ones((2, 5, 1, 8, 8))),
+        lambda x, y: ef.sliced_energy_gradient(*np.ones((2, 5, 1, 8, 8)), n_projections=2),
+    ],
+)
+def test_warnings_name_the_line_that_called(call) -> None:
+    with pytest.warns(UserWarning, match=r"length 1|the columns differ|x of shape") as caught:
+        call(GOOD * [1, 1, 99], OTHER * [1, 1, 99])
+    assert [Path(warning.filename) for warning in caught] == [Path(__file__)]
 
 
 def test_environment_variable_with_an_unknown_name() -> None:

@@ -127,8 +127,11 @@ def test_sinkhorn_says_when_it_has_not_converged(xp) -> None:
     pytest.importorskip("ot", reason="POT is an extra")
     x, z = (xp.asarray(v) for v in clusters(0, 3.0))
     how = {"beta": 0, "method": "sinkhorn"}
-    with pytest.warns(RuntimeWarning, match=r"'sinkhorn' has not converged in 1000 iterations"):
+    with pytest.warns(
+        RuntimeWarning, match=r"'sinkhorn' has not converged in 1000 iterations"
+    ) as caught:
         plan = ef.conditional_coupling(x, None, z, None, **how, regularization=1e-3).plan
+    assert caught[0].filename == __file__
     np.testing.assert_allclose(xp.to_numpy(plan).sum(0), 1 / 30, rtol=1e-5)  # as well as it is
     with warnings.catch_warnings():
         warnings.simplefilter("error")
