@@ -72,6 +72,13 @@ DENSE: dict[str, tuple[Target, Callable[[], bytes], int]] = {
     "a column": (TARGETS["csv"], lambda: b"1\n" * (SIZE // 2), SIZE),
     "a row": (TARGETS["csv"], lambda: b"1," * (SIZE // 2) + b"1", SIZE),
     "no numbers": (TARGETS["csv"], lambda: b"," * SIZE + b"\n1\n", SIZE),
+    "a table's column": (TARGETS["table"], lambda: b"1\n" * (SIZE // 2), SIZE),
+    "a table's row": (TARGETS["table"], lambda: b"1," * (SIZE // 2) + b"1", SIZE),
+    "a table's gaps": (TARGETS["table"], lambda: b"a,b\n1,1\n" + b",\n" * (SIZE // 2), SIZE),
+    "a table's names": (
+        TARGETS["table"], lambda: b"%s\n%s1" % (",".join(NAMES).encode(), b"1," * 29999), SIZE,
+    ),
+    "a table's last cell": (TARGETS["table"], lambda: b"1\n" * (SIZE // 2) + b"x", SIZE),
     "IDX": (LARGE_IDX, lambda: gzip.compress(idx()), SIZE),
     "CIFAR": (TARGETS["cifar"], lambda: bytes(3073 * 85), SIZE),
     "image": (LARGE_IMAGES, png, 300 * 300 * 3),

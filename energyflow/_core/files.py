@@ -10,14 +10,13 @@ import shutil
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from energyflow_backends import HostArray
 
-from .reading import one_line, opened, opened_archive, read_array, split_key
+from .reading import opened, opened_archive, read_array, split_key
 from .tables.csv_files import read_csv_table
 
 _PART = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.part(\.[^.]*)?")
@@ -203,10 +202,10 @@ def read_toml(path: Path) -> dict[str, Any]:
 def load_array(spec: str | os.PathLike[str]) -> HostArray:
     """Read one array of real numbers from `file.npy`, `file.npz`, `file.npz:key` or `file.csv`.
 
-    A CSV file is comma-separated and gives two dimensions; a first line without any number is a
-    header. Integers become float64, floats keep their precision. Pickled objects are refused, and
-    so are sizes that the file cannot hold. A .npy file of 16 MiB or more is mapped into memory
-    rather than read.
+    A CSV file is comma-separated, without gaps, and gives two dimensions; a first line without any
+    number is a header, whose names differ. Integers become float64, floats keep their precision.
+    Pickled objects are refused, and so are sizes that the file cannot hold. A .npy file of 16 MiB
+    or more is mapped into memory rather than read.
 
     Raises
     ------
@@ -222,7 +221,7 @@ def load_array(spec: str | os.PathLike[str]) -> HostArray:
             size = path.stat().st_size
             array = read_array(handle, size, str(path), mapped_from=_MAPPED_FROM)
     elif suffix == ".csv":
-        array = _read_csv(path)
+        array = read_csv_table(path).values
     else:
         raise ValueError(f"{path}: expected a .npy, .npz or .csv file, got {path.suffix!r}")
     return array.astype(np.float64) if array.dtype.kind in "biu" else array
@@ -239,31 +238,3 @@ def _read_npz(path: Path, key: str | None = None) -> HostArray:
         if chosen not in names:
             raise ValueError(f"{path} has no array {chosen!r}; it holds {', '.join(names)}")
         return archive.read(chosen)
-
-
-def _read_csv(path: Path) -> HostArray:
-    with opened(path) as handle:
-        text = io.TextIOWrapper(handle, encoding="utf-8-sig")
-        try:
-            rows: Iterator[str] = (line for line in text if line.strip())
-            first = next(rows, "")
-            if any(_is_number(field) for field in first.split(",")):
-                rows = chain([first], rows)
-            if (row := next(rows, None)) is None:
-                raise ValueError("got none")
-            return np.loadtxt(
-                chain([row], rows), delimiter=",", ndmin=2, quotechar='"', comments=None
-            )
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path}: expected comma-separated text, got bytes: {error}") from None
-        except ValueError as error:
-            read_csv_table(path)  # which tells the line and the column
-            raise ValueError(f"{path}: expected rows of numbers: {one_line(error)}") from error
-
-
-def _is_number(field: str) -> bool:
-    try:
-        float(field.strip().strip('"'))
-    except ValueError:
-        return False
-    return True

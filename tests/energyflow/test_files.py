@@ -75,7 +75,7 @@ def test_whole_numbers_become_float64(tmp_path, dtype):
 
 def test_csv_with_mark_quotes_blank_lines_and_one_column(tmp_path):
     path = tmp_path / "a.csv"
-    path.write_text('\ufeff"first"\n\n1\n"2"\r\n-3e2\n', encoding="utf-8")
+    path.write_text('\ufeff"the\nfirst"\n\n1\n"2"\r\n-3e2\n', encoding="utf-8")
     np.testing.assert_array_equal(load_array(path), [[1.0], [2.0], [-300.0]])
 
 
@@ -92,6 +92,9 @@ BAD = {
     "header.csv": (b"a,b\n", "got none"),
     "word.csv": (b"1,2\n3,four\n", "four"),
     "gap.csv": (b"1,2\n3,\n", "rows of numbers"),
+    "nan.csv": (b"a,b\n1,nan\n", "line 2, column 'b' holds 'nan'"),
+    "twice.csv": (b"a,b,a\n1,2,3\n", "two of 'a'"),
+    "semicolon.csv": (b"a;b\n1,2\n", "line 2 has 2 cells for 1 columns"),
     "ragged.csv": (b"1,2\n3,4,5\n", "columns"),
     "bytes.csv": (b"\xff\xfe\x00", "got bytes"),
 }
@@ -278,7 +281,7 @@ def test_toml_of_many_numbers_is_read(tmp_path):
 
 def test_text_takes_little_more_than_its_numbers(tmp_path):
     (tmp_path / "a.csv").write_text("1\n" * 200_000)
-    assert peak(load_array, tmp_path / "a.csv") < 16 * 200_000
+    assert peak(load_array, tmp_path / "a.csv") < 20 * 200_000  # with the numbers of lines
 
 
 class Intruder:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import math
+from array import array
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -49,45 +52,46 @@ def read_csv_table(
     first = next(rows, None)
     if first is None:
         raise ValueError(f"{path}: expected rows of numbers: got none")
-    line, cells = first
-    if any(_number(cell) is not None for cell in cells):
-        names = [str(k + 1) for k in range(len(cells))]
-        data = [first]
-    else:
-        names, data = [cell.strip() for cell in cells], []
-    chosen = _chosen(path, names, columns, drop, labels)
-    places = [names.index(name) for name in chosen]
+    named = all(_number(cell) is None for cell in first[1])
+    names = [cell.strip() if named else str(k + 1) for k, cell in enumerate(first[1])]
+    if named and (twice := _repeated(names)) is not None:
+        raise ValueError(f"{path}: expected columns of different names, got two of {twice!r}")
+    places = _places(path, names, columns, drop, labels)
     label_at = None if labels is None else names.index(labels)
-    values: list[list[float]] = []
-    lines: list[int] = []
+    values, lines = array("d"), array("q")  # without an object for each number
     marks: list[str] = []
     dropped = 0
-    for line, cells in (*data, *rows) if data else rows:
+    for line, cells in rows if named else chain([first], rows):
         if len(cells) != len(names):
             raise ValueError(
                 f"{path}: expected rows of numbers: line {line} has {len(cells)} cells for "
                 f"{len(names)} columns"
             )
-        numbers = _row(path, line, cells, names, places, missing)
-        if numbers is None:
+        start = len(values)
+        try:
+            values.extend(map(float, map(cells.__getitem__, places)))
+            complete = not math.isnan(sum(values[start:]))
+        except ValueError:
+            complete = False
+        if not complete and _has_gap(path, line, cells, names, places, missing):
+            del values[start:]
             dropped += 1
             continue
-        values.append(numbers)
         lines.append(line)
         if label_at is not None:
             marks.append(cells[label_at].strip())
-    if not values:
+    if not lines:
         raise ValueError(
             f"{path}: expected rows of numbers: got none"
             + (f" without a gap, of {dropped}" if dropped else "")
         )
     return Table(
-        tuple(chosen),
-        np.array(values, dtype=np.float64).reshape(len(values), len(chosen)),
-        np.array(lines),
+        tuple(names[place] for place in places),
+        np.frombuffer(values).reshape(len(lines), len(places)),
+        np.frombuffer(lines, dtype=np.int64),
         np.array(marks) if label_at is not None else None,
         dropped,
-        not data,
+        named,
     )
 
 
@@ -106,43 +110,55 @@ def _rows(path: str | Path) -> Iterator[tuple[int, list[str]]]:
             raise ValueError(f"{path}: expected rows of numbers: {error}") from None
 
 
-def _chosen(
+def _repeated(names: list[str]) -> str | None:
+    """The first name that stands there for the second time."""
+    before: set[str] = set()
+    for name in names:
+        if name in before:
+            return name
+        before.add(name)
+    return None
+
+
+def _places(
     path: Any,
     names: list[str],
     columns: Sequence[str] | None,
     drop: Sequence[str],
     labels: str | None,
-) -> list[str]:
-    asked = [*(columns or ()), *drop, *([] if labels is None else [labels])]
-    unknown = [name for name in asked if name not in names]
+) -> Sequence[int]:
+    """Places of the columns to take."""
+    wanted = [*(columns or ()), *drop, *([] if labels is None else [labels])]
+    unknown = [name for name in wanted if name not in names]
     if unknown:
         raise ValueError(f"{path} has no column {unknown[0]!r}; it has {', '.join(names)}")
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise ValueError(f"{path}: expected columns of different names, got two of {twice[0]!r}")
-    found = [n for n in (columns or names) if n not in drop and n != labels]
-    if not found:
+    if not wanted:
+        return range(len(names))
+    left_out = {*drop, labels}
+    if columns:
+        places = [names.index(name) for name in columns if name not in left_out]
+    else:
+        places = [place for place, name in enumerate(names) if name not in left_out]
+    if not places:
         raise ValueError(f"{path}: expected a column of numbers, got none that is left")
-    return found
+    return places
 
 
-def _row(
-    path: Any, line: int, cells: list[str], names: list[str], places: list[int], missing: str
-) -> list[float] | None:
-    """The numbers of one row; None where one is missing and such rows are dropped."""
-    numbers = []
+def _has_gap(
+    path: Any, line: int, cells: list[str], names: list[str], places: Sequence[int], missing: str
+) -> bool:
+    """Whether a row is to be dropped, for a cell without a value."""
     for place in places:
         cell = cells[place].strip()
         number = _number(cell)
-        if number is None or number != number:
+        if number is None or math.isnan(number):
             where = f"{path}: expected rows of numbers: line {line}, column {names[place]!r}"
             if cell.lower() not in _MISSING:
                 raise ValueError(f"{where} holds {cell[:40]!r}")
             if missing == "drop":
-                return None
+                return True
             raise ValueError(f"{where} is blank" if not cell else f"{where} holds {cell!r}")
-        numbers.append(number)
-    return numbers
+    return False
 
 
 def _number(cell: str) -> float | None:
