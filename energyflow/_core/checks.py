@@ -32,6 +32,7 @@ T = TypeVar("T")
 _FLOATS = ("float64", "float32", "float16", "bfloat16")
 _FEW = 64  # numbers that are looked at one by one in less time than by NumPy
 _SUM_TOLERANCE = {"float64": 1e-6, "float32": 1e-4}
+_EXACT_POINTS = 5000  # up to which tests sum over all pairs
 _PACKAGES = ("energyflow", "energyflow_backends", "energyflow_kernels")  # those of this library
 
 
@@ -49,6 +50,16 @@ def check_exponent(exponent: Any) -> float:
     if not 0 < number < 2:
         raise ValueError(f"exponent must lie strictly between 0 and 2, got {exponent}")
     return number
+
+
+def check_method(method: str, exponent: float, n_points: int) -> str:
+    """How a test of so many points sums, "exact" or "sliced", where "auto" is to be resolved."""
+    check_choice("method", method, ("auto", "exact", "sliced"))
+    if method == "sliced" and exponent != 1:
+        raise ValueError(f'method "sliced" needs the exponent 1, got {exponent}')
+    if method != "auto":
+        return method
+    return "exact" if exponent != 1 or n_points <= _EXACT_POINTS else "sliced"
 
 
 def check_count(name: str, value: Any, minimum: int = 1, maximum: float = 2**63 - 1) -> int:

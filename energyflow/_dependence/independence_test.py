@@ -12,7 +12,14 @@ import numpy as np
 from energyflow_backends import Array, known_values, namespace, not_compiled, to_host
 from numpy.typing import NDArray
 
-from .._core.checks import check_choice, check_count, check_exponent, check_finite, shape
+from .._core.checks import (
+    check_choice,
+    check_count,
+    check_exponent,
+    check_finite,
+    check_method,
+    shape,
+)
 from .._core.progress import Progress
 from .._core.random import Rng, as_source
 from .direction_pairs import DirectionPairs
@@ -20,7 +27,6 @@ from .paired import paired_points
 from .permutations import all_of_them, check_strata, drawn, number_of_all
 from .result import IndependenceTestResult
 
-_EXACT_POINTS = 5000  # up to which all pairs are summed
 _TIE = 1e-10  # of the statistic, below which a difference is one of rounding
 _ROUNDING = 1e-12  # of the product of mean distances to the mean, likewise
 
@@ -121,7 +127,7 @@ def independence_test(
     if n < (least := 4 if estimator == "U" else 2):
         raise ValueError(f"x and y must have at least {least} points, got {n}")
     by_sorting = exponent == 1 and all(side.points.shape[1] == 1 for side in hosted)
-    chosen = _method(check_choice("method", method, ("auto", "exact", "sliced")), exponent, n)
+    chosen = check_method(method, exponent, n)
     parts = check_strata(strata, n)
     source = as_source(rng)
     directions = DirectionPairs.checked(
@@ -250,12 +256,3 @@ class _Covariances:
             )
         pair = self._directions.projectors(x.shape[1], y.shape[1], 3 * left + right)
         return backends.sliced_permuted_covariances(x, y, permutations, self._weights, pair, report)
-
-
-def _method(method: str, exponent: float, n_points: int) -> str:
-    """The method in use: "exact" or "sliced"."""
-    if method == "sliced" and exponent != 1:
-        raise ValueError(f'method "sliced" needs the exponent 1, got {exponent}')
-    if method != "auto":
-        return method
-    return "exact" if exponent != 1 or n_points <= _EXACT_POINTS else "sliced"

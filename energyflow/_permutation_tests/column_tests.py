@@ -16,7 +16,7 @@ from .._core.random import Rng, as_source
 from .._slices.slicing import Slicing
 from .energy_test import energy_test
 from .samples import as_samples
-from .several import TIE, standardised
+from .several import pvalue, standardised
 
 _ROUNDING = 1e-12  # of the largest statistic, below which it does not vary
 
@@ -191,6 +191,4 @@ def corrected(statistics: Doubles) -> Doubles:
     """P-values (d,) of the first of statistics (d, 1 + R), corrected by the largest of all d."""
     scores = standardised(statistics, _ROUNDING * np.abs(statistics).max(axis=1))
     largest = scores.max(axis=0)
-    least = scores[:, :1] - TIE * np.abs(scores[:, :1])
-    pvalues: Doubles = np.mean(largest >= least, axis=1)
-    return pvalues
+    return np.array([pvalue(largest, observed=score) for score in scores[:, 0]])

@@ -10,7 +10,7 @@ import energyflow_backends as backends
 import numpy as np
 from energyflow_backends import Array, Doubles, namespace, not_compiled
 
-from .._core.checks import check_choice, check_count, check_exponent
+from .._core.checks import check_choice, check_count, check_exponent, check_method
 from .._core.progress import Progress
 from .._core.random import Rng, as_source
 from .._slices.directions import sampled_projector
@@ -24,12 +24,11 @@ from .relabelling import (
     relabellings,
 )
 from .result import EnergyTestResult
-from .samples import as_samples, warn_of_spreads
+from .samples import as_samples, warn_of_scales
 from .several import pvalue
 
 Report = Callable[[int], object]
 _MOST_OF_ALL = 1_000_000  # relabellings that are enumerated
-_EXACT_POINTS = 5000  # pooled, up to which all pairs are summed
 _ROUNDING = 1e-14  # of the mean distance to the mean, below which a difference is one of rounding
 
 
@@ -125,12 +124,10 @@ def energy_test(
     samples = given.points
     pool = PooledPoints(samples, names)
     if given.columns is None and scale == "auto":
-        warn_of_spreads(pool)
+        warn_of_scales(pool)
     sizes, d = pool.sizes, pool.dimension
     exponent = check_exponent(exponent)
-    chosen = _method(
-        check_choice("method", method, ("auto", "exact", "sliced")), exponent, pool.count
-    )
+    chosen = check_method(method, exponent, pool.count)
     n_projections = 1 if d == 1 else check_count("n_projections", n_projections)
     blocks = check_strata(strata, sizes)
     source = as_source(rng)
@@ -222,12 +219,3 @@ def _all_energies(
             energies.append(energies_of(labels, report))
             done += steps * width
     return np.concatenate(energies, axis=1)
-
-
-def _method(method: str, exponent: float, n_points: int) -> str:
-    """The method in use: "exact" or "sliced"."""
-    if method == "sliced" and exponent != 1:
-        raise ValueError(f'method "sliced" needs the exponent 1, got {exponent}')
-    if method != "auto":
-        return method
-    return "exact" if exponent != 1 or n_points <= _EXACT_POINTS else "sliced"

@@ -18,7 +18,7 @@ from .._core.random import Rng, Source, as_source
 from ..kernels import Gauss, Laplace, Matern, RadialKernel
 from .pooled import PooledPoints
 from .relabelling import check_strata, relabellings
-from .samples import as_samples, warn_of_spreads
+from .samples import as_samples, warn_of_scales
 from .several import pvalue, standardised
 
 _MEDIAN_POINTS = 2000  # whose distances the median is taken of
@@ -145,7 +145,7 @@ def kernel_test(
     given = as_samples((x, y), scale, "xy")
     pool = PooledPoints(given.points, "xy")
     if given.columns is None and scale == "auto":
-        warn_of_spreads(pool)
+        warn_of_scales(pool)
     source = as_source(rng)
     n_resamples = check_count("n_resamples", n_resamples)
     strata_of_points = check_strata(strata, pool.sizes)

@@ -64,7 +64,7 @@ class PooledPoints:
         far = (np.linalg.norm(block - mean, axis=1) ** exponent for block in self.blocks())
         return float(sum(part.sum() for part in far) / self.count)
 
-    def spreads(self) -> Doubles:
+    def deviations(self) -> Doubles:
         """Standard deviation of each coordinate (d,), in the unit."""
         mean = sum(block.sum(axis=0) for block in self.blocks()) / self.count
         squares = sum(((block - mean) ** 2).sum(axis=0) for block in self.blocks())

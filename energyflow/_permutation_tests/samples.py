@@ -95,14 +95,14 @@ def _is_whole(sample: Any) -> bool:
     return dtype_name(sample) in _WHOLE and known_values(sample)
 
 
-def warn_of_spreads(pool: PooledPoints) -> None:
+def warn_of_scales(pool: PooledPoints) -> None:
     """Warn where the widest columns decide alone."""
-    spreads = pool.spreads()
-    spreads = spreads[spreads > 0]
-    if len(spreads) > 1 and spreads.max() > _RATIO * spreads.min():
+    deviations = pool.deviations()
+    deviations = deviations[deviations > 0]
+    if len(deviations) > 1 and deviations.max() > _RATIO * deviations.min():
         warn(
             "the standard deviations of the columns differ by a factor of "
-            f"{spreads.max() / spreads.min():.3g}: the widest decide. "
+            f"{deviations.max() / deviations.min():.3g}: the widest decide. "
             'scale="sd" divides by them, scale="none" takes columns as they are without a warning',
         )
 

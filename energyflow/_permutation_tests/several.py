@@ -5,12 +5,16 @@ from __future__ import annotations
 import numpy as np
 from energyflow_backends import Doubles
 
-TIE = 1e-10  # of the statistic, below which a difference is one of rounding
+_TIE = 1e-10  # of the statistic, below which a difference is one of rounding
 
 
-def pvalue(statistics: Doubles, rounding: float = 0.0) -> float:
-    """The share of statistics (1 + R,) that are at least as large as the first, up to rounding."""
-    least = statistics[0] - TIE * abs(statistics[0]) - rounding
+def pvalue(statistics: Doubles, rounding: float = 0.0, *, observed: float | None = None) -> float:
+    """The share of statistics (1 + R,) that are at least as large as one, up to rounding.
+
+    That one is the first, unless another is given as `observed`.
+    """
+    one = statistics[0] if observed is None else observed
+    least = one - _TIE * abs(one) - rounding
     return float(np.mean(statistics >= least))
 
 

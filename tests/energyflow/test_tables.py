@@ -127,7 +127,7 @@ def test_frames_beside_arrays(frames) -> None:
 # -- arrays --------------------------------------------------------------------------------------
 
 
-def test_arrays_of_very_different_spreads_warn(frames) -> None:
+def test_arrays_whose_columns_differ_in_scale_warn(frames) -> None:
     given = [arrays(f) for f in frames]
     with pytest.warns(UserWarning, match="differ by a factor of"):
         warned = ef.energy_test(*given, rng=0, n_resamples=99)

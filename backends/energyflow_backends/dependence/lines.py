@@ -78,11 +78,11 @@ def _discordant(x: Array, y: Array, ranks: Array) -> tuple[Array, Array, Array]:
     ranks = xp.concat([ranks, xp.broadcast_to(more, (rows, size - n))], axis=1)
     nothing = xp.zeros((rows, size - n), dtype=x.dtype, device=compat.device(x))
     x, y = (xp.concat([v, nothing], axis=1) for v in (x, y))
-    found = [xp.zeros_like(x) for _ in range(3)]
+    sums = [xp.zeros_like(x) for _ in range(3)]
     half = size // 2
     while half:
         shape = (rows, size // (2 * half), 2 * half)
-        node = [xp.reshape(v, shape) for v in (x, y, ranks, *found)]
+        node = [xp.reshape(v, shape) for v in (x, y, ranks, *sums)]
         one = node[2] % (2 * half) >= half
         mask = xp.astype(one, x.dtype)
         for place, values in enumerate((xp.ones_like(mask), node[0], node[1])):
@@ -91,11 +91,11 @@ def _discordant(x: Array, y: Array, ranks: Array) -> tuple[Array, Array, Array]:
             later = zeros[:, :, -1:] - zeros
             node[3 + place] = node[3 + place] + xp.where(one, later, ones)
         parted = xp.argsort(xp.astype(one, ranks.dtype), axis=2)
-        x, y, ranks, *found = (
+        x, y, ranks, *sums = (
             xp.reshape(xp.take_along_axis(v, parted, axis=2), (rows, size)) for v in node
         )
         half //= 2
-    return found[0][:, :n], found[1][:, :n], found[2][:, :n]
+    return sums[0][:, :n], sums[1][:, :n], sums[2][:, :n]
 
 
 def _take(rows: Array, places: Array) -> Array:

@@ -65,7 +65,7 @@ def pair_covariance(
                 force = xp.where(apart, centred * safe ** (exponent - 2), xp.zeros_like(centred))
                 pull = weighted_differences(force, points[:, part, :], points)
                 gradients[name].append(2 * exponent * pull)
-    joined = {name: xp.concat(found, axis=1) for name, found in gradients.items()}
+    joined = {name: xp.concat(parts, axis=1) for name, parts in gradients.items()}
     return value, joined.get("x"), joined.get("y")
 
 

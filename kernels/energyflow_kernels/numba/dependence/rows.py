@@ -67,8 +67,8 @@ def covariance_rows(
                 values[row] = pair.moments(pair.rank) @ weights
                 continue
             values[row], slopes = pair.slopes(weights)
-            for name, found in gradients.items():
-                found[row] = slopes[name]
+            for name, gradient in gradients.items():
+                gradient[row] = slopes[name]
 
     share(work, n_rows, 1, usable_threads() if n_threads is None else n_threads)
     return values, gradients.get("x"), gradients.get("y")
@@ -98,7 +98,7 @@ def permuted_moments(xs: Doubles, ys: Doubles, permutations: NDArray[np.integer[
     n_rows = len(xs)
     pairs = [_Pair.of(x, y) for x, y in zip(xs, ys, strict=True)]
     parts = -(-len(permutations) // _AT_ONCE)
-    found = np.empty((n_rows, len(permutations), 3))
+    sums = np.empty((n_rows, len(permutations), 3))
 
     def work(thread: int, start: int, stop: int) -> None:
         for item in range(start, stop):
@@ -106,11 +106,11 @@ def permuted_moments(xs: Doubles, ys: Doubles, permutations: NDArray[np.integer[
             pair = pairs[row]
             chosen = slice(part * _AT_ONCE, (part + 1) * _AT_ONCE)
             ranks, scratch = pair.ranks_as_given(), pair.scratch()
-            for place, permutation in zip(found[row, chosen], permutations[chosen], strict=True):
+            for place, permutation in zip(sums[row, chosen], permutations[chosen], strict=True):
                 place[:] = pair.moments(ranks[permutation[pair.order]], scratch)
 
     share(work, n_rows * parts, 1, usable_threads())
-    total: Doubles = found.sum(axis=0)
+    total: Doubles = sums.sum(axis=0)
     return total
 
 
@@ -159,16 +159,16 @@ class _Pair:
     def slopes(self, weights: Weights) -> tuple[float, dict[str, Doubles]]:
         """The weighted sum of the moments, and its gradients in the first order of the points."""
         n = len(self.x)
-        found = np.empty((n, 3))
-        discordant_sums(self.x, self.y, self.rank, found, *self.scratch())
+        sums = np.empty((n, 3))
+        discordant_sums(self.x, self.y, self.rank, sums, *self.scratch())
         by_rank = np.empty(n, np.int64)
         by_rank[self.rank] = np.arange(n)
         x, sums_x = self.x[by_rank], self.sums_x[by_rank]
         back = self.order[by_rank]
         sides = {
-            "x": (self.x, self.y[self.rank], found[self.rank, 0], found[self.rank, 2],
+            "x": (self.x, self.y[self.rank], sums[self.rank, 0], sums[self.rank, 2],
                   self.sums_y[self.rank], self.order),
-            "y": (self.y, x, found[:, 0], found[:, 1], sums_x, back),
+            "y": (self.y, x, sums[:, 0], sums[:, 1], sums_x, back),
         }  # fmt: skip
         slopes: dict[str, Doubles] = {}
         for name, (own, other, count, total, sums, places) in sides.items():
