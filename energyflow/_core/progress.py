@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from energyflow_backends import is_first
 
 SECONDS_BETWEEN_DRAWINGS = 0.1
+
+Report = Callable[[int], object]
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Progress:
@@ -83,6 +87,30 @@ class Progress:
             total=self.total, initial=step, desc=self.description, unit=" steps", file=sys.stderr,
             mininterval=SECONDS_BETWEEN_DRAWINGS, miniters=1, **_size(),
         )  # fmt: skip
+
+
+def in_batches(
+    compute: Callable[[T, Report], R],
+    batches: Iterable[tuple[T, int]],
+    steps: int,
+    bar: Progress,
+) -> list[R]:
+    """What `compute` makes of each batch, and a bar that counts steps times what batches hold.
+
+    batches: with the number of what each holds. compute: gets a batch, and the function to which it
+    reports how many of the steps are done.
+    """
+    results = []
+    done = 0
+    with bar:
+        for batch, width in batches:
+
+            def report(step: int, done: int = done, width: int = width) -> None:
+                bar.update(done + step * width)
+
+            results.append(compute(batch, report))
+            done += steps * width
+    return results
 
 
 def tell(text: str) -> None:

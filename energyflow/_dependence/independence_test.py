@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +19,7 @@ from .._core.checks import (
     check_method,
     shape,
 )
-from .._core.progress import Progress
+from .._core.progress import Progress, Report, in_batches
 from .._core.random import Rng, as_source
 from .direction_pairs import DirectionPairs
 from .paired import paired_points
@@ -31,7 +30,6 @@ _TIE = 1e-10  # of the statistic, below which a difference is one of rounding
 _ROUNDING = 1e-12  # of the product of mean distances to the mean, likewise
 
 Doubles = NDArray[np.float64]
-Statistics = Callable[[NDArray[np.int32], Callable[[int], Any]], Doubles]
 
 
 @not_compiled
@@ -138,18 +136,10 @@ def independence_test(
     whole = number_of_all(parts, n_resamples)
     count = whole or n_resamples + 1
     steps = covariances.steps
-    computed: list[Doubles] = []
-    with Progress(steps * count, "permuting", progress) as bar:
-        done = 0
-        blocks = drawn(parts, n, source, count) if whole is None else [all_of_them(parts, n)]
-        for block in blocks:
-
-            def report(step: int, done: int = done, width: int = len(block)) -> None:
-                bar.update(done + step * width)
-
-            computed.append(covariances.permuted(block, report))
-            done += steps * len(block)
-    statistics = np.concatenate(computed)
+    blocks = drawn(parts, n, source, count) if whole is None else [all_of_them(parts, n)]
+    bar = Progress(steps * count, "permuting", progress)
+    counted = ((block, len(block)) for block in blocks)
+    statistics = np.concatenate(in_batches(covariances.permuted, counted, steps, bar))
     bound = statistics[0] - _TIE * abs(statistics[0]) - _ROUNDING * covariances.scale
     unit = (hosted[0].unit * hosted[1].unit) ** exponent
     xp, device = namespace(x), compat.device(x)
@@ -222,7 +212,7 @@ class _Covariances:
             self._per_pair = 1 if on_lines else directions.n_projections
         self.steps = self._per_pair * (1 if len(sides) == 2 else 4)
 
-    def permuted(self, permutations: NDArray[np.int32], report: Callable[[int], Any]) -> Doubles:
+    def permuted(self, permutations: NDArray[np.int32], report: Report) -> Doubles:
         """Of x_i and y_p(i), for each p of permutations (W, N)."""
         if len(self._sides) == 2:
             return self._of(0, 1, permutations, report)
@@ -247,7 +237,7 @@ class _Covariances:
         left: int,
         right: int,
         permutations: NDArray[np.int32],
-        report: Callable[[int], Any] = lambda done: None,
+        report: Report = lambda done: None,
     ) -> Doubles:
         x, y = self._sides[left].points, self._sides[right].points
         if self._directions is None:

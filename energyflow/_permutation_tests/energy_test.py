@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import array_api_compat as compat
@@ -11,7 +11,7 @@ import numpy as np
 from energyflow_backends import Array, Doubles, namespace, not_compiled
 
 from .._core.checks import check_choice, check_count, check_exponent, check_method
-from .._core.progress import Progress
+from .._core.progress import Progress, Report, in_batches
 from .._core.random import Rng, as_source
 from .._slices.directions import sampled_projector
 from .._slices.slicing import Slicing
@@ -27,7 +27,6 @@ from .result import EnergyTestResult
 from .samples import as_samples, warn_of_scales
 from .several import pvalue
 
-Report = Callable[[int], object]
 _MOST_OF_ALL = 1_000_000  # relabellings that are enumerated
 _ROUNDING = 1e-14  # of the mean distance to the mean, below which a difference is one of rounding
 
@@ -162,7 +161,10 @@ def energy_test(
         count = check_count("n_resamples", n_resamples) + 1
         batches = relabellings(sizes, blocks, source, count, bytes_each)
     steps = n_projections if sorting else pool.count
-    energies = _all_energies(energies_of, batches, steps, count, progress)  # (pairs, 1 + R)
+    counted = ((labels, sum(block.shape[1] for block in labels)) for labels in batches)
+    bar = Progress(steps * count, "relabelling", progress)
+    parts = in_batches(energies_of, counted, steps, bar)
+    energies = np.concatenate(parts, axis=1)  # (pairs, 1 + R)
     first, second = np.triu_indices(len(sizes), 1)
     weights = sizes[first] * sizes[second] / (sizes[first] + sizes[second])
     scaled = weights @ energies
@@ -197,25 +199,3 @@ def energy_test(
         _slicing=slicing,
         _rng=seed,
     )
-
-
-def _all_energies(
-    energies_of: Callable[[list[Labels], Report], Doubles],
-    batches: Iterator[list[Labels]],
-    steps: int,
-    count: int,
-    progress: bool,
-) -> Doubles:
-    """Energies of the pairs (pairs, 1 + R) for all relabellings, batch by batch."""
-    energies = []
-    with Progress(steps * count, "relabelling", progress) as bar:
-        done = 0
-        for labels in batches:
-            width = sum(block.shape[1] for block in labels)
-
-            def report(step: int, done: int = done, width: int = width) -> None:
-                bar.update(done + step * width)
-
-            energies.append(energies_of(labels, report))
-            done += steps * width
-    return np.concatenate(energies, axis=1)
