@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from .._core.checks import (
     check_together,
     check_weights,
     shape,
+    warn,
 )
 from .._core.flow_result import FlowResult, check_saved
 from .._core.memory import PARTICLES, advising
@@ -233,7 +233,7 @@ class Descent(ABC):
         history = [record for record in state.history if record[0] >= first]
         message = complaint(history, state.plan.record.get("floor"), settings)
         if message is not None:
-            warnings.warn(message, FlowWarning, stacklevel=4)
+            warn(message, FlowWarning)
 
     @abstractmethod
     def _evaluate(

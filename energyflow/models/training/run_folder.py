@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from energyflow_backends import any_process, is_first
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
+from ..._core.checks import warn
 from ..._core.files import atomic_write, new_folder, parts, read_json, remove_parts, write_json
 from ..._core.locks import LOCK, locked
 from .._settings import BEFORE
@@ -318,7 +318,7 @@ class RunFolder:
             if name in _WARNED:
                 made = f"holds a run made with {there[name]} and resumed with {settings[name]}"
                 reason = f"{self.path} {_OTHERWISE.get(name, made)}: its numbers may differ"
-                warnings.warn(reason, stacklevel=6)
+                warn(reason)
             elif name in _OTHERWISE:
                 raise ValueError(f"{self.path} {_OTHERWISE[name]}")
             else:

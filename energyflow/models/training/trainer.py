@@ -13,6 +13,7 @@ from typing import ParamSpec, TypeVar
 
 from energyflow_backends import agree, is_first
 
+from ..._core.checks import warn
 from ..._core.memory import TRAINING, advising
 from ..._core.progress import tell
 from .._weights import Tensors
@@ -180,10 +181,9 @@ class Trainer(TrainerOptions):
         if self.progress:
             tell(str(self.report))
         if run.settled and self.report.rose_at_once:
-            warnings.warn(
+            warn(
                 "the validation loss rose from the first steps on, and their weights are kept: a "
-                "smaller learning rate or more data may help",
-                stacklevel=5,
+                "smaller learning rate or more data may help"
             )
 
     def _resumed(
