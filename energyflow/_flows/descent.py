@@ -231,7 +231,8 @@ class Descent(ABC):
         if state.directions is not None:
             settings |= {"n_projections": state.directions.n, "d": state.directions.d}
         history = [record for record in state.history if record[0] >= first]
-        message = complaint(history, state.plan.record.get("floor"), settings)
+        record = state.plan.record
+        message = complaint(history, record.get("floor"), settings, record.get("batch_floor", 0.0))
         if message is not None:
             warn(message, FlowWarning)
 

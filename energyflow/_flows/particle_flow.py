@@ -206,8 +206,9 @@ class ParticleFlow(Descent):
         """Given settings are kept; the rest follows from them, or from the flow that resumes."""
         directions = state.directions or self._directions
         record = {"noise": directions.noise(int(self.target.shape[1]))}
-        if self._curvature is not None and self._minibatch is None:
-            record["floor"] = self._curvature.mean * (1 / state.n + 1 / self._seen())
+        if self._curvature is not None:
+            chance = self._curvature.mean * (1 / state.n + 1 / self._seen())
+            record["floor" if self._minibatch is None else "batch_floor"] = chance
         if saved is not None and not saved:
             return Plan(*self._former(), None, record)  # saved before there were plans
         momentum = self.momentum or constant(self._default_momentum())

@@ -42,8 +42,12 @@ def is_converged(history: History, floor: float | None = None) -> bool:
     return not (far and still_falls([step for step, _, _ in history], distances, floor or 0.0))
 
 
-def complaint(history: History, floor: float | None, settings: dict[str, Any]) -> str | None:
+def complaint(
+    history: History, floor: float | None, settings: dict[str, Any], batch_floor: float = 0.0
+) -> str | None:
     """What to warn of after a run, in words that help.
+
+    batch_floor: where distances are those to batches of the target, what chance makes of them.
 
     A run that still falls was cut short, which is the user's choice: its result says so.
     """
@@ -53,7 +57,7 @@ def complaint(history: History, floor: float | None, settings: dict[str, Any]) -
     if taken < _SOME:
         return None
     start, end = distances[0], last_distance(distances)
-    if end > 1.1 * max(start, 2 * (floor or 0.0)):
+    if end > 1.1 * max(start, 2 * (floor or batch_floor)):
         rise = f"the flow ended at the distance {end:.3g}, above its start at {start:.3g}"
         return f"{rise}: {_advice(settings)}"
     if floor is None or end <= _FAR * floor or still_falls(steps, distances, floor):

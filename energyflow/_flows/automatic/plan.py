@@ -132,7 +132,7 @@ class Plan:
         Where the step size is automatic.
     record : dict
         Numbers for the file: `noise` of the slices, and the `floor`, the mean distance of N
-        random points of the target's distribution to the target.
+        random points of the target's distribution to the target, or `batch_floor`, that to a batch.
     """
 
     step_size: Callable[[int], float]
