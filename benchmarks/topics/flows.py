@@ -104,7 +104,7 @@ class Setting:
         return np.asarray(self.unit * x, np.float32)
 
 
-class Judge:
+class Validator:
     """Exact distances (V) to held-out points (M, d), and the floor of n real points."""
 
     def __init__(self, held_out: np.ndarray, real: list[np.ndarray], exponent: float) -> None:
@@ -155,7 +155,7 @@ def measured(setting: Setting, seed: int) -> dict[str, float]:
     target = setting.points(setting.target_points, rng)
     held_out = setting.points(setting.target_points, rng)
     real = [setting.points(setting.n, rng) for _ in range(3)]
-    judge = Judge(held_out, real, setting.exponent)
+    validator = Validator(held_out, real, setting.exponent)
     middle = np.mean(target, axis=0)
     squares = np.sum((target - middle) ** 2, axis=1) / setting.d
     radius = np.sqrt(np.median(squares)) or setting.unit
@@ -171,9 +171,9 @@ def measured(setting: Setting, seed: int) -> dict[str, float]:
             lambda: flow.run(start, setting.steps, until="converged", progress=False)
         )
     return {
-        "start / floor": judge.distance(start) / judge.floor,
-        "end / floor": judge.distance(np.asarray(result.particles)) / judge.floor,
-        "target / floor": judge.distance(target) / judge.floor,
+        "start / floor": validator.distance(start) / validator.floor,
+        "end / floor": validator.distance(np.asarray(result.particles)) / validator.floor,
+        "target / floor": validator.distance(target) / validator.floor,
         "steps": result.state["step"],
         "arrived": float(bool(result.arrived)),
         "warned": float(any(issubclass(w.category, ef.FlowWarning) for w in caught)),
@@ -284,19 +284,19 @@ def time_to_the_floor(run: Run, data: str, *, mnist: str = "") -> Iterator[Line]
     n = 100 if run.quick else min(1000, count)
     target, held_out, others = np.split(pixels[: 3 * count], 3)
     draws = (np.random.default_rng([run.seed, 4 + k]) for k in range(3))
-    judge = Judge(held_out, [rng.permutation(others)[:n] for rng in draws], 1.0)
+    validator = Validator(held_out, [rng.permutation(others)[:n] for rng in draws], 1.0)
     rng = np.random.default_rng([run.seed, 3])
     start = rng.uniform(size=(n, target.shape[1])).astype(np.float32)
     whole, spent = cpu_seconds(
         lambda: ef.ParticleFlow(target, rng=run.seed).run(start, WHOLE, progress=False)
     )
-    energy = judge.distance(np.asarray(whole.particles))
+    energy = validator.distance(np.asarray(whole.particles))
     title = f"{data}, d = {target.shape[1]}, N = {n}"
-    numbers = {"E": energy, "floor": judge.floor, "E / floor": energy / judge.floor}
+    numbers = {"E": energy, "floor": validator.floor, "E / floor": energy / validator.floor}
     yield Line(f"{title}: {WHOLE} steps", "defaults", numbers | {"CPU seconds": spent})
     seconds = {}
     for name, kind in (("defaults", Defaults), ("papers", Papers)):
-        seconds[name], steps = _time(kind(target, start, run.seed).advance, judge)
+        seconds[name], steps = _time(kind(target, start, run.seed).advance, validator)
         numbers = {
             "CPU seconds": seconds[name], "steps": steps,
             "times the defaults": seconds[name] / seconds["defaults"],
@@ -304,12 +304,12 @@ def time_to_the_floor(run: Run, data: str, *, mnist: str = "") -> Iterator[Line]
         yield Line(f"{title}: until {CLOSE:g} floors", name, numbers)
 
 
-def _time(advance: Callable[[], np.ndarray], judge: Judge) -> tuple[float, int]:
+def _time(advance: Callable[[], np.ndarray], validator: Validator) -> tuple[float, int]:
     """CPU seconds and steps until 1.2 floors; not a number where they are not reached."""
     seconds = 0.0
     for steps in range(STRIDE, MOST_STEPS + 1, STRIDE):
         x, spent = cpu_seconds(advance)
         seconds += spent
-        if judge.distance(x) <= CLOSE * judge.floor:
+        if validator.distance(x) <= CLOSE * validator.floor:
             return seconds, steps
     return math.nan, MOST_STEPS

@@ -21,10 +21,10 @@ def has(module: str) -> bool:
 @cache
 def has_for(what: str, module: str, extra: str) -> bool:
     """Whether a module is installed; where it is not, the log says once that `what` is left out."""
-    if not has(module):
-        name = _DISTRIBUTIONS.get(module, module)
-        _log.warning("%s left out without %s: pip install -e '.[%s]'", what, name, extra)
-    return has(module)
+    installed = has(module)
+    if not installed:
+        _log.warning("%s left out without %s: pip install %s", what, *_to_install(module, extra))
+    return installed
 
 
 def need(module: str, what: str, extra: str = "", *, install: str = "") -> None:
@@ -37,6 +37,10 @@ def need(module: str, what: str, extra: str = "", *, install: str = "") -> None:
         or as `install` says.
     """
     if not has(module):
-        name = _DISTRIBUTIONS.get(module, module)
-        how = install or f"-e '.[{extra}]'"
-        raise ModuleNotFoundError(f"{what} needs {name}: pip install {how}", name=module)
+        name, how = _to_install(module, extra)
+        raise ModuleNotFoundError(f"{what} needs {name}: pip install {install or how}", name=module)
+
+
+def _to_install(module: str, extra: str) -> tuple[str, str]:
+    """The name of what is missing, and what pip is to install: an extra of this library."""
+    return _DISTRIBUTIONS.get(module, module), f"-e '.[{extra}]'"

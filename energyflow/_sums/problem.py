@@ -200,11 +200,12 @@ def problem(
 
 def _warn_of_images(x: Array, y: Array) -> None:
     """Say how arrays that look like images (n, C, H, W) are read."""
-    channels, height, width = (*shape(x)[-3:], 0)[:3]
-    looks_so = x.ndim == y.ndim == 4 and shape(x)[1:] == shape(y)[1:]
-    if looks_so and channels in (1, 3) and height == width >= _LEAST_SIDE:
+    if not (x.ndim == y.ndim == 4 and shape(x)[1:] == shape(y)[1:]):
+        return
+    count, channels, height, width = shape(x)
+    if channels in (1, 3) and height == width >= _LEAST_SIDE:
         warn(
-            f"x of shape {shape(x)} is a batch of {x.shape[0] * channels} clouds of {height} "
+            f"x of shape {shape(x)} is a batch of {count * channels} clouds of {height} "
             f"points in {width} dimensions; if these are images, each of which is one point, "
             "give x.reshape(len(x), -1) and y.reshape(len(y), -1)",
         )
