@@ -239,13 +239,25 @@ CASES: dict[str, Case] = {
     ),
     "Problem.from_settings": (inverse.Problem.from_settings, {"settings": PROBLEM}),
     "Linear.__call__": (inverse.Linear([1.0, 2, 3]), {"images": X}),
-    "calibration": (
-        metrics.calibration,
+    "sbc": (
+        metrics.sbc,
         {
-            "samples": IMAGES[:, 0], "truths": IMAGES[:, 0, 0], "rng": 0, "bins": 2,
-            "levels": (0.5,),
+            "samples": IMAGES[:, 0], "truths": IMAGES[:, 0, 0], "rng": 0, "names": None,
+            "test": "ks", "bins": 2,
         },
     ),
+    "tarp": (
+        metrics.tarp,
+        {
+            "samples": IMAGES[:, 0], "truths": IMAGES[:, 0, 0], "rng": 0, "references": None,
+            "n_bootstrap": 2,
+        },
+    ),
+    "posterior_predictive": (
+        metrics.posterior_predictive,
+        {"simulated": X, "observation": X[0], "names": None, "held_out": True},
+    ),
+    "pair_plot": (metrics.pair_plot, {"samples": X, "truth": None, "names": None}),
     "energy_distance_report": (
         metrics.energy_distance_report,
         {

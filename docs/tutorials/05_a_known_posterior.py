@@ -134,16 +134,18 @@ rivals = {
     "network": [flow.sample(y, 100, rng).samples for y in observations],
     "exact": [exact(y, 100, rng) for y in observations],
 }
-reports = {
-    name: metrics.calibration(np.stack(v), truths) for name, v in rivals.items()
+levels = (0.1, 0.3, 0.5, 0.7, 0.9)
+coverage = {
+    name: metrics.sbc(np.stack(v), truths).coverage(levels).mean(axis=1)
+    for name, v in rivals.items()
 }
-for k, level in enumerate(reports["exact"].levels):
-    network, exactly = (reports[name].coverage[k] for name in rivals)
+for k, level in enumerate(levels):
+    network, exactly = (coverage[name][k] for name in rivals)
     print(
         f"{level:.0%}: samples of the network {network:.0%}, exact ones {exactly:.0%}"
     )
-assert reports["exact"].error < 0.025
-assert reports["network"].error < 0.05
+assert np.abs(coverage["exact"] - levels).mean() < 0.025
+assert np.abs(coverage["network"] - levels).mean() < 0.05
 
 # %% [markdown]
 # A few samples get lost between the clouds, as the panels above show. More particles and longer

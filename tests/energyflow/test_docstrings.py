@@ -34,9 +34,9 @@ NO_PAPER = {
     },
     ".datasets": {"Dataset", "from_arrays", "load"},
     ".metrics": {
-        "Calibration", "ClassifierReport", "EnergyReport", "NeighbourReport", "Report", "Row",
-        "classifier_report", "energy_distance_report", "evaluate", "posterior_table", "psnr",
-        "train_classifier",
+        "Calibration", "ClassifierReport", "EnergyReport", "NeighbourReport", "PredictiveCheck",
+        "Report", "Row", "SBC", "TARP", "classifier_report", "energy_distance_report", "evaluate",
+        "pair_plot", "posterior_table", "psnr", "train_classifier",
     },
 }  # fmt: skip
 NEVER_RAISES = {"energyflow.show_backends", "energyflow.models.count_parameters"}

@@ -1,4 +1,4 @@
-"""Calibration of samples, PSNR and SSIM, and the table of them all."""
+"""PSNR and SSIM of images, and the table of all scores."""
 
 from __future__ import annotations
 
@@ -6,31 +6,6 @@ import numpy as np
 import pytest
 
 from energyflow import metrics
-
-
-def test_samples_of_the_truths_distribution_are_calibrated(rng) -> None:
-    centres = rng.normal(size=(4000, 3))
-    truths = centres + rng.normal(size=centres.shape)
-    samples = centres[:, None] + rng.normal(size=(4000, 19, 3))
-    found = metrics.calibration(samples, truths)
-    assert found.counts.sum() == 12_000
-    np.testing.assert_allclose(found.counts, 1200, atol=150)
-    np.testing.assert_allclose(found.coverage, found.levels, atol=0.02)
-    assert found.error < 0.015
-
-
-@pytest.mark.parametrize(("spread", "sign"), [(0.3, -1), (3.0, 1)])
-def test_too_narrow_and_too_wide(spread: float, sign: int, rng) -> None:
-    samples = spread * rng.normal(size=(2000, 30, 1))
-    found = metrics.calibration(samples, rng.normal(size=(2000, 1)))
-    assert np.all(sign * (found.coverage - found.levels) > 0.02)
-    middle, ends = found.counts[4:6].sum(), found.counts[[0, -1]].sum()
-    assert sign * (middle - ends) > 0
-
-
-def test_ties_are_shared_out() -> None:
-    found = metrics.calibration(np.zeros((5000, 9)), np.zeros(5000), bins=5)
-    np.testing.assert_allclose(found.counts, 1000, atol=130)
 
 
 def test_psnr_in_closed_form() -> None:
@@ -66,12 +41,6 @@ def test_the_table_ranks_posterior_guess_and_prior(rng) -> None:
 
 
 def test_bad_input() -> None:
-    with pytest.raises(ValueError, match=r"samples must have shape \(m, n, ...\)"):
-        metrics.calibration(np.zeros((2, 3, 4)), np.zeros((2, 5)))
-    with pytest.raises(ValueError, match="levels must lie"):
-        metrics.calibration(np.zeros((2, 3)), np.zeros(2), levels=[1.0])
-    with pytest.raises(ValueError, match="truths must be finite"):
-        metrics.calibration(np.zeros((2, 3)), np.full(2, np.nan))
     with pytest.raises(ValueError, match="one shape"):
         metrics.psnr(np.zeros((2, 3)), np.zeros((2, 4)))
     with pytest.raises(ValueError, match="not be empty"):

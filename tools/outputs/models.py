@@ -65,7 +65,7 @@ def metrics(r: Recording) -> None:
     truths, posterior = rng.random((6, 1, 8, 8)), rng.random((6, 10, 1, 8, 8))
     r.call("psnr", metrics.psnr, posterior[:, 0], truths)
     r.call("ssim", metrics.ssim, posterior[:, 0], truths)
-    r.call("calibration", metrics.calibration, posterior, truths)
+    r.call("sbc", metrics.sbc, posterior, truths)
     r.call("posterior table", metrics.posterior_table, {"p": posterior}, truths,
            {"g": posterior[:, 1]})  # fmt: skip
 

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from energyflow_backends import Array, Doubles, to_host
 
-from .._core.checks import check_finite, check_positive
-from .._core.extras import has
-from .._sums.scores import crps, energy_score
-from ._coverage import calibration
-from ._points import host
+from ..._core.checks import check_finite, check_positive
+from ..._core.extras import has
+from ..._core.random import as_generator
+from ..._sums.scores import crps, energy_score
+from .._points import host
+from .uniformity import check_pairs, ranks
 
 
 def psnr(images: Array, truths: Array, data_range: float = 1.0) -> Doubles:
@@ -107,7 +108,7 @@ def posterior_table(
     data_range : float
         See `psnr`.
     rng : int
-        Seed of what `calibration` draws.
+        Seed of what `sbc` draws.
 
     Returns
     -------
@@ -135,12 +136,12 @@ def posterior_table(
         table[name] = of_images(x) | scores
     for name, given in posteriors.items():
         samples = to_host(given).astype(np.float64)
-        within = calibration(samples, z, rng, levels=(0.9,))
+        u = ranks(*check_pairs(samples, z), as_generator(rng))
         flat, truth = samples.reshape(*samples.shape[:2], -1), z.reshape(len(z), -1)  # (m, n, d)
         table[name] = of_images(samples.mean(axis=1)) | {
             "energy score": energy_score(flat, truth, estimator="U"),
             "CRPS": crps(flat, truth, estimator="U"),
-            "coverage of 90 %": within.coverage[0],
+            "coverage of 90 %": abs(u - 0.5) <= 0.45,
             "mean sd": samples.std(axis=1, ddof=1),
         }
     return {

@@ -1,0 +1,1 @@
+"""Whether samples of posteriors are right: ranks, coverage, predictive checks, scores, pictures."""
