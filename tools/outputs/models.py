@@ -66,6 +66,8 @@ def metrics(r: Recording) -> None:
     r.call("psnr", metrics.psnr, posterior[:, 0], truths)
     r.call("ssim", metrics.ssim, posterior[:, 0], truths)
     r.call("sbc", metrics.sbc, posterior, truths)
+    r.call("tarp", metrics.tarp, posterior, truths)
+    r.call("posterior predictive", metrics.posterior_predictive, posterior[0], truths[0])
     r.call("posterior table", metrics.posterior_table, {"p": posterior}, truths,
            {"g": posterior[:, 1]})  # fmt: skip
 
