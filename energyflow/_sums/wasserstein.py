@@ -91,7 +91,7 @@ def sliced_wasserstein_distance(
     Bonneel, Rabin, Peyré, Pfister, "Sliced and Radon Wasserstein Barycenters of Measures", Journal
     of Mathematical Imaging and Vision, 2015.
     """
-    power = _check_power(p)
+    power = check_power(p)
     task = problem(x, y, a, b, exponent=1.0, estimator="V", chunk_size=chunk_size)
     projector = _projector(task.x, n_projections, projections, slicing, rng)
 
@@ -163,7 +163,7 @@ def max_sliced_wasserstein_distance(
     ----------
     Deshpande et al., "Max-Sliced Wasserstein Distance and its Use for GANs", CVPR 2019.
     """
-    power = _check_power(p)
+    power = check_power(p)
     starts, steps = check_count("n_starts", n_starts), check_count("n_steps", n_steps, minimum=0)
     task = problem(x, y, a, b, exponent=1.0, estimator="V", chunk_size=None)
     projector = _projector(task.x, n_projections, projections, slicing, rng)
@@ -181,7 +181,7 @@ def max_sliced_wasserstein_distance(
     return task._replace(operation=operation).value(projector)
 
 
-def _check_power(p: Any) -> float:
+def check_power(p: Any) -> float:
     power = check_positive("p", p)
     if power < 1:
         raise ValueError(f"p must be at least 1, got {power:g}")

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 MODULES = (
-    "", ".distributed", ".kernels", ".models", ".inverse", ".datasets", ".metrics", ".reference",
+    "", ".distributed", ".kernels", ".losses", ".models", ".inverse", ".datasets", ".metrics",
+    ".reference",
 )  # fmt: skip
 
 

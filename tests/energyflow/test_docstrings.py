@@ -12,7 +12,7 @@ import pytest
 
 from energyflow import reference
 
-MODULES = ("", ".kernels", ".models", ".inverse", ".datasets", ".metrics")
+MODULES = ("", ".kernels", ".losses", ".models", ".inverse", ".datasets", ".metrics")
 # what is no method of a paper: containers, errors, settings, files, plain operations
 NO_PAPER = {
     "": {
@@ -32,6 +32,7 @@ NO_PAPER = {
         "CrossFittedRidge", "Gaussian", "Linear", "Mask", "Noise", "Operator", "Poisson",
         "Posterior", "Problem", "Radon", "WhitenedPCA",
     },
+    ".losses": set(),
     ".datasets": {"Dataset", "from_arrays", "load"},
     ".metrics": {
         "Calibration", "ClassifierReport", "EnergyReport", "NeighbourReport", "PredictiveCheck",
