@@ -125,6 +125,10 @@ class ConditionalFlow:
             rng=rng,
         )
 
+    def __repr__(self) -> str:
+        (m, d), n = self.target.shape, self.target_condition.shape[1]
+        return f"ConditionalFlow(to {m} points in {d} dimensions, given {n})"
+
     def automatic_step_size(self, n_particles: int) -> Callable[[int], float]:
         """As `ParticleFlow.automatic_step_size`."""
         return self._flow.automatic_step_size(n_particles)

@@ -104,6 +104,10 @@ class Descent(ABC):
         self._directions = directions
         self._source = as_source(rng)
 
+    def __repr__(self) -> str:
+        m, d = self.target.shape
+        return f"{type(self).__name__}(to {m} points in {d} dimensions)"
+
     def run(
         self,
         particles: Array | FlowResult,

@@ -47,6 +47,11 @@ class Coupling:
     mass: Array
     shape: tuple[int, int]
 
+    def __repr__(self) -> str:
+        *batch, pairs = self.rows.shape
+        many = f"{'x'.join(map(str, batch))} times " if batch else ""
+        return f"Coupling({many}{pairs} pairs of {self.shape[0]} and {self.shape[1]} points)"
+
     def __iter__(self) -> Iterator[Array]:
         return iter((self.rows, self.columns))
 

@@ -78,6 +78,15 @@ class Dataset:
             if array is not None:
                 check(f"{self.name}: {part}_{suffix}", array, len(getattr(self, part)))
 
+    def __repr__(self) -> str:
+        extras = [f"{self.n_classes} classes"] if self.train_labels is not None else []
+        if self.train_condition is not None:
+            extras.append(f"conditions ({self.train_condition.shape[1]},)")
+        return (
+            f"Dataset({self.name!r}: {len(self.train)} points to train on and {len(self.test)} "
+            f"held out, {', '.join([f'shape {self.shape}', *extras])})"
+        )
+
     @property
     def n_classes(self) -> int:
         """Number of classes; 0 without labels."""

@@ -34,6 +34,12 @@ class NeighbourReport:
     copies: float
     held_out_copies: float
 
+    def __repr__(self) -> str:
+        return (
+            f"NeighbourReport({len(self.distances)} samples: {self.copies:.3g} copies, "
+            f"{self.held_out_copies:.3g} of held-out data; median distance {self.median:.3g})"
+        )
+
     @property
     def median(self) -> float:
         """Median distance of a sample to its nearest training point."""

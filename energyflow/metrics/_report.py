@@ -69,6 +69,13 @@ class Report:
     labels: Integers | None = field(repr=False)
     neighbours: NeighbourReport = field(repr=False)
 
+    def __repr__(self) -> str:
+        rows = [f"{row.measure} {row.samples:.3g} (real {row.real:.3g})" for row in self.rows[:1]]
+        return (
+            f"Report({self.dataset!r}, {self.n_samples} samples, {len(self.rows)} measures: "
+            f"{', '.join(rows)})"
+        )
+
     def __getitem__(self, measure: str) -> Row:
         """The row of that name."""
         for row in self.rows:

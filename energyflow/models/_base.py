@@ -112,6 +112,24 @@ class Model(ABC, Generic[S]):
         self._fitted: Fitted[Networks] | None = None
         self.report: TrainingReport | None = None
 
+    def __repr__(self) -> str:
+        usual = self.presets["default"].settings
+        names = [field.name for field in fields(usual)]
+        given = {k: getattr(self.settings, k) for k in names}
+        words = [f"{k}={value!r}" for k, value in given.items() if value != getattr(usual, k)]
+        return f"{type(self).__name__}({', '.join(words)}): {self._state}"
+
+    @property
+    def _state(self) -> str:
+        """What it has learned, in a few words."""
+        if self._fitted is None:
+            return "not trained"
+        description = self._fitted.description
+        state = f"trained on data of shape {description.shape}"
+        if description.conditions is not None:
+            state += f" given {description.conditions.described}"
+        return state if self.report is None else f"{state}, {self.report.n_steps} steps"
+
     @abstractmethod
     def _plan(self, task: Task) -> ModelPlan[Networks]:
         """The training plan."""
