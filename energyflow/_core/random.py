@@ -139,19 +139,19 @@ class CupySource:
 
 @lru_cache(64)
 def _of_seed(seed: int) -> HostSource:
-    return HostSource(np.random.SeedSequence(seed).generate_state(2, np.uint64).tolist())
+    return _of_entropy(np.random.SeedSequence(seed))
 
 
-def as_source(rng: Rng) -> Source:
+def _of_entropy(entropy: np.random.SeedSequence) -> HostSource:
+    return HostSource(entropy.generate_state(2, np.uint64).tolist())
+
+
+def as_source(rng: Rng, name: str = "rng") -> Source:
     """The source of random numbers that `rng` stands for; global state is never touched."""
     if rng is None:
         return HostSource(np.frombuffer(os.urandom(16), np.uint64).tolist())
-    if isinstance(rng, Integral) and not isinstance(rng, bool):
-        if rng < 0:
-            raise ValueError(f"rng must be a non-negative seed, got {rng}")
-        return _of_seed(int(rng))
-    if isinstance(rng, np.random.Generator):
-        return HostSource(rng.integers(2**64, size=2, dtype=np.uint64).tolist())
+    if type(rng) is int and rng >= 0:
+        return _of_seed(rng)
     if isinstance(rng, HostSource | TorchSource | JaxSource | CupySource):
         return rng
     library = type(rng).__module__.partition(".")[0]
@@ -161,34 +161,59 @@ def as_source(rng: Rng) -> Source:
         return CupySource(rng)
     if library in ("jax", "jaxlib") and "key" in str(getattr(rng, "dtype", "")):
         return JaxSource(rng)
+    if (entropy := _as_entropy(rng, name)) is not None:
+        return _of_entropy(entropy)
+    if (generator := _as_numpy(rng)) is not None:
+        return HostSource(generator.integers(2**64, size=2, dtype=np.uint64).tolist())
     raise TypeError(
-        "rng must be None, an int, a numpy.random.Generator, a torch.Generator, a jax.random.key "
-        f"or a cupy.random.Generator; got {type(rng).__name__}"
+        f"{name} must be None, an int, another seed of numpy.random.default_rng, a "
+        f"torch.Generator, a jax.random.key or a cupy.random.Generator; got {type(rng).__name__}"
     )
+
+
+def as_generator(rng: Rng, name: str = "rng") -> np.random.Generator:
+    """NumPy's generator that `rng` stands for."""
+    if (generator := _as_numpy(rng)) is not None:
+        return generator
+    entropy = None if rng is None else _as_entropy(rng, name)
+    if rng is None or entropy is not None:
+        return np.random.default_rng(entropy)
+    return as_source(rng, name).host(0, 0)
+
+
+def _as_entropy(rng: Any, name: str) -> np.random.SeedSequence | None:
+    """What a seed stands for: an int, several, or a SeedSequence; None where `rng` is none."""
+    if isinstance(rng, np.random.SeedSequence):
+        return rng
+    if isinstance(rng, np.ndarray) and rng.ndim <= 1 and not isinstance(rng, np.ma.MaskedArray):
+        rng = rng.tolist()
+    several = isinstance(rng, Sequence) and not isinstance(rng, str | bytes)
+    seeds = list(rng) if several else [rng]
+    if not all(isinstance(seed, Integral) and not isinstance(seed, bool) for seed in seeds):
+        return None
+    if any(seed < 0 for seed in seeds):
+        raise ValueError(f"{name} must be a non-negative seed, got {rng}")
+    return np.random.SeedSequence([int(seed) for seed in seeds] if several else int(seeds[0]))
+
+
+def _as_numpy(rng: Any) -> np.random.Generator | None:
+    """NumPy's generators, as the one that has replaced the others; None where `rng` is none."""
+    if isinstance(rng, np.random.BitGenerator):
+        return np.random.Generator(rng)
+    if isinstance(rng, np.random.RandomState):
+        return np.random.default_rng(rng.randint(2**32, size=4, dtype=np.uint64))
+    return rng if isinstance(rng, np.random.Generator) else None
 
 
 def keyed_source(seed: int, use: str, *where: int) -> HostSource:
     """A source with a key of its own for every seed, use and place; the same on every machine."""
     entropy = (seed, zlib.crc32(use.encode()), *where)
-    return HostSource(np.random.SeedSequence(entropy).generate_state(2, np.uint64).tolist())
+    return _of_entropy(np.random.SeedSequence(entropy))
 
 
 def keyed_generator(seed: int, use: str, *where: int, step: int = 0) -> np.random.Generator:
     """A NumPy generator; the same numbers for the same arguments, on every machine."""
     return keyed_source(seed, use, *where).host(step, 0)
-
-
-def as_generator(rng: Any, name: str = "rng") -> np.random.Generator:
-    """NumPy's generator that a seed, a generator or None stands for."""
-    if isinstance(rng, Integral) and not isinstance(rng, bool):
-        if rng < 0:
-            raise ValueError(f"{name} must be a non-negative seed, got {rng}")
-        return np.random.default_rng(int(rng))
-    if rng is None or isinstance(rng, np.random.Generator):
-        return np.random.default_rng(rng)
-    raise TypeError(
-        f"{name} must be None, an int or a numpy.random.Generator, got {type(rng).__name__}"
-    )
 
 
 def agreed(source: Source) -> Source:

@@ -9,7 +9,7 @@ from energyflow_backends import Array, Doubles, library_of, to_host
 
 from .. import energy_distance, sliced_energy_distance
 from .._core.checks import check_choice, check_count
-from .._core.random import as_generator
+from .._core.random import Rng, as_generator
 from ..datasets._split import held_out_rows
 from ._points import points_together
 
@@ -51,7 +51,7 @@ class EnergyReport:
 def energy_distance_report(
     samples: Array,
     held_out: Array,
-    rng: int | np.random.Generator = 0,
+    rng: Rng = 0,
     *,
     real: Array | None = None,
     strata: Array | None = None,
@@ -70,7 +70,7 @@ def energy_distance_report(
     ----------
     samples, held_out : arrays (n, d) or (n, C, H, W)
         Samples of a model, and data that it has not seen.
-    rng : int or numpy.random.Generator
+    rng : int or generator
         Draws subsets, and directions where sums are sliced: the same for both distances.
     real : array (m, ...), optional
         More real data, such as those of the training: A and A' are drawn from these and the

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from energyflow_backends import Array, Floats, HostArray, Integers, to_host
 
 from .._core.checks import check_count
-from .._core.random import as_generator
+from .._core.random import Rng, as_generator
 from ..datasets import Dataset
 from ._classifier import Classifier, classifier_report, train_classifier
 from ._energy import energy_distance_report
@@ -36,7 +37,7 @@ def evaluate(
     features: Features | str = "auto",
     k: int = 3,
     n_repeats: int = 5,
-    rng: int = 0,
+    rng: Rng = 0,
     device: str = "cpu",
 ) -> Report:
     """Compare samples with held-out data, every number beside that of real data.
@@ -63,8 +64,8 @@ def evaluate(
         Neighbours that a ball reaches, see `precision_recall`.
     n_repeats : int
         Random halves of the held-out data over which measures are averaged.
-    rng : int
-        Seed of samples, subsets and classifiers.
+    rng : int or generator
+        For samples, subsets and classifiers.
     device : str
         Device on which torch trains a convolutional classifier.
 
@@ -86,7 +87,8 @@ def evaluate(
     are drawn from all data; in feature space they are random halves of the held-out data, at most
     2,500 each, because the classifier was trained on the rest.
     """
-    rng = check_count("rng", rng, 0)
+    known = isinstance(rng, Integral)
+    rng = check_count("rng", rng, 0) if known else int(as_generator(rng).integers(2**31))
     if hasattr(source, "sample"):
         samples, classes = _generate(source, dataset, labels, condition, n, rng)
     else:

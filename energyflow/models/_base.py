@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from .. import __version__
 from .._core.checks import check_choice, check_count
 from .._core.devices import as_device
-from .._core.random import HostSource, Rng, as_source
+from .._core.random import Rng, as_source
 from .._core.reading import naming
 from ._fitted import Fitted, Networks, SamplingDiverged
 from ._networks import Architecture, suited
@@ -260,8 +260,8 @@ class Model(ABC, Generic[S]):
         condition : optional
             For a model with conditions: one for all samples (a label, a vector, an image), or an
             array of n; where there are several, a dict with such an entry for each.
-        rng : int, numpy.random.Generator or None
-            Where the noise comes from.
+        rng : int, generator or None
+            Where the noise comes from: a seed, a generator of NumPy or torch, or fresh entropy.
 
         Returns
         -------
@@ -415,10 +415,7 @@ class Model(ABC, Generic[S]):
             raise ValueError(f"condition must be given: {conditions.described} were learned")
         else:
             encoded = conditions.encode(condition, n).to(self.device)
-        source = as_source(rng)
-        if not isinstance(source, HostSource):
-            raise TypeError("rng must be None, an int or a numpy.random.Generator")
-        return n, encoded, source.host(0, 0)
+        return n, encoded, as_source(rng).host(0, 0)
 
     def _given_back(self, samples: Tensor) -> Floats | Tensor:
         """In the units and the library of the data."""

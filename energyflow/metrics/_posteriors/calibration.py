@@ -9,6 +9,7 @@ import numpy as np
 from energyflow_backends import Array, Doubles, Integers
 
 from ..._core.checks import check_count, warn
+from ..._core.random import Rng
 from .sbc import LEVELS, check_levels, sbc
 
 
@@ -37,7 +38,7 @@ class Calibration:
 def calibration(
     samples: Array,
     truths: Array,
-    rng: int | np.random.Generator = 0,
+    rng: Rng = 0,
     *,
     bins: int = 10,
     levels: Sequence[float] | Doubles = LEVELS,

@@ -11,7 +11,7 @@ import numpy as np
 from energyflow_backends import Array, Doubles, Integers
 
 from ..._core.checks import as_numbers, check_count
-from ..._core.random import as_generator
+from ..._core.random import Rng, as_generator
 from .._points import host
 from .names import as_names
 from .uniformity import check_pairs, counts, deviations, holm, ranks, uniformity
@@ -145,7 +145,7 @@ class SBC:
 def sbc(
     samples: Array,
     truths: Array,
-    rng: int | np.random.Generator = 0,
+    rng: Rng = 0,
     *,
     names: Sequence[str] | None = None,
     test: str = "ecdf",
@@ -165,7 +165,7 @@ def sbc(
         n independent samples of the posterior of each of m observations.
     truths : array (m, ...)
         The parameters that each observation was simulated from.
-    rng : int or numpy.random.Generator
+    rng : int or generator
         Draws v.
     names : sequence of str, optional
         The parameters; their places, from "0", when not given.

@@ -10,7 +10,7 @@ from energyflow_backends import Array, Doubles, to_host
 
 from ..._core.checks import check_finite, check_positive
 from ..._core.extras import has
-from ..._core.random import as_generator
+from ..._core.random import Rng, as_generator
 from ..._sums.scores import crps, energy_score
 from .._points import host
 from .uniformity import check_pairs, ranks
@@ -92,7 +92,7 @@ def posterior_table(
     guesses: Mapping[str, Array] | None = None,
     *,
     data_range: float = 1.0,
-    rng: int = 0,
+    rng: Rng = 0,
 ) -> dict[str, dict[str, float]]:
     """Scores of samples and of single guesses side by side, means over observations.
 
@@ -107,8 +107,8 @@ def posterior_table(
         Single images, such as interpolations or filtered back-projections.
     data_range : float
         See `psnr`.
-    rng : int
-        Seed of what `sbc` draws.
+    rng : int or generator
+        For what `sbc` draws.
 
     Returns
     -------

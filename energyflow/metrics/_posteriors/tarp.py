@@ -10,7 +10,7 @@ import numpy as np
 from energyflow_backends import Array, Doubles, Floats
 
 from ..._core.checks import check_count, check_finite
-from ..._core.random import as_generator
+from ..._core.random import Rng, as_generator
 from .._points import host
 from .uniformity import check_pairs, deviations, ranks, uniformity
 
@@ -112,7 +112,7 @@ class TARP:
 def tarp(
     samples: Array,
     truths: Array,
-    rng: int | np.random.Generator = 0,
+    rng: Rng = 0,
     *,
     references: Array | None = None,
     n_bootstrap: int = 200,
@@ -131,7 +131,7 @@ def tarp(
         n independent samples of the posterior of each of m observations.
     truths : array (m, ...)
         The parameters that each observation was simulated from.
-    rng : int or numpy.random.Generator
+    rng : int or generator
         Draws reference points, v and bootstrap samples.
     references : array (m, ...), optional
         A reference point for each truth, drawn without looking at the truth; it may depend on the
