@@ -7,7 +7,7 @@ import os
 import platform
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,7 @@ from ._weights import NetworkFactory, Tensors, code_of, layers_of, without_prefi
 from .data.arrays import fingerprint, given_back
 from .data.scaling import Scaling
 from .data.training_set import Description, Pair, TrainingSet
+from .training.options import Callback
 from .training.plan import ModelPlan, Task
 from .training.report import TrainingReport
 from .training.run_folder import RunFolder
@@ -162,6 +163,7 @@ class Model(ABC, Generic[S]):
         patience: int | None = None,
         name: str | None = None,
         progress: bool = True,
+        callbacks: Callback | Sequence[Callback] = (),
         n_validation: int = N_SAMPLES,
         on_start: Write | None = None,
     ) -> Self:
@@ -195,6 +197,9 @@ class Model(ABC, Generic[S]):
             What the data are called, for settings.json.
         progress : bool
             Show a bar on standard error.
+        callbacks : callable or sequence of callables
+            Each is called as ``callback(stage, step, losses)`` for each row of the log; training is
+            cut, and can be resumed, when one returns something true; see `Trainer`.
         n_validation : int
             Samples that are drawn for the validation after each stage.
         on_start : callable, optional
@@ -221,7 +226,7 @@ class Model(ABC, Generic[S]):
         start, settings = perf_counter(), self.settings
         trainer = Trainer(
             out=out, resume=resume, budget=budget, stop_after=stop_after, patience=patience,
-            progress=progress, ema=settings.ema, clip=settings.clip,
+            progress=progress, callbacks=callbacks, ema=settings.ema, clip=settings.clip,
             optimizer=partial(adam, weight_decay=settings.weight_decay),
         )  # fmt: skip
         training = TrainingSet.of(

@@ -180,6 +180,54 @@ def test_a_cut_keeps_what_it_has_reached(tmp_path) -> None:
     assert set(RunFolder(tmp_path / "run").weights()) == {"0", "1"}
 
 
+@pytest.mark.parametrize("warm_start", [False, True])
+@pytest.mark.parametrize("at", [10, 20, 35])
+def test_a_callback_cuts_and_the_run_resumes(tmp_path, at: int, warm_start: bool) -> None:
+    """At the end of a stage, and inside one: the weights and the log of one without cuts."""
+    how = {"log_every": 5, "ema": 0.9}
+    seen: list[tuple[int, int, dict[str, float]]] = []
+    whole = Lines(warm_start=warm_start)
+    train(whole, out=tmp_path / "whole", callbacks=[lambda *row: seen.append(row)], **how)
+    assert [(row[0], row[1]) for row in seen if "loss" in row[2]] == [
+        (step // 20 - (step % 20 == 0), step) for step in range(5, 61, 5)
+    ]
+    assert all(set(row[2]) <= {"loss", "distance", "validation"} for row in seen)
+    run = {"out": tmp_path / "run", "resume": True, **how}
+    trainer = Trainer(progress=False, callbacks=lambda stage, step, losses: step == at, **run)
+    trainer.train(Lines(warm_start=warm_start))
+    assert trainer.report.ended == "a callback stopped it"
+    assert trainer.report.n_steps == at
+    left = Lines(warm_start=warm_start)
+    train(left, **run)
+    assert left.weights(3) == whole.weights(3)
+    logs = [
+        [{k: v for k, v in row.items() if k != "seconds"} for row in rows(tmp_path / name)]
+        for name in ("whole", "run")
+    ]
+    assert logs[0] == logs[1]
+
+
+def test_a_model_keeps_what_a_callback_leaves() -> None:
+    data = np.random.default_rng(0).normal(size=(100, 2)).astype(np.float32)
+    model = FlowMatching(batch_size=16)
+    model.fit(data, callbacks=lambda stage, step, losses: step >= 40, progress=False)
+    assert model.report.ended == "a callback stopped it"
+    assert 40 <= model.report.n_steps < 200
+    assert model.sample(3, rng=0).shape == (3, 2)
+
+
+def test_callbacks_must_be_callable() -> None:
+    for strange in ("x", 1, [print, None], None):
+        with pytest.raises(TypeError, match="callbacks must be callable"):
+            Trainer(callbacks=strange)
+    with pytest.raises(RuntimeError, match="mine"):
+        train(Lines(), callbacks=[_raises], log_every=5)
+
+
+def _raises(stage: int, step: int, losses: dict[str, float]) -> None:
+    raise RuntimeError("mine")
+
+
 @pytest.mark.parametrize("limit", ["stop_after", "budget"])
 def test_a_run_that_is_resumed_without_time_for_a_step_stays_as_it_is(tmp_path, limit) -> None:
     how = {"out": tmp_path / "run", "resume": True, limit: 600.0}

@@ -63,6 +63,7 @@ class Run:
         self.session_steps = 0
         self.partly: Record | None = None  # of a stage that is cut, whose network serves
         self.ended = "it was interrupted"
+        self.stopped = False  # by a callback
         self.settled = False  # the only network, by its validation loss
         self.validations = [] if self.log is None else list(self.log.validations)
         self.saved = perf_counter()
@@ -130,6 +131,8 @@ class Run:
         """The limit that does not allow another step; the first one of a run always fits."""
         if not self.step:
             return None
+        if self.stopped:
+            return "a callback stopped it"
         if not self._allows(self.trainer.limits, 0.0, 1):
             return "the budget is spent"
         session = self.trainer.session
@@ -248,6 +251,10 @@ class Run:
     def _note(self, stage: int, **numbers: float) -> None:
         if self.log is not None:
             self.log.write(stage=stage, step=self.step, seconds=self.seconds, **numbers)
+        callbacks = self.trainer.callback_list
+        if callbacks:
+            told = [callback(stage, self.step, numbers) for callback in callbacks if is_first()]
+            self.stopped = self.stopped or any_process(any(told))[0]
 
 
 def warm_start(plan: TrainingPlan) -> bool:

@@ -88,6 +88,11 @@ class Trainer(TrainerOptions):
         Steps between checkpoints inside a stage; five minutes when not given.
     progress : bool
         Show a bar on standard error.
+    callbacks : callable or sequence of callables
+        Each is called as ``callback(stage, step, losses)`` with what a row of the log holds: the
+        stage, the step of the whole run, and a dict of numbers, such as "loss" and "validation",
+        or those of a stage at its end. Training is cut as by `stop_after` when one returns
+        something true. The first process calls them, where several share a training.
 
     Attributes
     ----------
