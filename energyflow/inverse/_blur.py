@@ -15,6 +15,9 @@ from ._kinds import register
 from ._linear import like
 
 _LARGEST = 2**12  # taps and strides
+_PADDING: dict[str, Literal["constant", "reflect", "wrap"]] = {
+    "zeros": "constant", "reflect": "reflect", "wrap": "wrap",
+}  # fmt: skip
 
 
 @register("operator")
@@ -38,8 +41,9 @@ class BlurDownsample(Operator):
         Pixels before and after the image; s - t in all, and symmetric, when not given, so that
         observations are aligned with squares of t x t pixels. The published superresolution of
         materials has (0, s - t), which shifts the image.
-    edges : "zeros" or "reflect"
-        Values of the padding: zeros, or the mirrored image.
+    edges : "zeros", "reflect" or "wrap"
+        Values of the padding: zeros, the mirrored image, or the image repeated (periodic), as the
+        published superresolution of materials has it.
 
     Raises
     ------
@@ -48,9 +52,9 @@ class BlurDownsample(Operator):
 
     Notes
     -----
-    `lift` upsamples by bicubic interpolation (Keys, a = -1/2, edges repeated) from the true places
-    of the observations, shift included. Images are (n, ..., H, W) with H + padding - s a multiple
-    of t, and so is W. Cost O(n h H W).
+    `lift` upsamples by bicubic interpolation (Keys, a = -1/2, edges repeated, or the image where
+    it is periodic) from the true places of the observations, shift included. Images are
+    (n, ..., H, W) with H + padding - s a multiple of t, and so is W. Cost O(n h H W).
 
     References
     ----------
@@ -67,7 +71,7 @@ class BlurDownsample(Operator):
         size: int = 16,
         stride: int = 4,
         padding: tuple[int, int] | None = None,
-        edges: Literal["zeros", "reflect"] = "reflect",
+        edges: Literal["zeros", "reflect", "wrap"] = "reflect",
     ) -> None:
         self.std = check_positive("std", std)
         self.size = check_count("size", size, maximum=_LARGEST)
@@ -79,7 +83,7 @@ class BlurDownsample(Operator):
             raise ValueError(f"padding must be two numbers of pixels, got {padding!r}")
         before, after = (check_count("padding", n, minimum=0, maximum=_LARGEST) for n in padding)
         self.padding = before, after
-        self.edges = check_choice("edges", edges, ("zeros", "reflect"))
+        self.edges = check_choice("edges", edges, tuple(_PADDING))
 
     @property
     def shift(self) -> float:
@@ -97,7 +101,7 @@ class BlurDownsample(Operator):
                     f"sides H with H + {sum(self.padding)} - {self.size} a multiple of "
                     f"{self.stride}"
                 )
-            if self.edges == "reflect" and max(self.padding) >= side:
+            if self.edges != "zeros" and max(self.padding) >= side:
                 return f"sides above the padding {self.padding}"
         return None
 
@@ -134,7 +138,9 @@ class BlurDownsample(Operator):
 
     def _upsampling(self, count: int) -> Doubles:
         first = (self.size - 1) / 2 - self.padding[0]
-        return _cubic(count, self.stride, first, self._side(count))
+        side = self._side(count)
+        periodic = self.edges == "wrap" and side == self.stride * count
+        return _cubic(count, self.stride, first, side, periodic)
 
 
 @lru_cache(maxsize=16)
@@ -146,21 +152,21 @@ def _blur(
     with np.errstate(over="ignore", under="ignore"):  # a narrow kernel is its largest taps alone
         taps = np.exp(-(squares - squares.min()) / 2 / std / std)
     taps /= taps.sum()
-    mode: Literal["constant", "reflect"] = "constant" if edges == "zeros" else "reflect"
-    padded = np.pad(np.eye(side), (padding, (0, 0)), mode=mode)  # (side + padding, side)
+    padded = np.pad(np.eye(side), (padding, (0, 0)), mode=_PADDING[edges])  # (side + padding, side)
     count = (len(padded) - size) // stride + 1
     return np.stack([taps @ padded[i * stride : i * stride + size] for i in range(count)])
 
 
 @lru_cache(maxsize=16)
-def _cubic(count: int, stride: int, first: float, side: int) -> Doubles:
+def _cubic(count: int, stride: int, first: float, side: int, periodic: bool) -> Doubles:
     """The matrix (side, count) that upsamples values at first, first + stride, ... to a line."""
     place = (np.arange(side) - first) / stride
     left = np.floor(place).astype(int)
     matrix = np.zeros((side, count))
     for k in range(-1, 3):
         weight = _keys(np.abs(place - left - k))
-        np.add.at(matrix, (np.arange(side), np.clip(left + k, 0, count - 1)), weight)
+        places = (left + k) % count if periodic else np.clip(left + k, 0, count - 1)
+        np.add.at(matrix, (np.arange(side), places), weight)
     return matrix
 
 

@@ -20,6 +20,7 @@ from ._fields import check_fields
 
 _SMALL_IMAGE = 256  # up to so many numbers, an image is best treated as a vector
 _MOST_LEVELS = 16  # of a UNet
+_OCTAVES = 6  # of the sines and cosines of single numbers
 _Channels = Annotated[int, partial(check_count, maximum=2**16)]
 PART = 4096  # points that go through a network at once, at most
 _ALWAYS = 8  # points, whatever memory they take
@@ -65,7 +66,11 @@ class MLP:
 
 @dataclass(frozen=True)
 class UNet:
-    """diffusers' UNet without time: residual blocks at each resolution, attention in the middle.
+    """diffusers' UNet: residual blocks at each resolution, attention in the middle.
+
+    Conditions that are images are more channels of the input. Vectors, labels and times are
+    embedded by two layers, and each residual block adds a linear map of the embedding; single
+    numbers, such as times, enter by their sines and cosines too.
 
     Parameters
     ----------
@@ -97,7 +102,7 @@ class UNet:
         """The network for images of `shape` (C, H, W) and conditions of the given shapes."""
         if len(shape) != 3:
             raise ValueError(f"a UNet needs images (C, H, W), got points of shape {tuple(shape)}")
-        return _UNet(self, int(shape[0]), sum(int(c[0]) for c in conditions))
+        return _UNet(self, int(shape[0]), [tuple(map(int, c)) for c in conditions])
 
 
 Architecture = MLP | UNet
@@ -196,42 +201,71 @@ class _MLP(nn.Module):
 
 
 class _UNet(nn.Module):
-    def __init__(self, form: UNet, channels: int, extra: int) -> None:
+    def __init__(self, form: UNet, channels: int, conditions: Sequence[tuple[int, ...]]) -> None:
         super().__init__()
         need("diffusers", "a network for images", "models")
         from diffusers import UNet2DModel
 
         levels = len(form.multipliers)
+        vectors = [c[0] for c in conditions if len(c) == 1]
+        maps = sum(c[0] for c in conditions if len(c) > 1)
         inner: Any = UNet2DModel(  # type: ignore[no-untyped-call]
-            in_channels=channels + extra,
+            in_channels=channels + maps,
             out_channels=channels,
             block_out_channels=tuple(form.channels * m for m in form.multipliers),
             down_block_types=("DownBlock2D",) * levels,
             up_block_types=("UpBlock2D",) * levels,
             layers_per_block=form.residual_blocks,
             norm_num_groups=max(g for g in range(1, 33) if form.channels % g == 0),
+            class_embed_type="identity",
         )
         inner.time_embedding = _NoTime()
-        for module in inner.modules():
-            if hasattr(module, "time_emb_proj"):
-                module.time_emb_proj = None
+        self.embedding = _Embedding(vectors, 4 * form.channels) if vectors else None
+        if self.embedding is None:
+            inner.class_embedding = None
+            for module in inner.modules():
+                if hasattr(module, "time_emb_proj"):
+                    module.time_emb_proj = None
         self.inner = inner
         self.multiple = 2 ** (levels - 1)
 
     def forward(self, x: Tensor, *conditions: Tensor) -> Tensor:
         height, width = x.shape[-2:]
-        maps = torch.cat([x, *(as_maps(c, height, width) for c in conditions)], dim=1)
+        images = (as_maps(c, height, width) for c in conditions if c.ndim > 2)
+        maps = torch.cat([x, *images], dim=1)
         padding = (0, -width % self.multiple, 0, -height % self.multiple)
         padded = functional.pad(maps, padding, mode="replicate") if any(padding) else maps
-        out: Tensor = self.inner(padded, 0, return_dict=False)[0]
+        embedded = None
+        if self.embedding is not None:
+            embedded = self.embedding([c for c in conditions if c.ndim == 2])
+        out: Tensor = self.inner(padded, 0, class_labels=embedded, return_dict=False)[0]
         return out[..., :height, :width]
 
 
 class _NoTime(nn.Module):
-    """Stands where diffusers' UNet embeds the time."""
+    """Stands where diffusers' UNet embeds the time, to which it adds the conditions' embedding."""
 
-    def forward(self, *time: Any) -> None:
-        return None
+    def forward(self, *time: Any) -> float:
+        return 0.0
+
+
+class _Embedding(nn.Module):
+    """Of vectors (B, m): single numbers with the sines and cosines of up to 32 half turns."""
+
+    def __init__(self, sizes: Sequence[int], width: int) -> None:
+        super().__init__()
+        n_inputs = sum(1 + 2 * _OCTAVES if size == 1 else size for size in sizes)
+        self.layers = nn.Sequential(nn.Linear(n_inputs, width), nn.SiLU(), nn.Linear(width, width))
+
+    def forward(self, vectors: Sequence[Tensor]) -> Tensor:
+        inputs = []
+        for v in vectors:
+            inputs.append(v)
+            if v.shape[1] == 1:
+                angles = v * (math.pi * 2.0 ** torch.arange(_OCTAVES, device=v.device))
+                inputs += [angles.sin(), angles.cos()]
+        out: Tensor = self.layers(torch.cat(inputs, dim=1))
+        return out
 
 
 def as_maps(condition: Tensor, height: int, width: int) -> Tensor:

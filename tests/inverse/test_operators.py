@@ -21,6 +21,7 @@ def operators() -> list:
         (BlurDownsample(2.0, 16, 4), (1, 12, 16)),
         (BlurDownsample(0.8, 4, 2, (0, 2), edges="zeros"), (12, 16)),
         (BlurDownsample(0.8, 4, 2, (0, 0)), (12, 16)),
+        (BlurDownsample(0.8, 8, 2, (0, 6), edges="wrap"), (12, 16)),
     ]
 
 
@@ -91,6 +92,20 @@ def test_padding_on_one_side_shifts_by_six_pixels(rng: np.random.Generator) -> N
     x = rng.random((1, 48, 48))
     moved = np.roll(x, (-6, -6), axis=(1, 2))
     np.testing.assert_allclose(published(x)[0, 2:7, 2:7], aligned(moved)[0, 2:7, 2:7])
+
+
+def test_a_periodic_blur_is_the_same_wherever_it_begins(rng: np.random.Generator) -> None:
+    """Circular shifts by whole strides commute with it and its lift, and padding only shifts."""
+    operator = BlurDownsample(2, 16, 4, (0, 12), edges="wrap")
+    x = rng.random((2, 48, 32))
+    moved = np.roll(x, (8, -12), axis=(1, 2))
+    np.testing.assert_allclose(operator(moved), np.roll(operator(x), (2, -3), axis=(1, 2)))
+    lifted = operator.lift(operator(x))
+    np.testing.assert_allclose(
+        operator.lift(operator(moved)), np.roll(lifted, (8, -12), axis=(1, 2)), atol=1e-12
+    )
+    aligned = BlurDownsample(2, 16, 4, edges="wrap")
+    np.testing.assert_allclose(operator(x), aligned(np.roll(x, (-6, -6), axis=(1, 2))))
 
 
 @pytest.mark.parametrize("padding", [None, (0, 12), (4, 8)])

@@ -77,6 +77,19 @@ def test_a_unet_sees_its_condition() -> None:
 
 
 @needs_diffusers
+def test_a_unet_embeds_vectors_and_takes_images_as_channels() -> None:
+    """Labels and times cost no channel, and a small change of the time is seen."""
+    network = UNet(channels=4, residual_blocks=1).build((1, 8, 8), [(10,), (2, 4, 4), (1,)])
+    assert network.inner.conv_in.in_channels == 1 + 2
+    x, label, image = torch.rand(2, 1, 8, 8), torch.eye(10)[:2], torch.rand(2, 2, 4, 4)
+    times = torch.tensor([[0.5], [0.5]])
+    at = network(x, label, image, times)
+    torch.testing.assert_close(at, network(x, label, image, times))
+    apart = [network(x, label, image, times + shift) - at for shift in (1e-3, 0.1)]
+    assert 0 < apart[0].norm() < apart[1].norm()
+
+
+@needs_diffusers
 @pytest.mark.parametrize("preset", ["mnist", "fashion-mnist"])
 def test_the_number_of_parameters_of_the_paper(preset: str) -> None:
     form = PRESETS[preset].settings.architecture
