@@ -134,7 +134,7 @@ assert reached["as it comes"] < reached["spread / 10"] / 5
 # %% [markdown]
 # ## Stop, save, go on
 #
-# The directions of a step depend on the seed and the step alone. So a flow that was saved goes on
+# The directions of a step depend on the seed and the step alone. So a flow that was saved continues
 # as if it had never been interrupted, to the last bit.
 
 # %%
