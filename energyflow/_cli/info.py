@@ -15,6 +15,7 @@ PACKAGES = (
     "energyflow-mmd", "scipy", "array-api-compat", "scikit-learn", "matplotlib", "torchdiffeq",
     "diffusers", "POT", "typer", "rich",
 )  # fmt: skip  # those of the backends are in their own table
+MISSING = "not installed"
 
 
 @command(app)
@@ -22,6 +23,11 @@ def info() -> None:
     """Print versions, backends and the machine."""
     rows = [("python", platform.python_version()), *((name, _version(name)) for name in PACKAGES)]
     print_table("Versions", ("package", "version"), rows)
+    if (other := _version("EnergyFlow")) != MISSING:
+        print(
+            f"EnergyFlow {other} of PyPI is installed too, into the same folder: "
+            "pip uninstall EnergyFlow energyflow-mmd, then install energyflow-mmd again"
+        )
     print(ef.show_backends())
     print(f"{platform.platform()}, {platform.machine()}, {_usable_cpus()} usable CPUs")
 
@@ -38,7 +44,7 @@ def _version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
-        return "not installed"
+        return MISSING
 
 
 def _usable_cpus() -> int:

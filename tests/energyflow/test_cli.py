@@ -546,3 +546,37 @@ def test_development_mode_keeps_the_traceback(data):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "Traceback" in done.stderr
+
+
+THEIRS = '"""EnergyFlow - for particle physics."""\nraise SystemExit("theirs was run")\n'
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_a_package_of_the_same_name_is_told(tmp_path, mixed: bool) -> None:
+    """It stands before ours on the path, or its files have overwritten some of ours."""
+    folder = tmp_path / "energyflow"
+    folder.mkdir()
+    (folder / "__init__.py").write_text(THEIRS)
+    if mixed:
+        (folder / "cli.py").write_text(Path(ef.__file__).with_name("cli.py").read_text())
+    paths = [str(tmp_path), *sys.path]
+    done = subprocess.run(
+        [sys.executable, "-m", "energyflow_backends", "info"], capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)}, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"energyflow: {folder / '__init__.py'} belongs to another package, EnergyFlow of PyPI: "
+        "pip uninstall EnergyFlow energyflow-mmd, then install energyflow-mmd again\n"
+    )
+    assert not done.stdout
+
+
+def test_info_tells_of_another_distribution(run, tmp_path, monkeypatch) -> None:
+    metadata = tmp_path / "energyflow-1.4.0.dist-info"
+    metadata.mkdir()
+    told = "EnergyFlow 1.4.0 of PyPI is installed too"
+    assert told not in run("info")[1]
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: EnergyFlow\nVersion: 1.4.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert told in run("info")[1]
