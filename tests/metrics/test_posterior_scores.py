@@ -40,6 +40,12 @@ def test_the_table_ranks_posterior_guess_and_prior(rng) -> None:
     assert table["near"]["mean sd"] == pytest.approx(0.1, rel=0.1)
 
 
+def test_the_table_of_one_observation(rng) -> None:
+    truth = rng.random((1, 1, 4, 4))
+    table = metrics.posterior_table({"exact": np.repeat(truth[:, None], 5, axis=1)}, truth)
+    assert table["exact"]["CRPS"] == pytest.approx(0, abs=1e-12)
+
+
 def test_bad_input() -> None:
     with pytest.raises(ValueError, match="one shape"):
         metrics.psnr(np.zeros((2, 3)), np.zeros((2, 4)))

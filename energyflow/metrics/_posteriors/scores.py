@@ -136,7 +136,7 @@ def posterior_table(
         table[name] = of_images(x) | scores
     for name, given in posteriors.items():
         samples = to_host(given).astype(np.float64)
-        u = ranks(*check_pairs(samples, z), as_generator(rng))
+        u = ranks(*check_pairs(samples, z, 1), as_generator(rng))
         flat, truth = samples.reshape(*samples.shape[:2], -1), z.reshape(len(z), -1)  # (m, n, d)
         table[name] = of_images(samples.mean(axis=1)) | {
             "energy score": energy_score(flat, truth, estimator="U"),

@@ -28,16 +28,16 @@ def ranks(samples: Floats, truths: Floats, rng: np.random.Generator) -> Doubles:
     return u.clip(2.0**-53, 1 - 2.0**-53)
 
 
-def check_pairs(samples: Floats, truths: Floats) -> tuple[Floats, Floats]:
-    """Samples (m, n, ...) and at least two truths (m, ...), finite."""
+def check_pairs(samples: Floats, truths: Floats, fewest: int = 2) -> tuple[Floats, Floats]:
+    """Samples (m, n, ...) and at least so many truths (m, ...), finite."""
     fit = samples.ndim >= 2 and samples.shape[:1] + samples.shape[2:] == truths.shape
     if not fit or 0 in samples.shape:
         raise ValueError(
             "samples must have shape (m, n, ...) and truths (m, ...), "
             f"got {samples.shape} and {truths.shape}"
         )
-    if len(truths) < 2:
-        raise ValueError("truths must be at least 2, with samples of a posterior each, got 1")
+    if len(truths) < fewest:
+        raise ValueError(f"truths must be at least {fewest}, with samples each, got {len(truths)}")
     check_finite("samples", samples)
     check_finite("truths", truths)
     return samples, truths
