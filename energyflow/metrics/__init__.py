@@ -10,6 +10,7 @@ scikit-image.
 """
 
 from ._classifier import ClassifierReport as ClassifierReport
+from ._classifier import c2st as c2st
 from ._classifier import classifier_report as classifier_report
 from ._classifier import train_classifier as train_classifier
 from ._energy import EnergyReport as EnergyReport
@@ -38,7 +39,7 @@ from ._report import Row as Row
 
 __all__ = [
     "COLUMNS", "SBC", "TARP", "Calibration", "ClassifierReport", "EnergyReport", "NeighbourReport",
-    "PredictiveCheck", "Report", "Row", "calibration", "classifier_report",
+    "PredictiveCheck", "Report", "Row", "c2st", "calibration", "classifier_report",
     "energy_distance_report", "evaluate", "fid", "frechet_distance", "nearest_neighbours",
     "pair_plot", "posterior_predictive", "posterior_table", "precision_recall", "psnr", "sbc",
     "ssim", "tarp", "train_classifier",

@@ -107,7 +107,8 @@ class Model(ABC, Generic[S]):
             raise TypeError(
                 f"{type(self).__name__} has no setting {unknown}; it has {', '.join(known)}"
             )
-        self.settings = replace(base, **settings)  # type: ignore[assignment]
+        self._given: S = replace(base, **settings)  # type: ignore[assignment]
+        self.settings = self._given
         self.device = as_device(device)
         self._network = network
         self._fitted: Fitted[Networks] | None = None
@@ -223,7 +224,7 @@ class Model(ABC, Generic[S]):
         A model that is fitted already stays as it is until training has ended. A first training
         that is interrupted leaves what it has reached.
         """
-        start, settings = perf_counter(), self.settings
+        start, settings = perf_counter(), self._given
         trainer = Trainer(
             out=out, resume=resume, budget=budget, stop_after=stop_after, patience=patience,
             progress=progress, callbacks=callbacks, ema=settings.ema, clip=settings.clip,
@@ -233,27 +234,41 @@ class Model(ABC, Generic[S]):
             data, condition,
             standardised=self._standardised, given_network=self._network is not None, name=name,
         )  # fmt: skip
-        description, held = training.description, None
-        if held_out is None:
-            share, seed = settings.validation, settings.seed
-            training, held = training.shared(share, seed, self._fewest_of_a_class)
-        else:
-            held = training.held_out(held_out, held_out_condition)
-        if held is None and patience is not None:
-            raise ValueError("patience needs held_out data, or more data to share")
-        n_samples, weight = check_count("n_validation", n_validation), self._weight(description)
-        validator = Validator(training, held, weight, n_samples, settings.seed, self.device)
-        factory = self._factory(description)
-        entries = self._entries(description) | self._origin(None if held_out is None else held)
-        plan = self._plan(Task(training, validator, factory, entries))
+        before, in_use = self._fitted, self.settings
+        self.settings, training = self._chosen(training)
         try:
+            if held_out is None:
+                share, seed = settings.validation, settings.seed
+                training, held = training.shared(share, seed, self._fewest_of_a_class)
+            else:
+                held = training.held_out(held_out, held_out_condition)
+            if held is None and patience is not None:
+                raise ValueError("patience needs held_out data, or more data to share")
+            plan = self._planned(training, held, held_out is not None, n_validation)
             kept = trainer.train(plan, on_start, start=start)
+            self._fitted, self.report = plan.fitted(len(kept)), trainer.report
         except KeyboardInterrupt:
             if self._fitted is None and trainer.reached:
                 self._fitted, self.report = plan.fitted(len(trainer.reached)), trainer.report
             raise
-        self._fitted, self.report = plan.fitted(len(kept)), trainer.report
+        finally:
+            if self._fitted is before:
+                self.settings = in_use
         return self
+
+    def _planned(
+        self, training: TrainingSet, held: Pair | None, given: bool, n_validation: int
+    ) -> ModelPlan[Networks]:
+        """The training plan; `given` says whether the held-out data are the user's own."""
+        description = training.description
+        n_samples, weight = check_count("n_validation", n_validation), self._weight(description)
+        validator = Validator(training, held, weight, n_samples, self.settings.seed, self.device)
+        entries = self._entries(description) | self._origin(held if given else None)
+        return self._plan(Task(training, validator, self._factory(description), entries))
+
+    def _chosen(self, data: TrainingSet) -> tuple[S, TrainingSet]:
+        """The settings with what was left open, and the data in the units that belong to them."""
+        return self._given, data
 
     def sample(self, n: int, condition: Any = None, rng: Rng = None) -> Floats | Tensor:
         """Draw new samples.

@@ -12,7 +12,10 @@ from .._core.checks import check_count
 from ._fields import NonNegative, Share, as_json, check_fields, from_json
 from ._networks import Architecture
 
-BEFORE = {"validation": 0.0, "early_stopping": False, "weight_decay": 0.0}
+BEFORE = {
+    "validation": 0.0, "early_stopping": False, "weight_decay": 0.0,
+    "base": "none", "times": "uniform",
+}  # fmt: skip
 """The settings of runs whose folders lack these entries."""
 
 _VALIDATIONS = 100  # in a training, at most

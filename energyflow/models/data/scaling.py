@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from .arrays import check_finite, dtype_of
 
+_LEAST = 1e-8  # of variances that are whitened, in units of the largest
+
 
 @dataclass(frozen=True)
 class Scaling:
-    """(data - offset) / scale, with equal units in all directions."""
+    """(data - offset) / scale, with equal units in all directions; or whitened.
+
+    whitening : symmetric (d, d), by which vectors are multiplied then; None for equal units.
+    """
 
     offset: Tensor
     scale: Tensor
+    whitening: Tensor | None = None
 
     @classmethod
     def standard(cls, points: Tensor) -> Scaling:
@@ -46,20 +52,60 @@ class Scaling:
             check_finite(f"data.{name}", value)
         if not scale > 0:
             raise ValueError(f"data.scale must be positive, got {float(scale):g}")
-        return cls(offset, scale)
+        whitening = tensors.get("data.whitening")
+        if whitening is not None:
+            _check_whitening(whitening, expected * 2)
+        return cls(offset, scale, whitening)
+
+    def whitened(self, points: Tensor) -> Scaling:
+        """The same, followed by a whitening of these vectors (n, d) of the data.
+
+        The whitening is the symmetric one (ZCA): it turns no uncorrelated coordinate.
+        """
+        covariance = torch.cov(self.apply(points).double().T, correction=0)
+        variances, axes = torch.linalg.eigh(covariance.reshape(points.shape[1], -1))
+        if not variances[-1] > 0:
+            return self
+        deviations = variances.clamp(min=_LEAST * variances[-1]).sqrt()
+        return replace(self, whitening=(axes / deviations) @ axes.T)
 
     def apply(self, points: Tensor) -> Tensor:
         """To the units of the networks, as float32."""
-        return ((points - self.offset.to(points.device)) / self.scale.to(points.device)).float()
+        scaled = (points - self.offset.to(points.device)) / self.scale.to(points.device)
+        if self.whitening is not None:
+            scaled = scaled.double() @ self.whitening.to(points.device, torch.float64)
+        return scaled.float()
 
     def undo(self, points: Tensor) -> Tensor:
         """Back to the units of the data, in their dtype."""
         offset, scale = self.offset.to(points.device), self.scale.to(points.device)
+        if self.whitening is not None:
+            whitening = self.whitening.to(points.device, torch.float64)
+            points = torch.linalg.solve(whitening, points.double(), left=False)
         return points.to(offset.dtype) * scale.to(offset.dtype) + offset
+
+    def log_volume(self, d: int) -> float:
+        """Log-volume, in the units of vectors (d,) of the data, of a unit of the networks."""
+        log_scale = d * float(self.scale.log())
+        if self.whitening is None:
+            return log_scale
+        return log_scale - float(torch.linalg.slogdet(self.whitening.double()).logabsdet)
 
     def tensors(self) -> dict[str, Tensor]:
         """For a file of weights."""
-        return {"data.offset": self.offset, "data.scale": self.scale}
+        whitening = {} if self.whitening is None else {"data.whitening": self.whitening}
+        return {"data.offset": self.offset, "data.scale": self.scale, **whitening}
+
+
+def _check_whitening(whitening: Tensor, form: tuple[int, ...]) -> None:
+    if not whitening.is_floating_point() or tuple(whitening.shape) != form:
+        raise ValueError(
+            f"data.whitening must be floating numbers of shape {form}, "
+            f"got {dtype_of(whitening)} of shape {tuple(whitening.shape)}"
+        )
+    check_finite("data.whitening", whitening)
+    if not torch.linalg.slogdet(whitening.double()).logabsdet > -torch.inf:
+        raise ValueError("data.whitening must have an inverse")
 
 
 def _axes(points: Tensor) -> tuple[int, ...]:

@@ -102,6 +102,14 @@ class TrainingSet:
         )
         return cls(scaled, encoded, scaling, description)
 
+    def whitened(self) -> TrainingSet:
+        """Vectors with the identity as their covariance in the units of the networks."""
+        points = self.scaling.undo(self.points)
+        scaling = self.scaling.whitened(points)
+        scaled = scaling.apply(points)
+        description = replace(self.description, mean_distance=mean_distance(scaled))
+        return replace(self, points=scaled, scaling=scaling, description=description)
+
     def shared(self, share: float, seed: int, of_a_class: int) -> tuple[TrainingSet, Pair | None]:
         """Without a share of the points, drawn at random, which is held out.
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from energyflow_backends import Floats, Integers, usable_threads
+from scipy.special import expit, ndtri
 from torch import Tensor
 
 from ..._core.random import keyed_generator
@@ -17,6 +18,7 @@ from ..training.prefetch import Prefetcher
 from .settings import FlowMatchingSettings
 
 _MOST_THREADS = 4
+_MEAN_LOGIT, _SD_LOGIT = 1.0, 1.2  # of times: half of them are in the last quarter of the way
 Drawn = dict[str, Floats | Integers]
 
 
@@ -105,6 +107,8 @@ class Batches:
         places = rng.integers(len(self._flat), size=n)
         noise = rng.standard_normal((n, *self._data.shape[1:]), np.float32)
         time = (np.arange(shape[1]) + rng.random(shape)) / shape[1]
+        if options.times == "logit-normal":
+            time = expit(_MEAN_LOGIT + _SD_LOGIT * ndtri(time))
         drawn: Drawn = {"time": time.astype(np.float32)}
         if self._condition is not None and options.condition_dropout:
             drawn["mask"] = (rng.random(shape) >= options.condition_dropout).astype(np.float32)

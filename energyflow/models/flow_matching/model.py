@@ -18,10 +18,12 @@ from .._networks import MLP, Architecture
 from .._settings import Preset
 from .._weights import Tensors, prefixed
 from ..data.arrays import as_points, given_back, widened
-from ..data.training_set import Description, Pair
+from ..data.conditions import Conditions
+from ..data.training_set import Description, Pair, TrainingSet
 from ..training.plan import Task
 from ..training.single_network import SingleNetworkPlan
 from .batches import Batches
+from .gaussian_base import GaussianBase
 from .settings import PRESETS, FlowMatchingSettings
 from .solver import OdeSolver, SolverName
 from .velocity import HeldOutError, Velocity, error, flowed, log_density
@@ -212,7 +214,7 @@ class FlowMatching(Model[FlowMatchingSettings]):
         networks = cast(VelocityFlow, self._trained.networks)
         scaled, chosen = scaling.apply(x).to(self.device), self._solver(solver, n_steps)
         logs = log_density(networks.velocity, scaled, encoded, chosen)
-        logs = (logs - x.shape[1] * float(scaling.scale.log())).cpu()
+        logs = (logs - scaling.log_volume(x.shape[1])).cpu()
         return given_back(logs, "torch" if tracked else description.library)
 
     def _plan(self, task: Task) -> SingleNetworkPlan[VelocityFlow]:
@@ -230,6 +232,7 @@ class FlowMatching(Model[FlowMatchingSettings]):
             n_terms=self.settings.batch_size,
             sampler=lambda network, n: self._flow(description, network, n),
             during=batches.until,
+            serves=self.settings.base == "gaussian",
         )
 
     def _batches(self, description: Description, pair: Pair, use: str) -> Batches:
@@ -256,14 +259,35 @@ class FlowMatching(Model[FlowMatchingSettings]):
         name = self.settings.solver if solver is None else cast(SolverName, solver)
         return OdeSolver(name, self.settings.sampling_steps if n_steps is None else n_steps)
 
+    def _chosen(self, data: TrainingSet) -> tuple[FlowMatchingSettings, TrainingSet]:
+        description = data.description
+        conditions = description.conditions
+        vectors = isinstance(conditions, Conditions) and conditions.kind == "vectors"
+        few = vectors and _is_short(description.shape)
+        given = description.given_network
+        settings = self._given.chosen(few=few, given_network=given)
+        if settings.base == "none":
+            return settings, data
+        if len(description.shape) != 1 or given:
+            raise ValueError('base "gaussian" is for vectors, and for networks that are built')
+        return settings, data.whitened()
+
+    def _new_network(self, description: Description) -> nn.Module:
+        network = super()._new_network(description)
+        return GaussianBase(network) if self.settings.base == "gaussian" else network
+
     def _masks(self, description: Description) -> bool:
         """Whether conditions are masked now and then."""
         return description.conditions is not None and self.settings.condition_dropout > 0
 
     def _suited(self, shape: tuple[int, ...]) -> Architecture:
-        short = len(shape) == 1 and shape[0] <= _SHORT
-        return MLP(width=128) if short else super()._suited(shape)
+        return MLP(width=128) if _is_short(shape) else super()._suited(shape)
 
     def _inputs(self, description: Description) -> list[tuple[int, ...]]:
         mask = [(1,)] if self._masks(description) else []
         return [*super()._inputs(description), *mask, (1,)]
+
+
+def _is_short(shape: tuple[int, ...]) -> bool:
+    """Whether points are vectors of a few numbers."""
+    return len(shape) == 1 and shape[0] <= _SHORT

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from .._fields import NonNegative, Share
@@ -17,10 +17,20 @@ class FlowMatchingSettings(RoundsSettings):
 
     Attributes
     ----------
-    coupling : {"none", "ot", "conditional-ot"}
+    coupling : {"none", "ot", "conditional-ot"}, optional
         How noise and data are paired in a batch: at random; by optimal transport, whatever their
         conditions; or by the transport that keeps conditions. Without conditions the last two are
-        the same.
+        the same. When not given, "none" for posteriors of a few parameters (vectors of up to 32
+        numbers whose conditions are vectors), and else "conditional-ot".
+    base : {"gaussian", "none"}, optional
+        What the network learns: the difference to the velocity of Gaussian data, for data that are
+        whitened, or the velocity itself. The former starts from a Gaussian, and stays there where
+        more would not serve held-out data. When not given, "gaussian" for posteriors of a few
+        parameters with the coupling "none" and a built network.
+    times : {"uniform", "logit-normal"}, optional
+        Law of the times in training: uniform, or logit(t) ~ N(1, 1.2^2), which trains more near the
+        data, where narrow distributions are decided. When not given, "logit-normal" with the base
+        "gaussian", and else "uniform".
     beta : float
         Factor of the conditions in "conditional-ot", in units of standardised data over those of
         standardised conditions. Less makes paths straighter, for samples in one or two steps, and
@@ -81,7 +91,9 @@ class FlowMatchingSettings(RoundsSettings):
     learning_rate_decay: Literal["cosine", "constant", "plateau"] = "plateau"
     weight_decay: NonNegative = 0.1
     ema: Share = 0.999
-    coupling: Literal["none", "ot", "conditional-ot"] = "conditional-ot"
+    coupling: Literal["none", "ot", "conditional-ot"] | None = None
+    base: Literal["gaussian", "none"] | None = None
+    times: Literal["uniform", "logit-normal"] | None = None
     beta: float = 20.0
     coupling_size: int | None = None
     n_steps: int = 10_000
@@ -89,6 +101,14 @@ class FlowMatchingSettings(RoundsSettings):
     condition_dropout: Share = 0.0
     solver: SolverName = "midpoint"
     sampling_steps: Steps = 20
+
+    def chosen(self, *, few: bool, given_network: bool) -> FlowMatchingSettings:
+        """With what is not given; `few` says whether it is a posterior of a few parameters."""
+        coupling = self.coupling or ("none" if few else "conditional-ot")
+        suits = few and coupling == "none" and not given_network
+        base = self.base or ("gaussian" if suits else "none")
+        times = self.times or ("logit-normal" if base == "gaussian" else "uniform")
+        return replace(self, coupling=coupling, base=base, times=times)
 
 
 PRESETS: dict[str, Preset] = {

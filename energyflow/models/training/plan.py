@@ -38,6 +38,8 @@ class Validation:
         Of a call, in steps of training.
     ends : bool
         Whether the stage may end so; else only the learning rate is divided.
+    at_start : bool
+        Whether the network already serves before its first step, and is validated then too.
     """
 
     loss: Callable[[nn.Module], float]
@@ -46,6 +48,7 @@ class Validation:
     cost: float
     reductions: int = 0
     ends: bool = True
+    at_start: bool = False
 
 
 @dataclass

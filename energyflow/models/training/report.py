@@ -46,8 +46,9 @@ class TrainingReport:
 
     @property
     def rose_at_once(self) -> bool:
-        """Whether no later loss was below the first."""
-        return len(self.validation) > 2 and self.best == self.validation[0]
+        """Whether no later loss was below that after the first steps."""
+        first = self.validation[0] if self.validation else (0, 0.0)
+        return len(self.validation) > 2 and self.best == first and first[0] > 0
 
     def __str__(self) -> str:
         text = f"{self.ended} ({self.n_steps} steps, {self.seconds:.3g} s)"

@@ -161,6 +161,8 @@ class Run:
             training.restore(tensors, record.inside or 0)
             self.inside = number, training.step
         agree({"step that a stage is resumed from": training.step})
+        if training.starts:
+            self._measure(number, training, report)
         with stage.during, _interrupts.deferred() as interrupted:
             while not training.is_over and self._spent() is None:
                 training.advance()

@@ -40,7 +40,8 @@ class SingleNetworkPlan(ModelPlan[N]):
     loss : `loss(network, step, part)` of a part of `n_terms` terms, the step counted from the first
     round on, and a function of these alone. sampler : `sampler(network, n)` makes the model of a
     network that is trained for n rounds. validation : where there are held-out data. during :
-    `during(last)` is entered while a round is trained up to the step before `last`.
+    `during(last)` is entered while a round is trained up to the step before `last`. serves :
+    whether the network serves before it is trained.
     """
 
     task: Task
@@ -50,6 +51,7 @@ class SingleNetworkPlan(ModelPlan[N]):
     sampler: Callable[[nn.Module, int], N]
     validation: HeldOutLoss | None = None
     during: Callable[[int], AbstractContextManager[object]] = nullcontext
+    serves: bool = False
 
     columns = ("validation", "distance")
     warm_start = True
@@ -112,15 +114,15 @@ class SingleNetworkPlan(ModelPlan[N]):
             ),
             n_terms=self.n_terms,
             during=self.during(last),
-            validation=self._validation(),
+            validation=self._validation(at_start=self.serves and stage == 0),
         )
 
-    def _validation(self) -> Validation | None:
+    def _validation(self, at_start: bool) -> Validation | None:
         if self.validation is None or not self._validates:
             return None
         cost = self.validation.cost
         how: dict[str, Any] = self.options.validated(self._n_steps, cost)
-        return Validation(self.validation, cost=cost, **how)
+        return Validation(self.validation, cost=cost, at_start=at_start, **how)
 
     def finish(self, stage: int, network: nn.Module) -> dict[str, float]:
         """Keep the network, and measure how far its samples are from the data."""

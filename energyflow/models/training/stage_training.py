@@ -78,7 +78,10 @@ class StageTraining:
         self.step += 1
 
     def mean_loss(self) -> float:
-        """Over the steps since the last call."""
+        """Over the steps since the last call; before the first one, the loss that it has."""
+        if not self.step:
+            with torch.no_grad():
+                return float(self.loss.over_processes(self.loss(0)))
         mean = float(torch.stack(self._losses).float().mean())
         self._losses.clear()
         return mean
@@ -94,6 +97,12 @@ class StageTraining:
     @property
     def _current(self) -> nn.Module:
         return self.network if self.average is None else self.average.module
+
+    @property
+    def starts(self) -> bool:
+        """Whether validation is due before the first step."""
+        validation = self.stage.validation
+        return validation is not None and validation.at_start and self.step == 0
 
     @property
     def validates(self) -> bool:

@@ -1,0 +1,116 @@
+"""The field's benchmark of posteriors, sbibm: C2ST to reference samples, beside NPE and FMPE.
+
+Observations and reference samples are read from sbibm's wheel (`pip download --no-deps
+sbibm==1.1.0`, --wheel). Peers run in an environment of their own: `python -m venv ENV`,
+`ENV/bin/pip install "sbi==0.27.*"`, and --peers ENV/bin/python.
+"""
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from energyflow import inverse, metrics
+
+from ..runner import Line, Run, Topic
+from ._sbibm_tasks import TASKS, WHEEL, Points, Reference, Task
+
+TOPIC = Topic(
+    "sbibm", "Benchmark of posteriors", __doc__, threads=1, by_method=True,
+    options={
+        "sizes": "numbers of simulations, with commas between them",
+        "observations": "of each task, from the first on; at most 10",
+        "methods": "of energyflow, NPE, FMPE, with commas between them",
+        "wheel": f"path of {WHEEL}",
+        "peers": "interpreter that has sbi 0.27; no peers when not given",
+    },
+)  # fmt: skip
+_SAMPLES = 2000  # of each posterior and of the reference
+_CHECKED = 500  # reference samples whose simulations are compared with the observation
+_FAR = 15.0  # standard deviations
+
+
+def posteriors(
+    run: Run, *, name: str, sizes: str = "1000,10000", observations: int = 10,
+    methods: str = "energyflow,NPE,FMPE", wheel: str = WHEEL, peers: str = "",
+) -> Iterator[Line]:  # fmt: skip
+    """Mean C2ST over observations of what each method learns from the same simulations."""
+    task, reference = TASKS[name], Reference(Path(wheel), name)
+    numbers = range(1, 2 if run.quick else observations + 1)
+    observed = np.stack([reference.observation(k) for k in numbers])
+    truths = [reference.posterior(k)[:_SAMPLES] for k in numbers]
+    _check(run, task, observed, truths)
+    for n in [200] if run.quick else map(int, sizes.split(",")):
+        rng = np.random.default_rng([run.seed, n, list(TASKS).index(name)])
+        theta = task.prior(n, rng)
+        pairs = theta, task.simulate(theta, rng)
+        experiment = f"{name}, {n:,} simulations"
+        if run.seed == 0 and n in task.published:
+            for method, value in zip(("NPE", "SNPE"), task.published[n], strict=True):
+                yield Line(experiment, f"{method}, published", {"C2ST": value})
+        for method in methods.split(","):
+            if method == "energyflow":
+                samples, seconds = _energyflow(run, task, pairs, observed)
+            elif peers:
+                samples, seconds = _peer(run, task, pairs, observed, method, peers)
+            else:
+                continue
+            scores = [
+                metrics.c2st(mine, truth) for mine, truth in zip(samples, truths, strict=True)
+            ]
+            yield Line(
+                experiment, method if method == "energyflow" else f"{method}, sbi",
+                {
+                    "C2ST": float(np.mean(scores)), "least": min(scores), "greatest": max(scores),
+                    "observations": len(scores), "training, CPU s": seconds,
+                },
+                f"C2ST of {_SAMPLES} samples each",
+            )  # fmt: skip
+
+
+for _name in TASKS:
+    TOPIC(_name, name=_name)(posteriors)
+
+
+def _check(run: Run, task: Task, observed: Points, truths: list[Points]) -> None:
+    """What our simulator makes of reference samples must be spread around the observation."""
+    for number, (x, truth) in enumerate(zip(observed, truths, strict=True), 1):
+        simulated = task.simulate(truth[:_CHECKED], np.random.default_rng(number))
+        centre, spread = simulated.mean(axis=0), simulated.std(axis=0)
+        if np.any(np.abs(x - centre) > _FAR * spread + 1e-6):
+            run.failures.append(f"{task.name}: observation {number} is far from its simulations")
+
+
+def _energyflow(
+    run: Run, task: Task, pairs: tuple[Points, Points], observed: Points
+) -> tuple[list[Points], float]:
+    """Samples by the defaults, and the CPU seconds of training."""
+    theta, x = pairs
+    begun = time.process_time()
+    flow = inverse.PosteriorFlow(bounds=task.bounds, seed=run.seed, device="cpu")
+    flow.fit(theta, x, progress=False)
+    seconds = time.process_time() - begun
+    return [flow.sample(row, _SAMPLES, rng=run.seed).samples for row in observed], seconds
+
+
+def _peer(
+    run: Run, task: Task, pairs: tuple[Points, Points], observed: Points, method: str, python: str
+) -> tuple[list[Points], float]:
+    """The same by sbi, in a process of the interpreter that has it."""
+    script = Path(__file__).with_name("_sbibm_peer.py")
+    kind, first, second = task.law
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    with TemporaryDirectory() as folder:
+        given, out = Path(folder) / "pairs.npz", Path(folder) / "samples.npz"
+        theta, x = pairs
+        np.savez(
+            given, theta=theta, x=x, observed=observed, kind=kind, first=first, second=second
+        )  # fmt: skip
+        words = [python, str(script), method, str(run.seed), str(_SAMPLES), str(given), str(out)]
+        subprocess.run(words, env=environment, check=True)
+        with np.load(out) as file:
+            return list(file["samples"]), float(file["seconds"])
