@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -42,7 +43,7 @@ class Batches:
     kept : the continuous conditions (N, m), which couplings weigh by beta; with a condition there
     are groups or these, or both.
 
-    use : the name of the random stream: another one gives other batches.
+    use : the name of the random stream: another one gives other batches. size : points of a batch.
 
     A coupling larger than a batch is of as many whole batches as it holds, and serves that many
     steps. Couplings are prefetched: threads compute them while networks are trained.
@@ -66,18 +67,14 @@ class Batches:
         self._data = data.to(device)
         self._condition = None if condition is None else condition.to(device)
         self._options = options
+        self.size = cast(int, options.batch_size)
         self._device = device
         self._conditional = options.coupling == "conditional-ot" and condition is not None
         self._size = options.coupling_size or (256 if self._conditional else 128)
         couples = options.coupling != "none"
-        self._together = max(1, self._size // options.batch_size) if couples else 1
+        self._together = max(1, self._size // self.size) if couples else 1
         self._prefetched = Prefetcher(self._draw, min(usable_threads() // 2, _MOST_THREADS))
         self._last: tuple[int, Drawn] | None = None
-
-    @property
-    def size(self) -> int:
-        """Points of a batch."""
-        return self._options.batch_size
 
     def until(self, last: int) -> AbstractContextManager[None]:
         """Prefetch couplings while inside, up to the batch of the step before `last`."""
@@ -101,7 +98,7 @@ class Batches:
 
         data and condition are places in the data.
         """
-        options, shape = self._options, (self._together, self._options.batch_size)
+        options, shape = self._options, (self._together, self.size)
         n = math.prod(shape)
         rng = keyed_generator(options.seed, self._use, step=number)
         places = rng.integers(len(self._flat), size=n)

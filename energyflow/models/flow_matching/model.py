@@ -221,18 +221,20 @@ class FlowMatching(Model[FlowMatchingSettings]):
         data, description, held = task.data, task.data.description, task.validator.held_out
         batches = self._batches(description, (data.points, data.condition), "batch")
         masks = self._masks(description)
-        validation = None
+        validation = least_gain = None
         if held is not None:
+            if self.settings.base == "gaussian":  # gains that are chance are about as large
+                least_gain = 0.5 / len(held[0])
             validation = HeldOutError(self._batches(description, held, "validation"), held, masks)
         return SingleNetworkPlan(
             task,
             self.settings,
             loss=lambda network, step, part: error(Velocity(network, masks), batches(step, part)),
             validation=validation,
-            n_terms=self.settings.batch_size,
+            n_terms=batches.size,
             sampler=lambda network, n: self._flow(description, network, n),
             during=batches.until,
-            serves=self.settings.base == "gaussian",
+            least_gain=least_gain,
         )
 
     def _batches(self, description: Description, pair: Pair, use: str) -> Batches:
@@ -265,7 +267,8 @@ class FlowMatching(Model[FlowMatchingSettings]):
         vectors = isinstance(conditions, Conditions) and conditions.kind == "vectors"
         few = vectors and _is_short(description.shape)
         given = description.given_network
-        settings = self._given.chosen(few=few, given_network=given)
+        n = len(data.points)
+        settings = self._given.chosen(n, few=few, given_network=given)
         if settings.base == "none":
             return settings, data
         if len(description.shape) != 1 or given:

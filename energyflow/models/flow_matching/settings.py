@@ -41,12 +41,15 @@ class FlowMatchingSettings(RoundsSettings):
         many as fit are coupled together. When not given, 256 for couplings that keep conditions
         and 128 for others. Larger couplings make paths straighter, and cost more than in
         proportion: see the Notes of `FlowMatching`.
-    n_steps : int
-        Training steps, at most.
-    n_rounds : int
-        After each of so many equal rounds of steps, samples are compared with the data.
-    batch_size : int
-        Points in a training step.
+    n_steps : int, optional
+        Training steps, at most. When not given, 10,000, and 5000 for posteriors of a few parameters
+        from less than 20,000 pairs.
+    n_rounds : int, optional
+        After each of so many equal rounds of steps, samples are compared with the data. When not
+        given, 10, and 2 for posteriors of a few parameters.
+    batch_size : int, optional
+        Points in a training step. When not given, 256, and 128 for posteriors of a few parameters
+        from less than 5000 pairs.
     learning_rate : float
         Learning rate of the optimiser, Adam, at the first step.
     learning_rate_decay : {"cosine", "constant", "plateau"}
@@ -86,7 +89,7 @@ class FlowMatchingSettings(RoundsSettings):
         Of the wrong type, or out of range.
     """
 
-    batch_size: int = 256
+    batch_size: int | None = None  # type: ignore[assignment]
     learning_rate: float = 2e-3
     learning_rate_decay: Literal["cosine", "constant", "plateau"] = "plateau"
     weight_decay: NonNegative = 0.1
@@ -96,19 +99,29 @@ class FlowMatchingSettings(RoundsSettings):
     times: Literal["uniform", "logit-normal"] | None = None
     beta: float = 20.0
     coupling_size: int | None = None
-    n_steps: int = 10_000
-    n_rounds: int = 10
+    n_steps: int | None = None  # type: ignore[assignment]
+    n_rounds: int | None = None  # type: ignore[assignment]
     condition_dropout: Share = 0.0
     solver: SolverName = "midpoint"
     sampling_steps: Steps = 20
 
-    def chosen(self, *, few: bool, given_network: bool) -> FlowMatchingSettings:
-        """With what is not given; `few` says whether it is a posterior of a few parameters."""
+    def chosen(self, n: int, *, few: bool, given_network: bool) -> FlowMatchingSettings:
+        """With what is not given, for n points.
+
+        few : whether they are those of posteriors of a few parameters.
+        """
         coupling = self.coupling or ("none" if few else "conditional-ot")
         suits = few and coupling == "none" and not given_network
         base = self.base or ("gaussian" if suits else "none")
-        times = self.times or ("logit-normal" if base == "gaussian" else "uniform")
-        return replace(self, coupling=coupling, base=base, times=times)
+        return replace(
+            self,
+            coupling=coupling,
+            base=base,
+            times=self.times or ("logit-normal" if base == "gaussian" else "uniform"),
+            n_steps=self.n_steps or (5_000 if few and n < 20_000 else 10_000),
+            n_rounds=self.n_rounds or (2 if few else 10),
+            batch_size=self.batch_size or (128 if few and n < 5_000 else 256),
+        )
 
 
 PRESETS: dict[str, Preset] = {

@@ -38,8 +38,9 @@ class Validation:
         Of a call, in steps of training.
     ends : bool
         Whether the stage may end so; else only the learning rate is divided.
-    at_start : bool
-        Whether the network already serves before its first step, and is validated then too.
+    least_gain : float, optional
+        Given, the network already serves before its first step, and is validated then too. What is
+        trained replaces it where the loss has fallen by at least this share.
     """
 
     loss: Callable[[nn.Module], float]
@@ -48,7 +49,7 @@ class Validation:
     cost: float
     reductions: int = 0
     ends: bool = True
-    at_start: bool = False
+    least_gain: float | None = None
 
 
 @dataclass

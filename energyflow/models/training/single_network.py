@@ -40,8 +40,8 @@ class SingleNetworkPlan(ModelPlan[N]):
     loss : `loss(network, step, part)` of a part of `n_terms` terms, the step counted from the first
     round on, and a function of these alone. sampler : `sampler(network, n)` makes the model of a
     network that is trained for n rounds. validation : where there are held-out data. during :
-    `during(last)` is entered while a round is trained up to the step before `last`. serves :
-    whether the network serves before it is trained.
+    `during(last)` is entered while a round is trained up to the step before `last`. least_gain :
+    of the first round's `Validation`.
     """
 
     task: Task
@@ -51,7 +51,7 @@ class SingleNetworkPlan(ModelPlan[N]):
     sampler: Callable[[nn.Module, int], N]
     validation: HeldOutLoss | None = None
     during: Callable[[int], AbstractContextManager[object]] = nullcontext
-    serves: bool = False
+    least_gain: float | None = None
 
     columns = ("validation", "distance")
     warm_start = True
@@ -114,15 +114,15 @@ class SingleNetworkPlan(ModelPlan[N]):
             ),
             n_terms=self.n_terms,
             during=self.during(last),
-            validation=self._validation(at_start=self.serves and stage == 0),
+            validation=self._validation(self.least_gain if stage == 0 else None),
         )
 
-    def _validation(self, at_start: bool) -> Validation | None:
+    def _validation(self, least_gain: float | None) -> Validation | None:
         if self.validation is None or not self._validates:
             return None
         cost = self.validation.cost
         how: dict[str, Any] = self.options.validated(self._n_steps, cost)
-        return Validation(self.validation, cost=cost, at_start=at_start, **how)
+        return Validation(self.validation, cost=cost, least_gain=least_gain, **how)
 
     def finish(self, stage: int, network: nn.Module) -> dict[str, float]:
         """Keep the network, and measure how far its samples are from the data."""

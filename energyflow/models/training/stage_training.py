@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from energyflow_backends import any_process, sharding
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from .._weights import Tensors, load_weights, prefixed, without_prefix
 from .distributed_loss import SharedLoss
@@ -55,7 +54,7 @@ class StageTraining:
         self.loss = SharedLoss(stage)
         self.parameters = [p for p in self.network.parameters() if p.requires_grad]
         self.optimizer = how.optimizer(self.parameters, stage.learning_rate(0))
-        self.average = _moving_average(self.network, how.ema) if how.ema else None
+        self.average = MovingAverage(self.network, how.ema) if how.ema else None
         self.device = self.parameters[0].device
         self.mixed = how.mixed_precision and self.device.type == "cuda"
         self._losses: list[Tensor] = []
@@ -73,7 +72,7 @@ class StageTraining:
             nn.utils.clip_grad_norm_(self.parameters, self.clip)
         self.optimizer.step()
         if self.average is not None:
-            self.average.update_parameters(self.network)
+            self.average.update(self.network)
         self._losses.append(self.loss.over_processes(loss.detach()))
         self.step += 1
 
@@ -102,7 +101,7 @@ class StageTraining:
     def starts(self) -> bool:
         """Whether validation is due before the first step."""
         validation = self.stage.validation
-        return validation is not None and validation.at_start and self.step == 0
+        return validation is not None and validation.least_gain is not None and self.step == 0
 
     @property
     def validates(self) -> bool:
@@ -117,7 +116,8 @@ class StageTraining:
         network.eval()
         loss = validation.loss(network)
         self.network.train()
-        self._best = self._best.after(loss, self.step, network, validation)
+        needed = loss if self.step else loss * (1 - (validation.least_gain or 0.0))
+        self._best = self._best.after(needed, self.step, network, validation)
         return loss
 
     @property
@@ -205,13 +205,28 @@ def _seconds(call: Callable[[], object]) -> float:
     return perf_counter() - start
 
 
-def _moving_average(network: nn.Module, decay: float) -> AveragedModel:
-    """An exponential moving average of the network's weights."""
+class MovingAverage(nn.Module):
+    """An exponential moving average (EMA) of a network's weights; of buffers, the last ones."""
 
-    def update(*lists: Any) -> None:
-        count = int(average.n_averaged)
-        now = min(decay, (1 + count) / (10 + count))
-        get_ema_multi_avg_fn(now)(*lists)  # type: ignore[no-untyped-call]
+    n_averaged: Tensor
 
-    average = AveragedModel(network, multi_avg_fn=update)
-    return average
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        super().__init__()
+        self.module = copy.deepcopy(network)
+        self.register_buffer("n_averaged", torch.tensor(0))
+        self._decay = decay
+        self._weights, self._buffers_of = _held(self.module), list(self.module.buffers())
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        """After a step of the network; the first one is taken as it is."""
+        count = int(self.n_averaged)
+        decay = min(self._decay, (1 + count) / (10 + count)) if count else 0.0
+        torch._foreach_lerp_(self._weights, _held(network), 1 - decay)
+        for mine, other in zip(self._buffers_of, network.buffers(), strict=True):
+            mine.copy_(other)
+        self.n_averaged += 1
+
+
+def _held(network: nn.Module) -> list[Tensor]:
+    return [p.detach() for p in network.parameters()]
