@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 from ._base import Operator as Operator
 from ._base import Problem as Problem
 from ._blur import BlurDownsample as BlurDownsample
+from ._learned.pca import WhitenedPCA as WhitenedPCA
+from ._learned.ridge import CrossFittedRidge as CrossFittedRidge
 from ._linear import Linear as Linear
 from ._linear import Mask as Mask
 from ._noise import Gaussian as Gaussian
 from ._noise import Noise as Noise
 from ._noise import Poisson as Poisson
-from ._pca import WhitenedPCA as WhitenedPCA
 from ._posterior import Posterior as Posterior
 from ._radon import Radon as Radon
-from ._ridge import CrossFittedRidge as CrossFittedRidge
 
 if TYPE_CHECKING:
     from ._posterior_flow import PosteriorFlow as PosteriorFlow

@@ -2,49 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import os
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 from energyflow_backends import Floats, to_host
 
-from .._core.checks import check_array, check_choice, check_count, shape
-from .._core.files import read_json, write_json
+from .._core.checks import check_array, check_choice, check_count, check_finite, shape
+from .._core.files import write_json
 from .._core.random import as_generator
 from ..models import FlowGenerator, FlowMatching, Model, RunFolder, load
 from ._base import Problem
-from ._pca import WhitenedPCA, check_share
+from ._learned.bounds import Bounds
+from ._learned.learned import GUESSES, Learned
+from ._learned.pca import check_share
+from ._learned.ridge import LARGEST
 from ._posterior import Posterior
-from ._ridge import LARGEST, CrossFittedRidge
 
 PROBLEM = "problem.json"
-GUESS = "guess.json"
-REGRESSION = "regression.npz"
-COMPONENTS = "components.npz"
-_GUESSES = ("lift", "regression")
-
-
-@dataclass(frozen=True)
-class _Learned:
-    """What a fit learns besides the model: a regression, and principal components of residuals."""
-
-    regression: CrossFittedRidge | None = None
-    components: WhitenedPCA | None = None
-
-    def guess(self, condition: Floats, lifted: Floats) -> Floats:
-        """The first guess, for conditions of the networks."""
-        vectors = lifted.ndim == 2
-        base = np.zeros((len(condition), 1), condition.dtype) if vectors else lifted
-        if self.regression is None:
-            return base
-        more = self.regression(condition)
-        return base + (more if vectors else more.reshape(lifted.shape))
-
-    def reduced(self, points: Floats) -> Floats:
-        """Residuals by their principal components, if those are learned."""
-        return points if self.components is None else self.components.reduce(points)
 
 
 class PosteriorFlow:
@@ -60,6 +38,10 @@ class PosteriorFlow:
     the model learns the difference to a ridge regression of the images on their lifts, or of the
     vectors on their observations, see `CrossFittedRidge`.
 
+    Vectors and observations may have any units: each number is standardised by itself. Between
+    bounds l and h, vectors are learned as Phi^-1((p - l) / (h - l)), for which a uniform prior is
+    N(0, 1), and by a logarithm where there is one bound. Points on a bound count as rounded to it.
+
     Parameters
     ----------
     problem : Problem
@@ -71,6 +53,10 @@ class PosteriorFlow:
         The first guess, to which the model learns the difference. A regression is the better guess
         of small images, and costs O(d^3) for d pixels. When not given, it is the regression for
         vectors that `FlowMatching` learns, and else the lift.
+    bounds : optional
+        Where vectors lie, as a prior on a box says: ``(low, high)``, each a number or an array
+        (d,), with -inf and inf where there is no bound; or the support of a frozen distribution
+        of scipy.stats or torch, or of a sequence of them. Samples never leave it.
     components : float, optional
         Reduces the dimension by PCA with whitening: the flow moves the principal components that
         keep this share of the variance, see `WhitenedPCA`. 0.99 is good for images without a UNet.
@@ -95,6 +81,7 @@ class PosteriorFlow:
         model: Model[Any] | None = None,
         *,
         guess: Literal["lift", "regression"] | None = None,
+        bounds: Any = None,
         components: float | None = None,
         **settings: Any,
     ) -> None:
@@ -108,9 +95,10 @@ class PosteriorFlow:
         self.model: Model[Any] = _made_of(settings) if model is None else model
         if guess is None and not isinstance(self.model, FlowMatching):
             guess = "lift"
-        self.guess = None if guess is None else check_choice("guess", guess, _GUESSES)
+        self.guess = None if guess is None else check_choice("guess", guess, GUESSES)
+        self.bounds = None if bounds is None else Bounds.of(bounds)
         self.components = check_share(components)
-        self._fitted: _Learned | None = None
+        self._fitted: Learned | None = None
 
     def fit(
         self,
@@ -158,12 +146,13 @@ class PosteriorFlow:
         if observations is None:
             observations = self.problem.simulate(images, generator)
         points, condition = self._pairs(images, observations)
-        regression = components = None
-        if self._regresses(points, condition):
-            regression, points = CrossFittedRidge.fit(points, condition)
-        if self.components is not None:
-            components = WhitenedPCA.of(points, self.components)
-        learned = _Learned(regression, components)
+        if self.bounds is not None and points.ndim > 2:
+            raise ValueError("bounds are of vectors (n, d): leave them out for images")
+        learned, training = Learned.of(
+            points, condition,
+            bounds=self.bounds, regresses=self._regresses(points, condition),
+            share=self.components,
+        )  # fmt: skip
         validation: dict[str, Any] = {}
         if held_out is not None:
             check_array("held_out", held_out)
@@ -173,15 +162,15 @@ class PosteriorFlow:
                     f"held_out must be of the images' shape {images.shape[1:]}, "
                     f"got {held_out.shape[1:]}"
                 )
-            condition_held, lifted = self._condition(observed)
-            residuals = held_out - learned.guess(condition_held, lifted)
+            points_held, condition_held = self._pairs(held_out, observed)
             validation = {
-                "held_out": learned.reduced(residuals), "held_out_condition": condition_held,
-            }  # fmt: skip
+                "held_out": learned.reduced(points_held, condition_held),
+                "held_out_condition": condition_held,
+            }
         before = self.model.fitted
         try:
             self.model.fit(
-                learned.reduced(points), condition, **validation,
+                training, condition, **validation,
                 out=out, on_start=lambda folder: self._save_problem(folder, learned), **how,
             )  # fmt: skip
         finally:
@@ -224,13 +213,8 @@ class PosteriorFlow:
             )
         batch = to_host(observation)[None]  # (1, *observation)
         condition, lifted = self._condition(batch)
-        residuals = np.asarray(self.model.sample(n, condition[0], rng))
-        if learned.components is not None:
-            residuals = learned.components.expand(residuals)
-        guess = learned.guess(condition, lifted)
-        if guess.ndim > 2:
-            residuals = residuals.reshape(n, *guess.shape[1:])
-        samples = (guess + residuals).astype(residuals.dtype, copy=False)
+        drawn = np.asarray(self.model.sample(n, condition[0], rng))
+        samples = learned.expanded(drawn, condition, lifted)
         return Posterior(samples, batch[0], self.problem)
 
     def first_guess(self, observations: Floats) -> Floats:
@@ -244,7 +228,7 @@ class PosteriorFlow:
         Returns
         -------
         array (n, d) or (n, C, H, W)
-            Lifts or regressions; zeros (n, 1) for vectors that are learned as they are.
+            Lifts or regressions; for vectors without, the middle of those of the training.
 
         Raises
         ------
@@ -254,7 +238,7 @@ class PosteriorFlow:
             If the regression is not learned yet.
         """
         condition, lifted = self._condition(observations)
-        learned = _Learned() if self.guess == "lift" else self._learned
+        learned = Learned() if self.guess == "lift" and lifted.ndim > 2 else self._learned
         return learned.guess(condition, lifted)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
@@ -296,23 +280,22 @@ class PosteriorFlow:
         if problem is None and not path.is_file():
             raise ValueError(f"{folder} holds no {PROBLEM}: it is no run of a posterior")
         model = load(folder, device=device)
-        how = _read_guess(path.with_name(GUESS))
+        assert model.fitted is not None
+        how, learned = Learned.load(path.parent, math.prod(model.fitted.description.shape))
         sampler = cls(problem or Problem.load(path), model, **how)
-        with_regression, with_components = how["guess"] == "regression", how["components"]
-        sampler._fitted = _Learned(
-            CrossFittedRidge.load(path.with_name(REGRESSION)) if with_regression else None,
-            None if with_components is None else WhitenedPCA.load(path.with_name(COMPONENTS)),
-        )
+        sampler._fitted = learned
+        if learned.parameters is not None:
+            sampler.bounds = Bounds(learned.parameters.low, learned.parameters.high)
         return sampler
 
     @property
-    def _learned(self) -> _Learned:
+    def _learned(self) -> Learned:
         """What was fitted; nothing besides the model, where that was given trained."""
         if self._fitted is not None:
             return self._fitted
         if self.model.fitted is None or self.guess == "regression" or self.components is not None:
             raise RuntimeError("this posterior is not trained: call fit, or load one")
-        return _Learned()
+        return Learned()
 
     def _observation_shape(self) -> tuple[int, ...]:
         """That of one observation, by what the networks were trained with."""
@@ -324,19 +307,20 @@ class PosteriorFlow:
             return seen
         return self.problem.operator(np.zeros((1, *seen), np.float32)).shape[1:]
 
-    def _save_problem(self, folder: Path, learned: _Learned) -> None:
+    def _save_problem(self, folder: Path, learned: Learned) -> None:
         write_json(folder / PROBLEM, self.problem.settings())
-        guess = "lift" if learned.regression is None else "regression"
-        write_json(folder / GUESS, {"guess": guess, "components": self.components})
-        if learned.regression is not None:
-            learned.regression.save(folder / REGRESSION)
-        if learned.components is not None:
-            learned.components.save(folder / COMPONENTS)
+        learned.save(folder, self.components)
 
     def _pairs(self, images: Floats, observations: Floats) -> tuple[Floats, Floats]:
         """Training pairs: residuals of the lift (of vectors, the points), and their conditions."""
         check_array("images", images)
+        check_finite("images", images)
         check_array("observations", observations)
+        if images.ndim < 2 or len(images) < 2 or 0 in images.shape:
+            raise ValueError(
+                "images must have shape (n, d) or (n, C, H, W) with n at least 2, "
+                f"got {images.shape}"
+            )
         if len(images) != len(observations):
             raise ValueError(
                 f"observations must be one for each of the {len(images)} images, "
@@ -370,13 +354,3 @@ def _made_of(settings: dict[str, Any]) -> Model[Any]:
         if set(settings) <= known | {"network", "preset", "device"} and preset in kind.presets:
             return kind(**settings)
     return FlowMatching(**settings)  # whose error names those that are unknown
-
-
-def _read_guess(path: Path) -> dict[str, Any]:
-    """The settings of the guess that `_save_problem` wrote."""
-    try:
-        settings = read_json(path)
-        check_choice("guess", settings["guess"], _GUESSES)
-        return {"guess": settings["guess"], "components": check_share(settings["components"])}
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{path}: expected JSON with guess and components") from None

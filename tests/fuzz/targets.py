@@ -212,6 +212,7 @@ TARGETS: dict[str, Target] = {
     "weights-flow": _model_target("flow", "weights.safetensors"),
     "weights-dmmd": _model_target("dmmd", "weights.safetensors"),
     "posterior-guess": _model_target("posterior", "guess.json"),
+    "posterior-parameters": _model_target("posterior", "parameters.npz"),
     "posterior-regression": _model_target("posterior", "regression.npz"),
     "posterior-components": _model_target("posterior", "components.npz"),
     "log": Target("log.csv", seeds.logs, _log),

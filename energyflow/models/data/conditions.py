@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,22 +23,23 @@ _DIMENSIONS = {"labels": 1, "vectors": 1, "maps": 3}
 class Conditions:
     """What a model knows of its conditions: their kind, shape and scale.
 
-    Labels become unit vectors, others are moved to mean 0 and mean squared entry 1. classes are
-    the labels that occur, in order; None where these are 0, 1, ..., shape[0] - 1.
+    Labels become unit vectors. Of vectors each number is moved to mean 0 and standard deviation 1
+    by itself, with a mean and a scale for each; maps share one of both, for mean 0 and mean squared
+    entry 1, and so do vectors in runs of before. classes are the labels that occur, in order; None
+    where these are 0, 1, ..., shape[0] - 1.
     """
 
     kind: Literal["labels", "vectors", "maps"]
     shape: tuple[int, ...]  # as networks see them
-    mean: float = 0.0
-    scale: float = 1.0
+    mean: float | tuple[float, ...] = 0.0
+    scale: float | tuple[float, ...] = 1.0
     classes: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         check_choice("kind", self.kind, tuple(_DIMENSIONS))
         check_shape("shape", self.shape, _DIMENSIONS[self.kind])
-        if not math.isfinite(check_number("mean", self.mean)):
-            raise ValueError(f"mean must be finite, got {self.mean}")
-        check_positive("scale", self.scale)
+        self._check_units("mean", self.mean, _check_real)
+        self._check_units("scale", self.scale, check_positive)
         if self.classes is not None:
             labels = check_each("classes", self.classes, _check_label)
             if list(labels) != sorted(set(labels)) or len(labels) != self.shape[0]:
@@ -63,13 +64,8 @@ class Conditions:
             gaps = classes != tuple(range(len(classes)))
             conditions = cls("labels", (len(classes),), classes=classes if gaps else None)
         elif tensor.ndim in (2, 4) and 0 not in tensor.shape:
-            wide = check_finite(name, tensor).double()
-            mean = float(wide.mean())
-            scale = float((wide - mean).square().mean().sqrt()) or 1.0
-            if not math.isfinite(scale):
-                raise ValueError(f"{name} must be smaller, got {float(wide.abs().max()):.2g}")
             kind: Literal["vectors", "maps"] = "vectors" if tensor.ndim == 2 else "maps"
-            conditions = cls(kind, tuple(tensor.shape[1:]), mean, scale)
+            conditions = cls(kind, tuple(tensor.shape[1:]), *_units(name, tensor))
         else:
             raise ValueError(
                 f"{name} must be labels (n,), vectors (n, m) or maps (n, C, H, W), "
@@ -99,7 +95,11 @@ class Conditions:
             raise ValueError(
                 f"{name} must have shape {self.shape} or {(count, *self.shape)}, got {given}"
             )
-        return ((widened(check_finite(name, tensor)) - self.mean) / self.scale).float()
+        mean, scale = (
+            torch.tensor(side, dtype=torch.float64) if isinstance(side, tuple) else side
+            for side in (self.mean, self.scale)
+        )
+        return ((widened(check_finite(name, tensor)) - mean) / scale).float()
 
     def split(self, encoded: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Encoded conditions (n, *) as classes (n,) and as continuous numbers (n, m)."""
@@ -118,6 +118,13 @@ class Conditions:
             raise ValueError(f"{name} must be labels {valid}, got {int(unknown[0])}")
         return places
 
+    def _check_units(self, name: str, value: Any, check: Callable[[str, Any], float]) -> None:
+        """A number for all, or of vectors one for each."""
+        if not isinstance(value, tuple):
+            check(name, value)
+        elif self.kind != "vectors" or len(check_each(name, value, check)) != self.shape[0]:
+            raise ValueError(f"{name} must be one number, or of vectors {self.shape[0]} numbers")
+
     def as_json(self) -> dict[str, Any]:
         """For settings.json."""
         known = {name: value for name, value in vars(self).items() if value is not None}
@@ -130,6 +137,29 @@ class Conditions:
             name: tuple(v) if isinstance(v, list) else v for name, v in entries.items()
         }
         return cls(**values)
+
+
+def _units(name: str, tensor: Tensor) -> tuple[Any, Any]:
+    """Mean and scale of vectors (n, m), a tuple for each; of maps, a number for both."""
+    wide = check_finite(name, tensor).double()
+    if wide.ndim == 4:
+        mean = wide.mean()
+        scale = (wide - mean).square().mean().sqrt()
+    else:
+        mean = wide[0] + (wide - wide[0]).mean(0)  # exact where all are equal
+        scale = (wide - mean).square().mean(0).sqrt()
+    if not bool(torch.isfinite(scale).all()):
+        raise ValueError(f"{name} must be smaller, got {float(wide.abs().max()):.2g}")
+    scale = torch.where(scale > 0, scale, 1.0)
+    if wide.ndim == 4:
+        return float(mean), float(scale)
+    return tuple(mean.tolist()), tuple(scale.tolist())
+
+
+def _check_real(name: str, value: Any) -> float:
+    if not math.isfinite(check_number(name, value)):
+        raise ValueError(f"{name} must be finite, got {value}")
+    return float(value)
 
 
 def _check_label(name: str, value: Any) -> int:

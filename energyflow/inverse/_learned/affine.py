@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, Self
 
-from .._core.files import load_array, write_arrays
+from ..._core.files import load_array, write_arrays
 
 
 class AffineMap:

@@ -8,9 +8,9 @@ from typing import Any, Self
 import numpy as np
 from energyflow_backends import Floats
 
-from .._core.checks import check_number
-from .._core.extras import need
-from ._affine import AffineMap
+from ..._core.checks import check_number
+from ..._core.extras import need
+from .affine import AffineMap
 
 _RELATIVE_CUTOFF = 1e-12  # of variances, in units of the largest
 

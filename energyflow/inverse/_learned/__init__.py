@@ -1,0 +1,1 @@
+"""What a posterior learns besides its networks: units of parameters, regression, components."""

@@ -1,0 +1,157 @@
+"""All that a posterior learns besides its networks, and its files in the folder of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from energyflow_backends import Floats
+
+from ..._core.checks import check_choice, check_flag
+from ..._core.files import read_json, write_json
+from .bounds import Bounds
+from .parameters import ParameterTransform
+from .pca import WhitenedPCA, check_share
+from .ridge import CrossFittedRidge
+
+GUESS = "guess.json"
+PARAMETERS = "parameters.npz"
+REGRESSION = "regression.npz"
+COMPONENTS = "components.npz"
+GUESSES = ("lift", "regression")
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Between points and what the model learns: of vectors first their units and bounds, then a
+    regression, then principal components of the residuals.
+    """
+
+    parameters: ParameterTransform | None = None
+    regression: CrossFittedRidge | None = None
+    components: WhitenedPCA | None = None
+
+    @classmethod
+    def of(
+        cls,
+        points: Floats,
+        condition: Floats,
+        *,
+        bounds: Bounds | None,
+        regresses: bool,
+        share: float | None,
+    ) -> tuple[Self, Floats]:
+        """Learn from vectors or from residuals of images; give what the model learns of them."""
+        parameters = regression = components = None
+        if points.ndim == 2:
+            parameters = ParameterTransform.of(points, bounds)
+            points = parameters.apply(points)
+        if regresses:
+            regression, points = CrossFittedRidge.fit(points, condition)
+        if parameters is not None and regression is not None:
+            # what observations tell well is learned on a scale of its own
+            left = points.std(axis=0, dtype=np.float64)
+            left = np.where(left > 0, left, 1.0)
+            parameters, regression = parameters.rescaled(left), regression.rescaled(left)
+            points = (points / left).astype(points.dtype)
+        if share is not None:
+            components = WhitenedPCA.of(points, share)
+            points = components.reduce(points)
+        return cls(parameters, regression, components), points
+
+    def reduced(self, points: Floats, condition: Floats) -> Floats:
+        """Other points (vectors, or residuals of the lift) as the model learns them."""
+        if self.parameters is not None:
+            points = self.parameters.apply(points)
+        if self.regression is not None:
+            guess = self.regression(condition).reshape(points.shape)
+            points = (points - guess).astype(points.dtype)
+        return points if self.components is None else self.components.reduce(points)
+
+    def expanded(self, samples: Floats, condition: Floats, lifted: Floats) -> Floats:
+        """Samples of the model in the units of the points; `reduced` back, and the lift added."""
+        dtype = samples.dtype
+        if self.components is not None:
+            samples = self.components.expand(samples)
+        if self.regression is not None:
+            samples = samples + self.regression(condition)
+        if lifted.ndim > 2:
+            return np.asarray(samples.reshape(-1, *lifted.shape[1:]) + lifted).astype(dtype)
+        samples = samples.astype(dtype, copy=False)
+        return samples if self.parameters is None else self.parameters.undo(samples)
+
+    def guess(self, condition: Floats, lifted: Floats) -> Floats:
+        """The first guess, to which samples of zeros lead; without the mean of the components."""
+        if lifted.ndim == 2:
+            shape = lifted.shape if self.parameters is None else (1, len(self.parameters.mean))
+            centre = np.zeros((len(condition), shape[1]), condition.dtype)
+        else:
+            centre = np.zeros((len(condition), lifted[0].size), lifted.dtype)
+        return replace(self, components=None).expanded(centre, condition, lifted)
+
+    def save(self, folder: Path, share: float | None) -> None:
+        """Write the files into the folder of a run."""
+        settings = {
+            "guess": "lift" if self.regression is None else "regression",
+            "components": share,
+            "parameters": self.parameters is not None,
+        }
+        write_json(folder / GUESS, settings)
+        for part, name in (
+            (self.parameters, PARAMETERS),
+            (self.regression, REGRESSION),
+            (self.components, COMPONENTS),
+        ):
+            if part is not None:
+                part.save(folder / name)
+
+    @classmethod
+    def load(cls, folder: Path, size: int) -> tuple[dict[str, Any], Self]:
+        """Read what `save` wrote: the settings `guess` and `components`, and what was learned.
+
+        size : numbers of a sample of the model.
+
+        Raises
+        ------
+        OSError, ValueError
+            If a file cannot be read, or is damaged.
+        """
+        how, with_parameters = _read_settings(folder / GUESS)
+        with_regression, with_components = how["guess"] == "regression", how["components"]
+        learned = cls(
+            ParameterTransform.load(folder / PARAMETERS) if with_parameters else None,
+            CrossFittedRidge.load(folder / REGRESSION) if with_regression else None,
+            None if with_components is None else WhitenedPCA.load(folder / COMPONENTS),
+        )
+        learned._check(folder, size)
+        return how, learned
+
+    def _check(self, folder: Path, size: int) -> None:
+        """Whether the parts fit each other and samples of so many numbers."""
+        chain = []
+        if self.components is not None:
+            chain += [(COMPONENTS, len(self.components.basis), len(self.components.mean))]
+        if self.regression is not None:
+            chain += [(REGRESSION, len(self.regression.offset), len(self.regression.offset))]
+        if self.parameters is not None:
+            chain += [(PARAMETERS, len(self.parameters.mean), len(self.parameters.mean))]
+        for name, learned, given in chain:
+            if learned != size:
+                raise ValueError(f"{folder / name}: expected {size} numbers, got {learned}")
+            size = given
+
+
+def _read_settings(path: Path) -> tuple[dict[str, Any], bool]:
+    """Settings of the guess; and whether parameters are transformed, as older runs' are not."""
+    try:
+        settings = read_json(path)
+        check_choice("guess", settings["guess"], GUESSES)
+        share = check_share(settings["components"])
+        return (
+            {"guess": settings["guess"], "components": share},
+            check_flag("parameters", settings.get("parameters", False)),
+        )
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{path}: expected JSON with guess and components") from None
