@@ -6,8 +6,8 @@
 >>> problem.simulate(np.ones((3, 2)), rng=0).shape
 (3, 2)
 
-`PosteriorFlow`, which learns to sample, needs torch and safetensors; `Radon` needs scikit-image,
-`WhitenedPCA` scikit-learn, and pictures matplotlib.
+`PosteriorFlow`, which learns to sample, and `DirectPosterior` need torch and safetensors; `Radon`
+needs scikit-image, `WhitenedPCA` scikit-learn, `simulate` in parallel joblib, pictures matplotlib.
 """
 
 import warnings
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ._base import Operator as Operator
 from ._base import Problem as Problem
 from ._blur import BlurDownsample as BlurDownsample
+from ._function import Function as Function
 from ._learned.pca import WhitenedPCA as WhitenedPCA
 from ._learned.ridge import CrossFittedRidge as CrossFittedRidge
 from ._linear import Linear as Linear
@@ -25,13 +26,17 @@ from ._noise import Noise as Noise
 from ._noise import Poisson as Poisson
 from ._posterior import Posterior as Posterior
 from ._radon import Radon as Radon
+from ._simulate import Simulations as Simulations
+from ._simulate import simulate as simulate
 
 if TYPE_CHECKING:
+    from ._direct_posterior import DirectPosterior as DirectPosterior
     from ._posterior_flow import PosteriorFlow as PosteriorFlow
 
 __all__ = [
-    "BlurDownsample", "CrossFittedRidge", "Gaussian", "Linear", "Mask", "Noise", "Operator",
-    "Poisson", "Posterior", "PosteriorFlow", "Problem", "Radon", "WhitenedPCA",
+    "BlurDownsample", "CrossFittedRidge", "DirectPosterior", "Function", "Gaussian", "Linear",
+    "Mask", "Noise", "Operator", "Poisson", "Posterior", "PosteriorFlow", "Problem", "Radon",
+    "Simulations", "WhitenedPCA", "simulate",
 ]  # fmt: skip
 
 _RENAMED = {"Components": "WhitenedPCA", "Regression": "CrossFittedRidge"}
@@ -43,6 +48,10 @@ def __getattr__(name: str) -> Any:
         from ._posterior_flow import PosteriorFlow
 
         return PosteriorFlow
+    if name == "DirectPosterior":
+        from ._direct_posterior import DirectPosterior
+
+        return DirectPosterior
     if name in _RENAMED:
         new = _RENAMED[name]
         warnings.warn(f"inverse.{name} is now inverse.{new}", DeprecationWarning, stacklevel=2)

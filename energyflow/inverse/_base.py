@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from energyflow_backends import Array, Doubles, Floats, library_of, namespace
 
-from .._core.checks import check_array, check_finite, shape
+from .._core.checks import check_array, check_finite, shape, warn
 from .._core.files import follow_link, load_array, read_json, read_toml, write_json
 from .._core.random import as_generator
 from ._kinds import Configured, build
@@ -28,30 +28,53 @@ class Operator(Configured):
 
     Notes
     -----
-    A subclass gives its `name` and two hooks, which are called with checked arrays:
-    ``_apply(images)`` returns the observations (n, *observation) of a call, and
-    ``_lift(observations)`` returns the first guess (n, *image) of `lift`. `settings` returns the
-    attributes with the names of the parameters; it, `check_image`, `check_observation` and
-    `restricted` can be overridden.
+    A subclass gives its `name` and ``forward(images)``, the observations (n, *observation); for
+    images also ``to_images(observations)``, a first guess (n, *image). Both get checked arrays:
+    users call ``operator(images)`` and `lift`. `settings` returns the attributes with the names of
+    the parameters; it, `check_image`, `check_observation` and `restricted` can be overridden.
     """
+
+    def __init_subclass__(cls, **how: Any) -> None:
+        super().__init_subclass__(**how)
+        for before, now in (("_apply", "forward"), ("_lift", "to_images")):
+            if before in vars(cls) and now not in vars(cls):
+                warn(f"{cls.__name__}.{before} should be called {now}", DeprecationWarning)
+                setattr(cls, now, vars(cls)[before])
 
     def __call__(self, images: A) -> A:
         """Clean observations (n, *observation) of images (n, *image)."""
         self._check("images", images, self.check_image)
         with np.errstate(over="ignore", invalid="ignore"):
-            observed = self._apply(images)
+            observed = self.forward(images)
         xp = namespace(observed)
         if not bool(xp.all(xp.isfinite(observed))):
             raise ValueError("images must be small enough for their observations to be finite")
         return cast(A, observed)
 
     def lift(self, observations: A) -> A:
-        """The natural first guess: observations (n, *observation) on the image grid."""
+        """The natural first guess: observations (n, *observation) on the image grid.
+
+        Raises
+        ------
+        TypeError
+            If the operator has none.
+        """
+        if not self.lifts:
+            raise TypeError(f"{self.name} has no lift: its class has no to_images()")
         self._check("observations", observations, self.check_observation)
-        return cast(A, self._lift(observations))
+        return cast(A, self.to_images(observations))
+
+    @property
+    def lifts(self) -> bool:
+        """Whether there is a first guess on the image grid."""
+        return type(self).to_images is not Operator.to_images
 
     def __add__(self, noise: Noise) -> Problem:
         return Problem(self, noise)
+
+    def simulate(self, images: A, rng: np.random.Generator) -> A:
+        """The observations of a call, with what the operator itself draws at random."""
+        return self(images)
 
     def restricted(self, observations: A) -> A:
         """Observations (n, *observation) with zeros at the places that are never observed."""
@@ -66,12 +89,12 @@ class Operator(Configured):
         return None
 
     @abstractmethod
-    def _apply(self, images: Array) -> Array:
+    def forward(self, images: Array) -> Array:
         """Clean observations (n, *observation) of checked images (n, *image)."""
 
-    @abstractmethod
-    def _lift(self, observations: Array) -> Array:
+    def to_images(self, observations: Array) -> Array:
         """The first guess (n, *image) for checked observations (n, *observation)."""
+        raise NotImplementedError
 
     def _check(self, name: str, array: Any, check_shape: Callable[[Shape], str | None]) -> None:
         check_array(name, array)
@@ -90,8 +113,9 @@ class Problem:
     ----------
     operator : Operator
         A.
-    noise : Noise
-        What is added to A p, or done to it.
+    noise : Noise, optional
+        What is added to A p, or done to it. None for an operator that is exact, or a `Function`
+        that draws its own noise.
 
     Raises
     ------
@@ -106,16 +130,16 @@ class Problem:
     blur-downsample + gaussian
     """
 
-    def __init__(self, operator: Operator, noise: Noise) -> None:
+    def __init__(self, operator: Operator, noise: Noise | None = None) -> None:
         if not isinstance(operator, Operator):
             raise TypeError(f"operator must be an Operator, got {type(operator).__name__}")
-        if not isinstance(noise, Noise):
+        if not isinstance(noise, Noise | None):
             raise TypeError(f"noise must be a Noise, got {type(noise).__name__}")
         self.operator = operator
         self.noise = noise
 
     def __repr__(self) -> str:
-        return f"{self.operator.name} + {self.noise.name}"
+        return self.operator.name + ("" if self.noise is None else f" + {self.noise.name}")
 
     def simulate(self, images: Floats, rng: int | np.random.Generator | None = None) -> Floats:
         """Noisy observations of images.
@@ -139,8 +163,11 @@ class Problem:
         """
         if library_of(images) != "numpy":
             raise TypeError(f"images must be a NumPy array, got {type(images).__name__}")
-        noisy = self.noise.add(self.operator(images), as_generator(rng))
-        return self.operator.restricted(noisy)
+        generator = as_generator(rng)
+        observed = self.operator.simulate(images, generator)
+        if self.noise is not None:
+            observed = self.noise.add(observed, generator)
+        return self.operator.restricted(observed)
 
     def lift(self, observations: A) -> A:
         """Observations (n, *observation) on the image grid, see `Operator.lift`."""
@@ -166,8 +193,10 @@ class Problem:
         Raises
         ------
         TypeError, ValueError
-            If the shapes do not fit, or numbers are NaN or infinite.
+            If the shapes do not fit, numbers are NaN or infinite, or there is no noise.
         """
+        if self.noise is None:
+            raise ValueError(f"residuals need the noise, and {self} has none of its own")
         check_array("observation", observation)
         check_finite("observation", observation)
         clean = np.asarray(self.operator(images), np.float64)
@@ -181,11 +210,14 @@ class Problem:
         squares = np.mean(scaled.reshape(len(clean), -1) ** 2, axis=1)
         return np.asarray(np.sqrt(squares / observed_share))
 
-    def settings(self) -> dict[str, dict[str, Any]]:
-        """Tables `operator` and `noise`: their kinds and arguments."""
+    def settings(self) -> dict[str, dict[str, Any] | None]:
+        """Tables `operator` and `noise`: their kinds and arguments; None without noise."""
+        noise = None
+        if self.noise is not None:
+            noise = {"kind": self.noise.name, **self.noise.settings()}
         return {
             "operator": {"kind": self.operator.name, **self.operator.settings()},
-            "noise": {"kind": self.noise.name, **self.noise.settings()},
+            "noise": noise,
         }
 
     @classmethod
@@ -203,7 +235,10 @@ class Problem:
         unknown = set(settings) - {"operator", "noise"}
         if unknown:
             raise ValueError(f"{origin}: unknown tables {', '.join(sorted(unknown))}")
-        return cls(build("operator", settings, origin), build("noise", settings, origin))
+        operator = build("operator", settings, origin)
+        if settings.get("noise", ...) is None:
+            return cls(operator)
+        return cls(operator, build("noise", settings, origin))
 
     @classmethod
     def from_toml(cls, path: str | Path) -> Problem:

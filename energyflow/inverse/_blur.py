@@ -114,10 +114,12 @@ class BlurDownsample(Operator):
         self._check("observations", observations, self.check_observation)
         return self._along_both_sides(lambda count: self._matrix(self._side(count)).T, observations)
 
-    def _apply(self, images: Array) -> Array:
+    def forward(self, images: Array) -> Array:
+        """Blur, and keep every `stride`-th value."""
         return self._along_both_sides(self._matrix, images)
 
-    def _lift(self, observations: Array) -> Array:
+    def to_images(self, observations: Array) -> Array:
+        """Upsample by bicubic interpolation."""
         return self._along_both_sides(self._upsampling, observations)
 
     def _along_both_sides(self, matrix: Callable[[int], Doubles], images: Array) -> Array:

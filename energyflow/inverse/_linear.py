@@ -60,10 +60,12 @@ class Linear(Operator):
         self._check("observations", observations, self.check_observation)
         return _product(self.matrix.T, observations)
 
-    def _apply(self, images: Array) -> Array:
+    def forward(self, images: Array) -> Array:
+        """A x for each x."""
         return _product(self.matrix, images)
 
-    def _lift(self, observations: Array) -> Array:
+    def to_images(self, observations: Array) -> Array:
+        """The pseudoinverse, applied to each observation."""
         return _product(self._inverse, observations)
 
 
@@ -114,13 +116,15 @@ class Mask(Operator):
 
     def restricted(self, observations: A) -> A:
         """What is observed, without noise at the other pixels."""
-        return cast(A, self._apply(observations))
+        return cast(A, self.forward(observations))
 
-    def _apply(self, images: Array) -> Array:
+    def forward(self, images: Array) -> Array:
+        """Zeros at the pixels that are not seen."""
         return images * like(self.seen, images)
 
-    def _lift(self, observations: Array) -> Array:
-        return self._apply(observations)
+    def to_images(self, observations: Array) -> Array:
+        """What is seen, zeros elsewhere."""
+        return self.forward(observations)
 
 
 def like(array: NDArray[Any], other: Array) -> Array:

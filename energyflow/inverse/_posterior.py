@@ -1,4 +1,4 @@
-"""Samples of a posterior: mean, standard deviation, intervals, residuals, and a picture."""
+"""Samples of posteriors: mean, standard deviation, intervals, residuals, and a picture."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from energyflow_backends import Doubles, Floats
 
-from .._core.checks import check_array, check_finite
+from .._core.checks import check_array, check_finite, check_flag
 from .._core.pictures import _figure, _save
 from ._base import Problem
 
@@ -17,44 +17,75 @@ _SAMPLES_DRAWN = 4
 
 @dataclass(frozen=True, eq=False)
 class Posterior:
-    """Samples of the posterior, given an observation.
+    """Samples of the posterior, given an observation, or of those of several observations.
 
     Parameters
     ----------
     samples : array (n, *image)
-        At least two.
+        At least two; of m observations an array (m, n, *image).
     observation : array (*observation), optional
-        The observation that is given.
+        The observation that is given, or (m, *observation).
     problem : Problem, optional
         How images are observed.
+    batched : bool
+        Whether the first axis is that of several observations: all summaries have it too, and
+        ``posterior[k]`` is the one of observation k.
 
     Raises
     ------
     TypeError, ValueError
         If `samples` is no NumPy array of finite floating numbers, or has fewer than two rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from energyflow import inverse
+    >>> posterior = inverse.Posterior(np.zeros((5, 100, 2)), batched=True)
+    >>> posterior.mean.shape, posterior[0].mean.shape
+    ((5, 2), (2,))
     """
 
     samples: Floats
     observation: Floats | None = None
     problem: Problem | None = field(default=None, repr=False)
+    batched: bool = False
 
     def __post_init__(self) -> None:
         check_array("samples", self.samples)
         if not isinstance(self.samples, np.ndarray):
             raise TypeError(f"samples must be a NumPy array, got {type(self.samples).__name__}")
-        if self.samples.ndim < 2 or len(self.samples) < 2:
+        check_flag("batched", self.batched)
+        if self.samples.ndim < 2 + self.batched or self.samples.shape[self._axis] < 2:
             raise ValueError(f"samples must be at least 2 rows, got shape {self.samples.shape}")
         check_finite("samples", self.samples)
+
+    def __len__(self) -> int:
+        """How many samples, or how many observations."""
+        return len(self.samples)
+
+    def __getitem__(self, k: int) -> Posterior:
+        """The posterior of one of several observations."""
+        if not self.batched:
+            raise TypeError("a posterior of one observation has no parts: index its samples")
+        observation = None if self.observation is None else self.observation[k]
+        return Posterior(self.samples[k], observation, self.problem)
+
+    @property
+    def _axis(self) -> int:
+        """That of the samples."""
+        return int(self.batched)
 
     @property
     def mean(self) -> Floats:
         """The mean image."""
-        return np.asarray(self.samples.mean(axis=0, dtype=np.float64), self.samples.dtype)
+        return np.asarray(self.samples.mean(self._axis, dtype=np.float64), self.samples.dtype)
 
     @property
     def std(self) -> Floats:
         """The standard deviation of each pixel (with n - 1)."""
-        return np.asarray(self.samples.std(0, ddof=1, dtype=np.float64), self.samples.dtype)
+        return np.asarray(
+            self.samples.std(self._axis, ddof=1, dtype=np.float64), self.samples.dtype
+        )
 
     def interval(self, level: float = 0.9) -> tuple[Floats, Floats]:
         """Central credible intervals: the lower and the upper end for each pixel.
@@ -71,11 +102,12 @@ class Posterior:
         """
         if not 0 < level < 1:
             raise ValueError(f"level must lie strictly between 0 and 1, got {level}")
-        low, high = np.quantile(self.samples, ((1 - level) / 2, (1 + level) / 2), axis=0)
+        ends = (1 - level) / 2, (1 + level) / 2
+        low, high = np.quantile(self.samples, ends, axis=self._axis)
         return low, high
 
     def residuals(self) -> Doubles:
-        """Residuals (n,) in units of the noise: about 1 if samples are consistent with the data.
+        """Residuals (n,) or (m, n) in units of the noise: about 1 where samples fit the data.
 
         Raises
         ------
@@ -84,6 +116,8 @@ class Posterior:
         """
         if self.problem is None or self.observation is None:
             raise ValueError("observation and problem must be given to compute residuals")
+        if self.batched:
+            return np.stack([self[k].residuals() for k in range(len(self))])
         return self.problem.residuals(self.samples, self.observation)
 
     def save_picture(self, path: str | Path, truth: Floats | None = None) -> Path:
@@ -99,14 +133,16 @@ class Posterior:
         Raises
         ------
         ValueError
-            If the samples are not images of one or three channels.
+            If the samples are not images of one or three channels, or of several observations.
         """
+        if self.batched:
+            raise ValueError("a picture is of one observation: posterior[k].save_picture(path)")
         panels: list[tuple[str, Floats]] = []
         if truth is not None:
             panels.append(("truth", truth))
         if self.observation is not None and self.observation.ndim in (2, 3):
             panels.append(("observation", self.observation))
-            if self.problem is not None:
+            if self.problem is not None and self.problem.operator.lifts:
                 panels.append(("lift", self.problem.lift(self.observation[None])[0]))
         panels += [(f"sample {k + 1}", x) for k, x in enumerate(self.samples[:_SAMPLES_DRAWN])]
         panels += [("mean", self.mean), ("standard deviation", self.std)]

@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-from energyflow_backends import Floats, to_host
+from energyflow_backends import Floats
+from torch import nn
 
-from .._core.checks import check_array, check_choice, check_count, check_finite, shape
-from .._core.files import write_json
+from .._core.checks import check_choice, check_count, check_finite
+from .._core.files import read_json, write_json
 from .._core.random import as_generator
 from ..models import FlowGenerator, FlowMatching, Model, RunFolder, load
-from ._base import Problem
+from ._base import Operator, Problem
+from ._function import Function
 from ._learned.bounds import Bounds
 from ._learned.learned import GUESSES, Learned
+from ._learned.observed import Observed, as_host, as_pairs, as_parameters
 from ._learned.pca import check_share
 from ._learned.ridge import LARGEST
 from ._posterior import Posterior
 
 PROBLEM = "problem.json"
+_MOST_CONDITIONS = 2**24  # numbers of conditions that are repeated at once
 
 
 class PosteriorFlow:
-    r"""A conditional model of pairs that a problem simulates.
+    r"""A conditional model of pairs that a problem simulates, or that a user gives.
 
     Vectors p are learned with their observations q as conditions. Of images, the model learns the
     difference to the lifted observation, with the lift as the condition:
@@ -44,15 +49,15 @@ class PosteriorFlow:
 
     Parameters
     ----------
-    problem : Problem
-        How images are observed.
+    problem : Problem, Operator or callable, optional
+        How images are observed; a function is one of a batch, see `Function`. Pairs need none.
     model : Model, optional
         The conditional model to train. When not given, a `FlowMatching` with the settings, which
         is the nearest to the truth; or a `FlowGenerator`, if they are settings of that one only.
     guess : "lift" or "regression", optional
         The first guess, to which the model learns the difference. A regression is the better guess
         of small images, and costs O(d^3) for d pixels. When not given, it is the regression for
-        vectors that `FlowMatching` learns, and else the lift.
+        vectors that `FlowMatching` learns without an embedding, and else the lift.
     bounds : optional
         Where vectors lie, as a prior on a box says: ``(low, high)``, each a number or an array
         (d,), with -inf and inf where there is no bound; or the support of a frozen distribution
@@ -62,7 +67,7 @@ class PosteriorFlow:
         keep this share of the variance, see `WhitenedPCA`. 0.99 is good for images without a UNet.
         All pixels when not given.
     **settings
-        Of `FlowMatching` or `FlowGenerator`.
+        Of `FlowMatching` or `FlowGenerator`; also their `network` and `embedding`.
 
     Raises
     ------
@@ -77,7 +82,7 @@ class PosteriorFlow:
 
     def __init__(
         self,
-        problem: Problem,
+        problem: Problem | Operator | Callable[..., Any] | None = None,
         model: Model[Any] | None = None,
         *,
         guess: Literal["lift", "regression"] | None = None,
@@ -85,41 +90,57 @@ class PosteriorFlow:
         components: float | None = None,
         **settings: Any,
     ) -> None:
-        if not isinstance(problem, Problem):
-            raise TypeError(f"problem must be a Problem, got {type(problem).__name__}")
         if not isinstance(model, Model | None):
             raise TypeError(f"model must be a Model, got {type(model).__name__}")
         if model is not None and settings:
             raise ValueError(f"settings belong to the model, got both: {', '.join(settings)}")
-        self.problem = problem
+        self.problem = _as_problem(problem)
         self.model: Model[Any] = _made_of(settings) if model is None else model
-        if guess is None and not isinstance(self.model, FlowMatching):
+        if guess is None and (
+            not isinstance(self.model, FlowMatching) or self.model.embedding is not None
+        ):
             guess = "lift"
         self.guess = None if guess is None else check_choice("guess", guess, GUESSES)
         self.bounds = None if bounds is None else Bounds.of(bounds)
         self.components = check_share(components)
         self._fitted: Learned | None = None
 
+    def __repr__(self) -> str:
+        parts = ["pairs" if self.problem is None else str(self.problem), type(self.model).__name__]
+        if self.bounds is not None:
+            parts.append("bounded")
+        trained = self.model.fitted
+        if trained is None:
+            return f"PosteriorFlow({', '.join(parts)}: not trained)"
+        shapes = (
+            f"{self._learned.shape or trained.description.shape} given {self._observed().shape}"
+        )
+        return f"PosteriorFlow({', '.join(parts)}: {shapes})"
+
     def fit(
         self,
-        images: Floats,
-        observations: Floats | None = None,
+        images: Any,
+        observations: Any = None,
         *,
-        held_out: Floats | None = None,
+        held_out: Any = None,
+        held_out_observations: Any = None,
         rng: int = 0,
         out: str | Path | None = None,
         **how: Any,
     ) -> Self:
-        """Train on images.
+        """Train on images or parameters.
 
         Parameters
         ----------
-        images : NumPy array (n, d) or (n, C, H, W)
-            In the units of the problem.
+        images : array (n, d) or (n, C, H, W)
+            In the units of the problem: NumPy, or tensors.
         observations : array (n, *observation), optional
-            Observations of the images; simulated when not given.
+            Observations of the images: vectors (n, m), series or sets (n, k, m), or maps
+            (n, C, H, W). Simulated when not given.
         held_out : array (m, *image), optional
             Images for validation: samples are compared with them after each stage.
+        held_out_observations : array (m, *observation), optional
+            Their observations; simulated when not given.
         rng : int
             Seed of the simulated noise.
         out : path, optional
@@ -136,37 +157,42 @@ class PosteriorFlow:
         Raises
         ------
         TypeError, ValueError, OSError
-            As `Model.fit`, and if images do not fit the problem.
+            As `Model.fit`, and if images do not fit the problem or the bounds.
 
         Notes
         -----
         As `Model.fit`, it replaces what was fitted before only once it has ended.
         """
         generator = as_generator(rng)
-        if observations is None:
-            observations = self.problem.simulate(images, generator)
-        points, condition = self._pairs(images, observations)
+        points, condition, observed = self._pairs("", images, observations, generator)
         if self.bounds is not None and points.ndim > 2:
             raise ValueError("bounds are of vectors (n, d): leave them out for images")
         learned, training = Learned.of(
-            points, condition,
+            points, condition, observed,
             bounds=self.bounds, regresses=self._regresses(points, condition),
             share=self.components,
         )  # fmt: skip
         validation: dict[str, Any] = {}
         if held_out is not None:
-            check_array("held_out", held_out)
-            observed = self.problem.simulate(held_out, generator)
-            if held_out.shape[1:] != images.shape[1:]:
+            held, condition_held, observed_held = self._pairs(
+                "held_out", held_out, held_out_observations, generator
+            )
+            if held.shape[1:] != points.shape[1:]:
                 raise ValueError(
-                    f"held_out must be of the images' shape {images.shape[1:]}, "
-                    f"got {held_out.shape[1:]}"
+                    f"held_out must be of the images' shape {points.shape[1:]}, "
+                    f"got {held.shape[1:]}"
                 )
-            points_held, condition_held = self._pairs(held_out, observed)
+            if observed_held != observed:
+                raise ValueError(
+                    f"held_out_observations must have shape (m, *{observed}), "
+                    f"got those of shape {observed_held}"
+                )
             validation = {
-                "held_out": learned.reduced(points_held, condition_held),
+                "held_out": learned.reduced(held, condition_held),
                 "held_out_condition": condition_held,
             }
+        elif held_out_observations is not None:
+            raise ValueError("held_out_observations need held_out, the images of them")
         before = self.model.fitted
         try:
             self.model.fit(
@@ -179,22 +205,23 @@ class PosteriorFlow:
         return self
 
     def sample(
-        self, observation: Floats, n: int = 100, rng: int | np.random.Generator | None = None
+        self, observation: Any, n: int = 100, rng: int | np.random.Generator | None = None
     ) -> Posterior:
-        """Samples of the posterior, given an observation.
+        """Samples of the posterior, given an observation or several.
 
         Parameters
         ----------
-        observation : array (*observation)
-            A single one.
+        observation : array (*observation) or (m, *observation)
+            A single one, or a batch.
         n : int
-            How many samples; at least 2.
+            How many samples of each; at least 2.
         rng : int, numpy.random.Generator or None
             Draws the noise.
 
         Returns
         -------
         Posterior
+            With samples (n, *image), or (m, n, *image) of a batch.
 
         Raises
         ------
@@ -202,33 +229,85 @@ class PosteriorFlow:
             If the observation does not fit the problem.
         RuntimeError
             If the model is not trained.
-        """
-        n = check_count("n", n, minimum=2)
-        check_array("observation", observation)
-        learned, wanted = self._learned, self._observation_shape()
-        if shape(observation) != wanted:
-            raise ValueError(
-                f"observation must have shape {wanted}, one without a batch axis, "
-                f"got {shape(observation)}"
-            )
-        batch = to_host(observation)[None]  # (1, *observation)
-        condition, lifted = self._condition(batch)
-        drawn = np.asarray(self.model.sample(n, condition[0], rng))
-        samples = learned.expanded(drawn, condition, lifted)
-        return Posterior(samples, batch[0], self.problem)
 
-    def first_guess(self, observations: Floats) -> Floats:
+        Notes
+        -----
+        The solver takes all m n points in one pass, some thousand at a time.
+        """
+        observed = self._observed()
+        batch, single = observed.batch(observation)
+        samples = self._drawn(batch, check_count("n", n, minimum=2), rng)
+        if single:
+            return Posterior(samples[0], batch[0], self.problem)
+        return Posterior(samples, batch, self.problem, batched=True)
+
+    def log_prob(self, points: Any, observation: Any, *, n_steps: int | None = None) -> Floats:
+        r"""Log-density of the posterior at vectors, in their units; -inf outside the bounds.
+
+        .. math:: \log p(\theta \mid q) = \log p_z(T(\theta) - g(q) \mid q)
+                  + \log |T'(\theta)|
+
+        with the transform T of parameters, the regression g and the density of the flow.
+
+        Parameters
+        ----------
+        points : array (n, d)
+            Parameters.
+        observation : array (*observation) or (m, *observation)
+            One for all points; or a batch, of which there is one for each point if m = n and
+            points are (n, d), and which are each combined with n points of an array (m, n, d).
+        n_steps : int, optional
+            Of the ODE solver, in place of the settings' `sampling_steps`.
+
+        Returns
+        -------
+        array (n,) or (m, n)
+            In nats.
+
+        Raises
+        ------
+        TypeError, ValueError, RuntimeError
+            If points or observations do not fit; if the model is no `FlowMatching`, of images or
+            of principal components, which have no density; or is not trained.
+
+        Notes
+        -----
+        The network is differentiated d times a call: for small d.
+        """
+        observed, learned, model = self._observed(), self._learned, self.model
+        if not isinstance(model, FlowMatching) or self.components is not None:
+            raise ValueError(
+                "log_prob needs a FlowMatching of all numbers, without components, "
+                f"got {type(model).__name__}{' with components' if self.components else ''}"
+            )
+        batch, single = observed.batch(observation)
+        d = None if model.fitted is None else model.fitted.description.shape[-1]
+        theta, shape = as_parameters(points, d, len(batch), single)
+        parameters = learned.parameters
+        inside = np.full(len(theta), True) if parameters is None else ~parameters.outside(theta)
+        logs = np.full(len(theta), -np.inf)
+        if inside.any():
+            rows = np.arange(len(theta)) * len(batch) // len(theta)
+            condition, _ = self._condition(batch)
+            given, theta = condition[rows[inside]], theta[inside]
+            z = learned.reduced(theta, given)
+            found = np.asarray(model.log_likelihood(z, given, n_steps=n_steps), np.float64)
+            logs[inside] = found + (0.0 if parameters is None else parameters.log_slope(theta))
+        return logs.reshape(shape)
+
+    def first_guess(self, observations: Any) -> Floats:
         """The first guess, to which samples add the output of the networks.
 
         Parameters
         ----------
-        observations : NumPy array (n, *observation)
-            Any number of them.
+        observations : array (m, *observation) or (*observation)
+            Any number of them, or a single one.
 
         Returns
         -------
-        array (n, d) or (n, C, H, W)
-            Lifts or regressions; for vectors without, the middle of those of the training.
+        array (m, d) or (m, C, H, W)
+            Lifts or regressions, without the first axis for a single observation; for vectors
+            without a regression, the middle of those of the training.
 
         Raises
         ------
@@ -237,9 +316,14 @@ class PosteriorFlow:
         RuntimeError
             If the regression is not learned yet.
         """
-        condition, lifted = self._condition(observations)
-        learned = Learned() if self.guess == "lift" and lifted.ndim > 2 else self._learned
-        return learned.guess(condition, lifted)
+        if self._fitted is None and self.guess == "lift" and self.problem is not None:
+            lifted = self.problem.lift(as_host("observations", observations))
+            if lifted.ndim > 2:
+                return np.asarray(lifted)
+        batch, single = self._observed().batch(observations, "observations")
+        condition, lifts = self._condition(batch)
+        guess = self._learned.guess(condition, lifts, self._shape(lifts))
+        return guess[0] if single else guess
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write model and problem to a new or empty folder.
@@ -255,8 +339,10 @@ class PosteriorFlow:
     def load(
         cls,
         folder: str | os.PathLike[str],
-        problem: Problem | None = None,
+        problem: Problem | Operator | Callable[..., Any] | None = None,
         *,
+        network: nn.Module | None = None,
+        embedding: nn.Module | None = None,
         device: str | None = None,
     ) -> Self:
         """Read what `save` or `fit` wrote.
@@ -265,27 +351,29 @@ class PosteriorFlow:
         ----------
         folder : path
             Of the run.
-        problem : Problem, optional
-            In place of the folder's.
+        problem : Problem, Operator or callable, optional
+            In place of the folder's, which holds no code of functions.
+        network, embedding : Module, optional
+            Of the same layers, where the posterior was trained with one of the user's own.
         device : str, optional
             Device of the networks.
 
         Raises
         ------
         OSError, ValueError
-            If there is no such run, it is damaged, or it holds no problem.
+            If there is no such run, it is damaged, or it holds no posterior.
         """
         RunFolder(folder).settings()
         path = Path(folder) / PROBLEM
-        if problem is None and not path.is_file():
+        if not Learned.is_in(path.parent) or (problem is None and not path.is_file()):
             raise ValueError(f"{folder} holds no {PROBLEM}: it is no run of a posterior")
-        model = load(folder, device=device)
+        model = load(folder, network=network, embedding=embedding, device=device)
         assert model.fitted is not None
         how, learned = Learned.load(path.parent, math.prod(model.fitted.description.shape))
-        sampler = cls(problem or Problem.load(path), model, **how)
+        sampler = cls(_read_problem(path) if problem is None else problem, model, **how)
         sampler._fitted = learned
         if learned.parameters is not None:
-            sampler.bounds = Bounds(learned.parameters.low, learned.parameters.high)
+            sampler.bounds = learned.parameters.bounds
         return sampler
 
     @property
@@ -297,42 +385,78 @@ class PosteriorFlow:
             raise RuntimeError("this posterior is not trained: call fit, or load one")
         return Learned()
 
-    def _observation_shape(self) -> tuple[int, ...]:
-        """That of one observation, by what the networks were trained with."""
+    def _observed(self) -> Observed:
+        """The shape of one observation, by what was fitted or what the networks are of."""
         fitted = self.model.fitted
         if fitted is None or fitted.description.conditions is None:
             raise RuntimeError("this posterior is not trained: call fit, or load one")
+        if self._learned.observed is not None:
+            return Observed(self._learned.observed)
         seen = fitted.description.conditions.shape
-        if len(seen) == 1:  # the observation itself
-            return seen
-        return self.problem.operator(np.zeros((1, *seen), np.float32)).shape[1:]
+        if len(seen) == 1 or self.problem is None or not self.problem.operator.lifts:
+            return Observed(seen)  # the observation itself
+        return Observed(self.problem.operator(np.zeros((1, *seen), np.float32)).shape[1:])
+
+    def _drawn(self, batch: Floats, n: int, rng: Any) -> Floats:
+        """Samples (m, n, *image) for observations (m, *observation)."""
+        condition, lifted = self._condition(batch)
+        learned, shape = self._learned, self._shape(lifted)
+        base = learned.base(condition, lifted)
+        together = max(1, _MOST_CONDITIONS // (n * condition[0].size))
+        if len(batch) > together:
+            rng = as_generator(rng)
+        drawn = []
+        for first in range(0, len(batch), together):
+            some = condition[first : first + together]
+            given = some[0] if len(some) == 1 else np.repeat(some, n, axis=0)
+            z = np.asarray(self.model.sample(len(some) * n, given, rng))
+            z = z.reshape(len(some), n, -1)
+            drawn.append(learned.expanded(z, base[first : first + len(some)], shape))
+        return np.concatenate(drawn)
+
+    def _shape(self, lifted: Floats | None) -> tuple[int, ...]:
+        """That of an image, or of a vector."""
+        if self._learned.shape is not None:
+            return self._learned.shape
+        if lifted is not None:
+            return lifted.shape[1:]
+        assert self.model.fitted is not None
+        return (-1,) if self._learned.components else self.model.fitted.description.shape
 
     def _save_problem(self, folder: Path, learned: Learned) -> None:
-        write_json(folder / PROBLEM, self.problem.settings())
+        problem = self.problem
+        known = problem is not None and not isinstance(problem.operator, Function)
+        write_json(folder / PROBLEM, problem.settings() if problem and known else {})
         learned.save(folder, self.components)
 
-    def _pairs(self, images: Floats, observations: Floats) -> tuple[Floats, Floats]:
-        """Training pairs: residuals of the lift (of vectors, the points), and their conditions."""
-        check_array("images", images)
-        check_finite("images", images)
-        check_array("observations", observations)
-        if images.ndim < 2 or len(images) < 2 or 0 in images.shape:
-            raise ValueError(
-                "images must have shape (n, d) or (n, C, H, W) with n at least 2, "
-                f"got {images.shape}"
-            )
-        if len(images) != len(observations):
-            raise ValueError(
-                f"observations must be one for each of the {len(images)} images, "
-                f"got {len(observations)}"
-            )
+    def _pairs(
+        self, name: str, images: Any, observations: Any, rng: np.random.Generator
+    ) -> tuple[Floats, Floats, tuple[int, ...]]:
+        """Training pairs: residuals of the lift (of vectors, the points), and their conditions;
+        and the shape of an observation. The name is that of the images in messages, if another.
+        """
+        points, seen = name or "images", f"{name}_observations".lstrip("_")
+        images = as_host(points, images)
+        if observations is None:
+            if self.problem is None:
+                raise ValueError(
+                    f"{seen} must be given, one for each of {points}: there is no problem to "
+                    "simulate them, PosteriorFlow(problem)"
+                )
+            check_finite(points, images)
+            observations = self.problem.simulate(images, rng)
+        observations = as_pairs(points, images, seen, observations)
         condition, lifted = self._condition(observations)
-        if lifted.shape != images.shape:
-            raise ValueError(
-                f"observations must be of images of shape {images.shape[1:]}, "
-                f"got those of shape {lifted.shape[1:]}"
-            )
-        return images if images.ndim == 2 else images - lifted, condition
+        operator = None if self.problem is None else self.problem.operator
+        if operator is not None and operator.lifts:
+            grid = operator.lift(observations).shape if lifted is None else lifted.shape
+            if grid != images.shape:
+                raise ValueError(
+                    f"observations must be of images of shape {images.shape[1:]}, "
+                    f"got those of shape {grid[1:]}"
+                )
+        residuals = images if lifted is None else images - lifted
+        return residuals, condition, observations.shape[1:]
 
     def _regresses(self, points: Floats, condition: Floats) -> bool:
         """Whether the first guess is a regression."""
@@ -340,10 +464,32 @@ class PosteriorFlow:
             return self.guess == "regression"
         return points.ndim == 2 and condition[0].size <= LARGEST
 
-    def _condition(self, observations: Floats) -> tuple[Floats, Floats]:
-        """Conditions of the networks (observations of vectors, lifts of images), and lifts."""
+    def _condition(self, observations: Floats) -> tuple[Floats, Floats | None]:
+        """Conditions of the networks, and lifts: of images both are lifts, if there are any; else
+        conditions are the observations.
+        """
+        if self.problem is None or not self.problem.operator.lifts:
+            return observations, None
         lifted = self.problem.lift(observations)
-        return observations if lifted.ndim == 2 else lifted, lifted
+        return (observations, None) if lifted.ndim == 2 else (lifted, lifted)
+
+
+def _as_problem(problem: Any) -> Problem | None:
+    """A problem of what a user gives for one."""
+    if isinstance(problem, Problem | None):
+        return problem
+    if not isinstance(problem, Operator) and not callable(problem):
+        raise TypeError(
+            "problem must be a Problem, an Operator or a function of a batch (n, d), or left out "
+            f"for pairs, got {type(problem).__name__}"
+        )
+    return Problem(problem if isinstance(problem, Operator) else Function(problem))
+
+
+def _read_problem(path: Path) -> Problem | None:
+    """The problem that a posterior saved; None where that was of pairs or of a function."""
+    settings = read_json(path)
+    return Problem.from_settings(settings, str(path)) if settings else None
 
 
 def _made_of(settings: dict[str, Any]) -> Model[Any]:
@@ -351,6 +497,7 @@ def _made_of(settings: dict[str, Any]) -> Model[Any]:
     for kind in (FlowMatching, FlowGenerator):
         known = {field.name for field in fields(kind.presets["default"].settings)}
         preset = settings.get("preset", "default")
-        if set(settings) <= known | {"network", "preset", "device"} and preset in kind.presets:
+        others = {"network", "embedding", "preset", "device"}
+        if set(settings) <= known | others and preset in kind.presets:
             return kind(**settings)
     return FlowMatching(**settings)  # whose error names those that are unknown

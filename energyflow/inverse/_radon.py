@@ -75,7 +75,8 @@ class Radon(Operator):
         fits = len(observation) == 3 and observation[1:] == self.shape
         return None if fits else f"shape (n, C, *{self.shape})"
 
-    def _apply(self, images: Array) -> Array:
+    def forward(self, images: Array) -> Array:
+        """Integrate along lines."""
         from skimage.transform import radon
 
         def project(image: Floats) -> Floats:
@@ -85,7 +86,8 @@ class Radon(Operator):
 
         return _map_channels(project, images)
 
-    def _lift(self, observations: Array) -> Array:
+    def to_images(self, observations: Array) -> Array:
+        """Filtered back-projection."""
         from skimage.transform import iradon
 
         share = 1 - self.missing / 180

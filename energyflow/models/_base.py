@@ -334,6 +334,7 @@ class Model(ABC, Generic[S]):
         folder: str | os.PathLike[str],
         *,
         network: nn.Module | None = None,
+        embedding: nn.Module | None = None,
         device: str | torch.device | None = None,
     ) -> Self:
         """Read a model that `save` or `fit` wrote; of an unfinished run, its finished stages.
@@ -344,6 +345,8 @@ class Model(ABC, Generic[S]):
             Of the run.
         network : Module, optional
             One of the same layers, where the model was trained with a network of the user's own.
+        embedding : Module, optional
+            The same for its embedding of conditions.
         device : optional
             Where to put it.
 
@@ -361,7 +364,12 @@ class Model(ABC, Generic[S]):
             raise ValueError(f"{folder}: settings.json is damaged: {error}") from None
         if description.given_network and network is None:
             raise ValueError(f"{folder}: the model has a network of its own; pass it as network=")
-        model = cls(network, device=device, **vars(settings))
+        if entries.get("given_embedding") and embedding is None:
+            raise ValueError(
+                f"{folder}: the model has an embedding of its own; pass it as embedding="
+            )
+        modules: dict[str, Any] = {} if embedding is None else {"embedding": embedding}
+        model = cls(network, device=device, **modules, **vars(settings))
         with naming(folder):
             weights = run.weights()
             matches = (re.match(r"networks\.([0-9]{1,6})\.", name) for name in weights)
@@ -391,13 +399,17 @@ class Model(ABC, Generic[S]):
             "energyflow": __version__, "torch": torch.__version__, "numpy": np.__version__,
             "python": platform.python_version(), "device": self.device.type,
         }  # fmt: skip
-        network = self._network
+        network = self._own_modules()
         return {
             "held_out": None if held_out is None else fingerprint(*held_out),
             "network": None if network is None else layers_of(network),
             "network_code": None if network is None else code_of(network),
             "made_with": made_with,
         }
+
+    def _own_modules(self) -> nn.Module | None:
+        """The network that is the user's own."""
+        return self._network
 
     def _factory(self, description: Description) -> NetworkFactory:
         return NetworkFactory(

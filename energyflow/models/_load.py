@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from ._base import Model
 from .dmmd.model import DMMD
@@ -19,13 +20,21 @@ MODELS: dict[str, type[Model[Any]]] = {
 }
 
 
-def load(folder: str | os.PathLike[str], *, device: str | torch.device | None = None) -> Model[Any]:
+def load(
+    folder: str | os.PathLike[str],
+    *,
+    network: nn.Module | None = None,
+    embedding: nn.Module | None = None,
+    device: str | torch.device | None = None,
+) -> Model[Any]:
     """Read the model in a run's folder; its settings say which one it is.
 
     Parameters
     ----------
     folder : path
         Of the run.
+    network, embedding : Module, optional
+        Of the same layers, where the model was trained with one of the user's own.
     device : str or device, optional
         Where to put it; CUDA if there is one, else the CPU.
 
@@ -45,4 +54,4 @@ def load(folder: str | os.PathLike[str], *, device: str | torch.device | None = 
             f"{Path(folder) / SETTINGS}: expected one of the models {', '.join(MODELS)}, "
             f"got {name!r}"
         )
-    return MODELS[name].load(folder, device=device)
+    return MODELS[name].load(folder, network=network, embedding=embedding, device=device)

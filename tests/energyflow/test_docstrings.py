@@ -29,8 +29,8 @@ NO_PAPER = {
         "Validation", "count_parameters", "load", "save_grid",
     },
     ".inverse": {
-        "CrossFittedRidge", "Gaussian", "Linear", "Mask", "Noise", "Operator", "Poisson",
-        "Posterior", "Problem", "Radon", "WhitenedPCA",
+        "CrossFittedRidge", "Function", "Gaussian", "Linear", "Mask", "Noise", "Operator",
+        "Poisson", "Posterior", "Problem", "Radon", "Simulations", "WhitenedPCA", "simulate",
     },
     ".losses": set(),
     ".datasets": {"Dataset", "from_arrays", "load"},

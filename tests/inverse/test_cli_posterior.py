@@ -81,7 +81,10 @@ def test_vectors_from_a_line_of_text(run, tmp_path) -> None:
     extra = ("--guess", "regression", "--components", 1, "--start", "normal")
     assert run("train", "posterior", *how, *extra)[0] == 0
     kept = json.loads((tmp_path / "run" / "guess.json").read_text())
-    assert kept == {"guess": "regression", "components": 1.0, "parameters": True}
+    assert kept == {
+            "guess": "regression", "components": 1.0, "parameters": True,
+            "shape": [2], "observed": [2],
+        }  # fmt: skip
     settings = json.loads((tmp_path / "run" / "settings.json").read_text())
     assert '"start": "normal"' in json.dumps(settings)
     (tmp_path / "seen.csv").write_text("1.0,0.5\n")

@@ -124,13 +124,21 @@ def test_bad_input(learned) -> None:
     from energyflow.inverse import PosteriorFlow
 
     line, coarse, images = learned
-    for seen in (np.zeros(2), np.zeros((1, 1)), np.zeros((5, 1))):
-        with pytest.raises(ValueError, match=r"observation must have shape \(1,\), one without"):
+    for seen in (np.zeros(2), np.zeros((0, 1)), np.zeros((5, 1, 1))):
+        with pytest.raises(
+            ValueError, match=r"observation must have shape \(1,\), or \(m, 1,\) for"
+        ):
             line.sample(seen, 5)
-    with pytest.raises(ValueError, match=r"must have shape \(1, 4, 4\), .* got \(1, 1, 4, 4\)"):
-        coarse.sample(np.zeros((1, 1, 4, 4)), 5)
-    with pytest.raises(TypeError, match="problem must be a Problem, got NoneType"):
-        PosteriorFlow(None)
+    with pytest.raises(ValueError, match=r"must have shape \(1, 4, 4\), .* got \(1, 1, 4, 5\)"):
+        coarse.sample(np.zeros((1, 1, 4, 5)), 5)
+    with pytest.raises(TypeError, match=r"observation must be an array, .*got int"):
+        line.sample(10, np.zeros(1))
+    with pytest.raises(TypeError, match="n must be an integer, got float"):
+        line.sample(np.zeros(1), 1.5)
+    with pytest.raises(TypeError, match="problem must be a Problem, an Operator or a function"):
+        PosteriorFlow(5)
+    with pytest.raises(ValueError, match=r"observations must be given, .* there is no problem"):
+        PosteriorFlow().fit(np.zeros((9, 2)))
     with pytest.raises(TypeError, match="model must be a Model, got int"):
         PosteriorFlow(line.problem, 5)
     with pytest.raises(ValueError, match="settings belong to the model"):
@@ -155,10 +163,10 @@ def test_images_that_are_seen_as_vectors(learned) -> None:
         def settings(self):
             return {}
 
-        def _apply(self, images):
+        def forward(self, images):
             return images.mean(axis=(1, 2))
 
-        def _lift(self, observations):
+        def to_images(self, observations):
             return np.repeat(observations[:, None, None], 8, axis=2)
 
     images = learned[2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -9,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from energyflow_backends import Floats
 
-from ..._core.checks import check_choice, check_flag
+from ..._core.checks import check_choice, check_count, check_each, check_flag
 from ..._core.files import read_json, write_json
 from .bounds import Bounds
 from .parameters import ParameterTransform
@@ -32,12 +33,15 @@ class Learned:
     parameters: ParameterTransform | None = None
     regression: CrossFittedRidge | None = None
     components: WhitenedPCA | None = None
+    shape: tuple[int, ...] | None = None  # of a point; runs of before do not say it
+    observed: tuple[int, ...] | None = None  # of an observation; neither
 
     @classmethod
     def of(
         cls,
         points: Floats,
         condition: Floats,
+        observed: tuple[int, ...],
         *,
         bounds: Bounds | None,
         regresses: bool,
@@ -45,6 +49,7 @@ class Learned:
     ) -> tuple[Self, Floats]:
         """Learn from vectors or from residuals of images; give what the model learns of them."""
         parameters = regression = components = None
+        shape = points.shape[1:]
         if points.ndim == 2:
             parameters = ParameterTransform.of(points, bounds)
             points = parameters.apply(points)
@@ -59,7 +64,7 @@ class Learned:
         if share is not None:
             components = WhitenedPCA.of(points, share)
             points = components.reduce(points)
-        return cls(parameters, regression, components), points
+        return cls(parameters, regression, components, shape, observed), points
 
     def reduced(self, points: Floats, condition: Floats) -> Floats:
         """Other points (vectors, or residuals of the lift) as the model learns them."""
@@ -70,26 +75,36 @@ class Learned:
             points = (points - guess).astype(points.dtype)
         return points if self.components is None else self.components.reduce(points)
 
-    def expanded(self, samples: Floats, condition: Floats, lifted: Floats) -> Floats:
-        """Samples of the model in the units of the points; `reduced` back, and the lift added."""
+    def base(self, condition: Floats, lifted: Floats | None) -> Floats:
+        """What samples for m conditions are added to: rows (m, d), or zeros (m, 1)."""
+        if lifted is None:
+            rows = np.zeros((len(condition), 1), condition.dtype)
+        else:
+            rows = lifted.reshape(len(lifted), -1)
+        return rows if self.regression is None else rows + self.regression(condition)
+
+    def expanded(self, samples: Floats, base: Floats, shape: tuple[int, ...]) -> Floats:
+        """Samples of the model (m, n, k) in the units of the points (m, n, *shape)."""
         dtype = samples.dtype
         if self.components is not None:
             samples = self.components.expand(samples)
-        if self.regression is not None:
-            samples = samples + self.regression(condition)
-        if lifted.ndim > 2:
-            return np.asarray(samples.reshape(-1, *lifted.shape[1:]) + lifted).astype(dtype)
-        samples = samples.astype(dtype, copy=False)
-        return samples if self.parameters is None else self.parameters.undo(samples)
+        samples = (samples + base[:, None]).astype(dtype, copy=False)
+        if self.parameters is not None:
+            rows = samples.reshape(-1, samples.shape[-1])
+            samples = self.parameters.undo(rows).reshape(samples.shape)
+        return samples.reshape(*samples.shape[:2], *shape)
 
-    def guess(self, condition: Floats, lifted: Floats) -> Floats:
+    def guess(self, condition: Floats, lifted: Floats | None, shape: tuple[int, ...]) -> Floats:
         """The first guess, to which samples of zeros lead; without the mean of the components."""
-        if lifted.ndim == 2:
-            shape = lifted.shape if self.parameters is None else (1, len(self.parameters.mean))
-            centre = np.zeros((len(condition), shape[1]), condition.dtype)
-        else:
-            centre = np.zeros((len(condition), lifted[0].size), lifted.dtype)
-        return replace(self, components=None).expanded(centre, condition, lifted)
+        base = self.base(condition, lifted)
+        size = math.prod(shape) if shape != (-1,) else base.shape[1]
+        zeros = np.zeros((len(base), 1, size), base.dtype)
+        return replace(self, components=None).expanded(zeros, base, shape)[:, 0]
+
+    @staticmethod
+    def is_in(folder: Path) -> bool:
+        """Whether a posterior was saved in the folder of a run."""
+        return (folder / GUESS).is_file()
 
     def save(self, folder: Path, share: float | None) -> None:
         """Write the files into the folder of a run."""
@@ -97,6 +112,8 @@ class Learned:
             "guess": "lift" if self.regression is None else "regression",
             "components": share,
             "parameters": self.parameters is not None,
+            "shape": self.shape,
+            "observed": self.observed,
         }
         write_json(folder / GUESS, settings)
         for part, name in (
@@ -118,12 +135,13 @@ class Learned:
         OSError, ValueError
             If a file cannot be read, or is damaged.
         """
-        how, with_parameters = _read_settings(folder / GUESS)
+        how, with_parameters, shapes = _read_settings(folder / GUESS)
         with_regression, with_components = how["guess"] == "regression", how["components"]
         learned = cls(
             ParameterTransform.load(folder / PARAMETERS) if with_parameters else None,
             CrossFittedRidge.load(folder / REGRESSION) if with_regression else None,
             None if with_components is None else WhitenedPCA.load(folder / COMPONENTS),
+            *shapes,
         )
         learned._check(folder, size)
         return how, learned
@@ -141,17 +159,25 @@ class Learned:
             if learned != size:
                 raise ValueError(f"{folder / name}: expected {size} numbers, got {learned}")
             size = given
+        if self.shape is not None and math.prod(self.shape) != size:
+            raise ValueError(f"{folder / GUESS}: expected a shape of {size} numbers")
 
 
-def _read_settings(path: Path) -> tuple[dict[str, Any], bool]:
-    """Settings of the guess; and whether parameters are transformed, as older runs' are not."""
+Shape = tuple[int, ...] | None
+
+
+def _read_settings(path: Path) -> tuple[dict[str, Any], bool, tuple[Shape, Shape]]:
+    """Settings of the guess; whether parameters are transformed; shapes of points and observations.
+
+    Older runs say only the first.
+    """
     try:
         settings = read_json(path)
         check_choice("guess", settings["guess"], GUESSES)
-        share = check_share(settings["components"])
-        return (
-            {"guess": settings["guess"], "components": share},
-            check_flag("parameters", settings.get("parameters", False)),
-        )
+        how = {"guess": settings["guess"], "components": check_share(settings["components"])}
+        transformed = check_flag("parameters", settings.get("parameters", False))
+        shapes = [settings.get(name) for name in ("shape", "observed")]
+        points, observed = (s and check_each("shape", s, check_count) for s in shapes)
+        return how, transformed, (points, observed)
     except (ValueError, KeyError, TypeError):
         raise ValueError(f"{path}: expected JSON with guess and components") from None

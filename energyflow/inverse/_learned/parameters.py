@@ -94,6 +94,11 @@ class ParameterTransform:
             wide[:, below] = self.high[below] - np.exp(-wide[:, below])
             return np.clip(wide.astype(z.dtype), *self._ends(z.dtype))
 
+    @property
+    def bounds(self) -> Bounds:
+        """The bounds of all parameters."""
+        return Bounds(self.low, self.high)
+
     def outside(self, points: Floats) -> Any:
         """Which of the points (n, d) are beyond a bound, rounded to their dtype: (n,)."""
         low, high = self.low.astype(points.dtype), self.high.astype(points.dtype)

@@ -25,8 +25,8 @@ class CrossFittedRidge(AffineMap):
               W = S_{pq} \big( S_{qq} + \lambda \, \tfrac{\mathrm{tr} S_{qq}}{n} I \big)^{-1}
 
     with the covariances S of conditions of n numbers; lambda is the power of ten from 1e-5 to 1
-    with the least error in cross-validation with five folds. Of vectors each number is first
-    divided by its standard deviation: units do not matter.
+    with the least error in cross-validation with five folds. Of vectors and series each number is
+    first divided by its standard deviation: units do not matter.
 
     Attributes
     ----------
@@ -79,8 +79,8 @@ class CrossFittedRidge(AffineMap):
                 f"regression takes conditions of at most {LARGEST} numbers, got {q.shape[1]}"
             )
         # float32 would lose what is small beside the means
-        dtype = points.dtype if np.ndim(conditions) > 2 else np.dtype(np.float64)
-        shift, scale = _units(q, by_column=np.ndim(conditions) == 2)
+        dtype = points.dtype if np.ndim(conditions) > 3 else np.dtype(np.float64)
+        shift, scale = _units(q, by_column=np.ndim(conditions) < 4)
         q = (q - shift) / scale
         fold_of = np.arange(len(p)) % min(_FOLDS, len(p))
         folds = [_Fold(p, q, fold_of == k) for k in range(fold_of.max() + 1)]

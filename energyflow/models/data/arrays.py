@@ -18,8 +18,8 @@ _MOST_NUMBERS = 2**28  # of a point
 _LARGEST = torch.finfo(torch.float32).max / 4  # differences of samples are float32 too
 
 
-def as_points(name: str, data: Any) -> Tensor:
-    """Points (n, d) or images (n, C, H, W) on the CPU, finite, at least two.
+def as_points(name: str, data: Any, least: int = 2) -> Tensor:
+    """Points (n, d) or images (n, C, H, W) on the CPU, finite, at least so many.
 
     They are float32, or float64 where the data are: a far offset is subtracted before digits are
     lost.
@@ -27,9 +27,9 @@ def as_points(name: str, data: Any) -> Tensor:
     tensor = as_tensor(name, data)
     if not tensor.is_floating_point():
         raise TypeError(f"{name} must have a real floating dtype, got {dtype_of(tensor)}")
-    if tensor.ndim not in (2, 4) or tensor.shape[0] < 2 or 0 in tensor.shape:
+    if tensor.ndim not in (2, 4) or tensor.shape[0] < least or 0 in tensor.shape:
         raise ValueError(
-            f"{name} must have shape (n, d) or (n, C, H, W) with n at least 2, "
+            f"{name} must have shape (n, d) or (n, C, H, W) with n at least {least}, "
             f"got {tuple(tensor.shape)}"
         )
     points = check_finite(name, widened(tensor).contiguous())

@@ -16,7 +16,8 @@ from ..._core.checks import check_choice, check_count, check_each, check_number,
 from .arrays import as_tensor, check_finite, check_shape, dtype_of, widened
 
 _LAST_LABEL = 9999
-_DIMENSIONS = {"labels": 1, "vectors": 1, "maps": 3}
+_DIMENSIONS = {"labels": 1, "vectors": 1, "series": 2, "maps": 3}
+_KINDS: dict[int, Literal["vectors", "series", "maps"]] = {2: "vectors", 3: "series", 4: "maps"}
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,12 @@ class Conditions:
     """What a model knows of its conditions: their kind, shape and scale.
 
     Labels become unit vectors. Of vectors each number is moved to mean 0 and standard deviation 1
-    by itself, with a mean and a scale for each; maps share one of both, for mean 0 and mean squared
-    entry 1, and so do vectors in runs of before. classes are the labels that occur, in order; None
-    where these are 0, 1, ..., shape[0] - 1.
+    by itself, with a mean and a scale for each, and so is each column of series or sets; maps share
+    one of both, for mean 0 and mean squared entry 1, and so do vectors in runs of before. classes
+    are the labels that occur, in order; None where these are 0, 1, ..., shape[0] - 1.
     """
 
-    kind: Literal["labels", "vectors", "maps"]
+    kind: Literal["labels", "vectors", "series", "maps"]
     shape: tuple[int, ...]  # as networks see them
     mean: float | tuple[float, ...] = 0.0
     scale: float | tuple[float, ...] = 1.0
@@ -63,13 +64,12 @@ class Conditions:
             classes = tuple(np.unique(tensor.numpy()).tolist())
             gaps = classes != tuple(range(len(classes)))
             conditions = cls("labels", (len(classes),), classes=classes if gaps else None)
-        elif tensor.ndim in (2, 4) and 0 not in tensor.shape:
-            kind: Literal["vectors", "maps"] = "vectors" if tensor.ndim == 2 else "maps"
-            conditions = cls(kind, tuple(tensor.shape[1:]), *_units(name, tensor))
+        elif tensor.ndim in _KINDS and 0 not in tensor.shape:
+            conditions = cls(_KINDS[tensor.ndim], tuple(tensor.shape[1:]), *_units(name, tensor))
         else:
             raise ValueError(
-                f"{name} must be labels (n,), vectors (n, m) or maps (n, C, H, W), "
-                f"got shape {tuple(tensor.shape)}"
+                f"{name} must be labels (n,), vectors (n, m), series (n, k, m) or maps "
+                f"(n, C, H, W), got shape {tuple(tensor.shape)}"
             )
         return conditions, conditions.encode(tensor, count, name)
 
@@ -119,11 +119,14 @@ class Conditions:
         return places
 
     def _check_units(self, name: str, value: Any, check: Callable[[str, Any], float]) -> None:
-        """A number for all, or of vectors one for each."""
+        """A number for all, or of vectors and series one for each column."""
         if not isinstance(value, tuple):
             check(name, value)
-        elif self.kind != "vectors" or len(check_each(name, value, check)) != self.shape[0]:
-            raise ValueError(f"{name} must be one number, or of vectors {self.shape[0]} numbers")
+        elif (
+            self.kind not in ("vectors", "series")
+            or len(check_each(name, value, check)) != self.shape[-1]
+        ):
+            raise ValueError(f"{name} must be one number, or of vectors {self.shape[-1]} numbers")
 
     def as_json(self) -> dict[str, Any]:
         """For settings.json."""
@@ -140,18 +143,19 @@ class Conditions:
 
 
 def _units(name: str, tensor: Tensor) -> tuple[Any, Any]:
-    """Mean and scale of vectors (n, m), a tuple for each; of maps, a number for both."""
+    """Mean and scale of vectors and series (..., m), tuples; of maps, a number for both."""
     wide = check_finite(name, tensor).double()
     if wide.ndim == 4:
         mean = wide.mean()
         scale = (wide - mean).square().mean().sqrt()
     else:
+        wide = wide.reshape(-1, wide.shape[-1])
         mean = wide[0] + (wide - wide[0]).mean(0)  # exact where all are equal
         scale = (wide - mean).square().mean(0).sqrt()
     if not bool(torch.isfinite(scale).all()):
         raise ValueError(f"{name} must be smaller, got {float(wide.abs().max()):.2g}")
     scale = torch.where(scale > 0, scale, 1.0)
-    if wide.ndim == 4:
+    if tensor.ndim == 4:
         return float(mean), float(scale)
     return tuple(mean.tolist()), tuple(scale.tolist())
 

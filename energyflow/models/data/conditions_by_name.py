@@ -35,7 +35,7 @@ class ConditionsByName:
             if not isinstance(name, str):
                 raise TypeError(f"condition must have names for keys, got {name!r}")
             parts[name], code = Conditions.of(values, count, _entry(name))
-            if parts[name].kind == "maps":
+            if parts[name].kind in ("series", "maps"):
                 raise ValueError(
                     f"{_entry(name)} must be labels (n,) or vectors (n, m) where there are "
                     f"several, got shape {tuple(code.shape)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from ..._core.checks import check_number
 from ..._core.random import Rng
 from .._base import Model, Saved
+from .._embedding import Embedded, embedded_shape
 from .._networks import MLP, Architecture
 from .._settings import Preset
 from .._weights import Tensors, prefixed
@@ -84,6 +86,9 @@ class FlowMatching(Model[FlowMatchingSettings]):
     network : Module, optional
         Called as ``network(x, *conditions, time)`` with time (n, 1); built by the settings'
         `architecture` when not given.
+    embedding : Module, optional
+        Makes features (n, k) of conditions (n, *) for the network, and is trained with it: of
+        series, sets or images, or of long vectors. It sees standardised conditions.
     preset : str, optional
         A key of `FlowMatching.presets`, whose settings are taken for those not given.
     device : str or device, optional
@@ -124,6 +129,20 @@ class FlowMatching(Model[FlowMatchingSettings]):
 
     kind = "flow-matching"
     presets: ClassVar[Mapping[str, Preset]] = PRESETS
+
+    def __init__(
+        self,
+        network: nn.Module | None = None,
+        preset: str | None = None,
+        *,
+        embedding: nn.Module | None = None,
+        device: str | torch.device | None = None,
+        **settings: Any,
+    ) -> None:
+        if not isinstance(embedding, nn.Module | None):
+            raise TypeError(f"embedding must be a torch Module, got {type(embedding).__name__}")
+        super().__init__(network, preset, device=device, **settings)
+        self.embedding = embedding
 
     def sample(
         self,
@@ -202,7 +221,7 @@ class FlowMatching(Model[FlowMatchingSettings]):
         -----
         The network is differentiated d times a call: for small d.
         """
-        x = as_points("points", points)
+        x = as_points("points", points, least=1)
         tracked = isinstance(points, Tensor) and points.requires_grad and torch.is_grad_enabled()
         if tracked:
             x = widened(points.cpu())
@@ -264,8 +283,9 @@ class FlowMatching(Model[FlowMatchingSettings]):
     def _chosen(self, data: TrainingSet) -> tuple[FlowMatchingSettings, TrainingSet]:
         description = data.description
         conditions = description.conditions
+        embeds = isinstance(conditions, Conditions) and self.embedding is not None
         vectors = isinstance(conditions, Conditions) and conditions.kind == "vectors"
-        few = vectors and _is_short(description.shape)
+        few = (vectors or embeds) and _is_short(description.shape)
         given = description.given_network
         n = len(data.points)
         settings = self._given.chosen(n, few=few, given_network=given)
@@ -277,7 +297,11 @@ class FlowMatching(Model[FlowMatchingSettings]):
 
     def _new_network(self, description: Description) -> nn.Module:
         network = super()._new_network(description)
-        return GaussianBase(network) if self.settings.base == "gaussian" else network
+        if self.settings.base == "gaussian":
+            network = GaussianBase(network)
+        if self.embedding is None:
+            return network
+        return Embedded(network, copy.deepcopy(self.embedding))
 
     def _masks(self, description: Description) -> bool:
         """Whether conditions are masked now and then."""
@@ -288,7 +312,20 @@ class FlowMatching(Model[FlowMatchingSettings]):
 
     def _inputs(self, description: Description) -> list[tuple[int, ...]]:
         mask = [(1,)] if self._masks(description) else []
-        return [*super()._inputs(description), *mask, (1,)]
+        condition = super()._inputs(description)
+        if self.embedding is not None:
+            if getattr(description.conditions, "kind", "labels") == "labels":
+                raise ValueError("embedding needs conditions that are vectors, series or maps")
+            condition = [embedded_shape(self.embedding, condition[0])]
+        return [*condition, *mask, (1,)]
+
+    def _own_modules(self) -> nn.Module | None:
+        own = [module for module in (self._network, self.embedding) if module is not None]
+        return super()._own_modules() if self.embedding is None else nn.ModuleList(own)
+
+    def _entries(self, description: Description) -> dict[str, Any]:
+        given = {} if self.embedding is None else {"given_embedding": True}
+        return super()._entries(description) | given
 
 
 def _is_short(shape: tuple[int, ...]) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
+from .._embedding import Embedded
 from .._networks import in_parts
 from ..data.training_set import Pair
 from .batches import Batch, Batches
@@ -38,6 +39,12 @@ class Velocity:
             inputs = [condition * _like(mask, condition), mask[:, None]]
         velocity: Tensor = self.network(x, *inputs, time[:, None])
         return velocity
+
+    def embedded(self, condition: Tensor | None) -> tuple[Velocity, Tensor | None]:
+        """The same velocity of features of the condition, which are computed once for all times."""
+        if condition is None or self.masks or not isinstance(self.network, Embedded):
+            return self, condition
+        return replace(self, network=self.network.network), self.network.embedding(condition)
 
     def at_start(self, x: Tensor, condition: Tensor | None) -> Tensor:
         """At points (n, *) and time 0."""
@@ -92,8 +99,10 @@ def flowed(
     """Noise (n, *) carried to samples, some thousand points at a time."""
 
     def solve(x: Tensor, c: Tensor | None) -> Tensor:
+        inner, features = velocity.embedded(c)
+
         def field(t: Tensor, x: Tensor) -> Tensor:
-            return velocity.guided(x, c, t.expand(len(x)), guidance)
+            return inner.guided(x, features, t.expand(len(x)), guidance)
 
         return solver.solve(field, x, 0.0, 1.0)
 
@@ -114,10 +123,13 @@ def log_density(
     differentiable = x.requires_grad
 
     def density(x: Tensor, c: Tensor | None) -> Tensor:
+        with torch.no_grad():
+            inner, features = velocity.embedded(c)
+
         def slopes(t: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
             with torch.enable_grad():
                 here = state[0] if differentiable else state[0].detach().requires_grad_()
-                moved = velocity(here, c, t.expand(len(here)))
+                moved = inner(here, features, t.expand(len(here)))
                 divergence = torch.zeros_like(state[1])
                 for k in range(here.shape[1]):
                     (slope,) = torch.autograd.grad(

@@ -1,0 +1,116 @@
+"""A plain function as a forward operator or as a simulator that draws its own noise."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, Literal, cast
+
+import numpy as np
+from energyflow_backends import Array, Floats, library_of, namespace, to_host
+
+from .._core.checks import check_choice
+from ._base import A, Operator
+
+
+class Function(Operator):
+    """A function of a batch as an operator: ``Function(f) + Gaussian(0.1)``.
+
+    Parameters
+    ----------
+    function : callable
+        Takes parameters (n, d), gives observations (n, ...) or (n,). One that has a parameter
+        `rng` is a simulator with noise of its own, and gets a `numpy.random.Generator` there.
+    library : "numpy" or "torch"
+        What the function takes, and may give.
+
+    Raises
+    ------
+    TypeError
+        If `function` cannot be called.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from energyflow import inverse
+    >>> problem = inverse.Function(np.sin) + inverse.Gaussian(0.1)
+    >>> problem.simulate(np.zeros((4, 2)), rng=0).shape
+    (4, 2)
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], library: Literal["numpy", "torch"] = "numpy"
+    ) -> None:
+        if not callable(function):
+            raise TypeError(f"function must be callable, got {type(function).__name__}")
+        self.function = function
+        self.library = check_choice("library", library, ("numpy", "torch"))
+        self.name = getattr(function, "__name__", type(function).__name__)
+        self.draws = takes_rng(function)
+
+    def settings(self) -> dict[str, Any]:
+        """Nothing: files hold no code."""
+        return {}
+
+    def simulate(self, images: A, rng: np.random.Generator) -> A:
+        """Observations of parameters (n, d); those of a function with `rng` are random."""
+        if not self.draws:
+            return self(images)
+        self._check("parameters", images, self.check_image)
+        return cast(A, self._called(images, rng=rng))
+
+    def forward(self, images: Array) -> Array:
+        """Call the function.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it draws at random, or gives something else than an observation for each.
+        """
+        if self.draws:
+            raise TypeError(f"{self.name} draws at random: call simulate(parameters, rng)")
+        return cast(Array, self._called(images))
+
+    def _called(self, images: Any, **how: Any) -> Any:
+        given = images
+        if self.library == "torch" and library_of(images) == "numpy":
+            import torch
+
+            given = torch.from_numpy(np.ascontiguousarray(images))
+        try:
+            observed = self.function(given, **how)
+        except Exception as error:
+            error.add_note(
+                f"{self.name} was called with a batch of shape {tuple(images.shape)}; one that "
+                "takes single parameters goes through inverse.simulate(..., batched=False)"
+            )
+            raise
+        library = library_of(observed)
+        if library is None:
+            raise TypeError(
+                f"{self.name} must give an array (n, ...), got {type(observed).__name__}"
+            )
+        if library != library_of(images):
+            observed = to_host(observed)
+        if observed.ndim == 0 or len(observed) != len(images):
+            raise ValueError(
+                f"{self.name} must take a batch (n, d) and give (n, ...), got "
+                f"{tuple(observed.shape)} for {len(images)} parameters; one that takes single "
+                "parameters goes through inverse.simulate(..., batched=False)"
+            )
+        xp = namespace(observed)
+        wide = xp.reshape(observed, (-1, 1)) if observed.ndim == 1 else observed
+        return xp.astype(wide, images.dtype)
+
+
+def takes_rng(function: Callable[..., Any]) -> bool:
+    """Whether a function has a parameter `rng`."""
+    try:
+        return "rng" in inspect.signature(function).parameters
+    except (TypeError, ValueError):  # some functions of C have no signature
+        return False
+
+
+def numbers_of(observed: Any) -> Floats:
+    """What a simulator gives, as a NumPy array."""
+    return np.asarray(to_host(observed) if library_of(observed) is not None else observed)

@@ -1,0 +1,230 @@
+"""Pairs of parameters and observations: draws of a prior, put through a simulator."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from energyflow_backends import Floats, library_of, to_host
+
+from .._core.checks import check_choice, check_count, check_flag, warn
+from .._core.extras import need
+from .._core.random import as_generator
+from ._function import takes_rng
+from ._prior import draw, is_tensor, seeded
+
+_CHUNK = 1000  # simulations whose random numbers have one seed, in batches
+_MOST_SHOWN = 200  # letters of a failure
+
+
+@dataclass(frozen=True, eq=False)
+class Simulations:
+    """Pairs for `PosteriorFlow.fit`: ``flow.fit(pairs.parameters, pairs.observations)``.
+
+    Attributes
+    ----------
+    parameters : array (k, d)
+    observations : array (k, *observation)
+        Both in the library of the prior's draws.
+    n_failed : int
+        Simulations that raised an error or gave NaN or infinite numbers, and were dropped.
+    """
+
+    parameters: Any = field(repr=False)
+    observations: Any = field(repr=False)
+    n_failed: int = 0
+
+    def __len__(self) -> int:
+        """How many pairs."""
+        return len(self.parameters)
+
+
+def simulate(
+    prior: Any,
+    simulator: Callable[..., Any],
+    n: int,
+    rng: int | np.random.Generator | None = 0,
+    *,
+    batched: bool = False,
+    n_jobs: int = 1,
+    workers: Literal["processes", "threads"] = "processes",
+) -> Simulations:
+    """Draw parameters from a prior and simulate an observation for each.
+
+    Parameters
+    ----------
+    prior : distribution, sequence of distributions or callable
+        A frozen distribution of scipy.stats, or one for each parameter; a distribution of torch;
+        or a function of (n, rng) that gives parameters (n, d).
+    simulator : callable
+        Takes the parameters (d,) of one simulation and gives its observation; or, if `batched`,
+        parameters (n, d), and gives observations (n, ...). It gets tensors from a prior of torch,
+        else NumPy arrays. One with a parameter `rng` gets a `numpy.random.Generator` there.
+    n : int
+        How many simulations.
+    rng : int, numpy.random.Generator or None
+        Seed of parameters and simulations.
+    batched : bool
+        Whether the simulator takes many parameters at once.
+    n_jobs : int
+        How many run at the same time; -1 for as many as there are CPUs. More than one needs
+        joblib.
+    workers : "processes" or "threads"
+        What runs them: threads suit simulators that leave Python's interpreter for long.
+
+    Returns
+    -------
+    Simulations
+        Pairs, without those that failed: a warning says how many.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong type or out of range, or observations differ in shape.
+    RuntimeError
+        If all simulations failed; the first failure is its cause.
+
+    Notes
+    -----
+    Pairs depend on the seed alone, not on `n_jobs`. A simulator without `rng` that draws from the
+    global generators of Python, NumPy or torch finds them seeded, and they are as before
+    afterwards; in threads, which share them, it must take `rng`. A batch that raises an error is
+    simulated again one by one.
+
+    Examples
+    --------
+    >>> from scipy import stats
+    >>> from energyflow import inverse
+    >>> prior = stats.uniform([0, 0], [1, 2])
+    >>> inverse.simulate(prior, lambda theta, rng: theta + rng.normal(size=2), 50)
+    Simulations(n_failed=0)
+    """
+    n, batched = check_count("n", n), check_flag("batched", batched)
+    n_jobs = -1 if n_jobs == -1 else check_count("n_jobs", n_jobs)
+    check_choice("workers", workers, ("processes", "threads"))
+    if not callable(simulator):
+        raise TypeError(f"simulator must be callable, got {type(simulator).__name__}")
+    generator = as_generator(rng)
+    parameters = draw(prior, n, generator)
+    task = _Task(
+        simulator, batched, takes_rng(simulator), None if n_jobs == 1 else workers,
+        int(generator.integers(2**62)),
+    )  # fmt: skip
+    return _collected(parameters, _run(task, parameters, n_jobs))
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """Why a simulation failed; in other processes without the error, which may not be pickled."""
+
+    reason: str
+    error: Exception | None = None
+
+
+_Outcome = Floats | _Failure
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Simulates a chunk of parameters; a function of their place and the seed."""
+
+    simulator: Callable[..., Any]
+    batched: bool
+    takes_rng: bool
+    workers: str | None
+    seed: int
+
+    def __call__(self, first: int, parameters: Any) -> list[_Outcome]:
+        """An observation, or the failure, for each of the parameters."""
+        if self.batched:
+            whole = self._one(parameters, first)
+            if not isinstance(whole, _Failure):
+                if whole.ndim == 0 or len(whole) != len(parameters):
+                    raise ValueError(
+                        f"simulator must give an observation for each of {len(parameters)} "
+                        f"parameters (batched=True), got shape {whole.shape}"
+                    )
+                return [np.atleast_1d(observed) for observed in whole]
+        outcomes: list[_Outcome] = []
+        for k in range(len(parameters)):
+            given = parameters[k : k + 1] if self.batched else parameters[k]
+            observed = self._one(given, first + k, 1)
+            if not isinstance(observed, _Failure):
+                observed = np.atleast_1d(observed[0] if self.batched else observed)
+            outcomes.append(observed)
+        return outcomes
+
+    def _one(self, given: Any, *place: int) -> _Outcome:
+        seed = [self.seed, *place]
+        try:
+            if self.takes_rng:
+                observed = self.simulator(given, rng=np.random.default_rng(seed))
+            elif self.workers == "threads":
+                observed = self.simulator(given)
+            else:
+                with seeded(int(np.random.SeedSequence(seed).generate_state(1)[0])):
+                    observed = self.simulator(given)
+            numbers = _numbers(observed)
+        except Exception as error:  # the user's code may raise anything
+            kept = None if self.workers == "processes" else error
+            return _Failure(f"{type(error).__name__}: {error}", kept)
+        return numbers
+
+
+def _numbers(observed: Any) -> Floats:
+    """An observation as floating numbers."""
+    host = np.asarray(to_host(observed) if library_of(observed) is not None else observed)
+    if host.dtype.kind not in "biuf":
+        raise TypeError(f"simulator must give real numbers, got {host.dtype}")
+    return host if host.dtype.kind == "f" else host.astype(np.float64)
+
+
+def _run(task: _Task, parameters: Any, n_jobs: int) -> list[_Outcome]:
+    """The outcomes of all simulations, in order."""
+    n, size = len(parameters), _CHUNK
+    if task.workers is not None:
+        need("joblib", "n_jobs above 1", "models")
+        from joblib import Parallel, cpu_count, delayed
+
+        parts = 4 * (cpu_count() if n_jobs == -1 else n_jobs)
+        size = size if task.batched else min(size, -(-n // parts))
+    chunks = [(first, parameters[first : first + size]) for first in range(0, n, size)]
+    if task.workers is None:
+        done = [task(*chunk) for chunk in chunks]
+    else:
+        done = Parallel(n_jobs, prefer=task.workers)(delayed(task)(*chunk) for chunk in chunks)
+    return [outcome for part in done for outcome in part]
+
+
+def _collected(parameters: Any, outcomes: list[_Outcome]) -> Simulations:
+    """Pairs of what did not fail; a warning counts the rest."""
+    observed: list[Floats] = []
+    kept: list[int] = []
+    failed: dict[int, _Failure] = {}
+    for k, outcome in enumerate(outcomes):
+        if isinstance(outcome, _Failure):
+            failed[k] = outcome
+        elif not np.isfinite(outcome).all():
+            failed[k] = _Failure("NaN or infinite numbers")
+        else:
+            kept.append(k)
+            observed.append(outcome)
+    if failed:
+        first, failure = next(iter(failed.items()))
+        message = (
+            f"{len(failed)} of {len(outcomes)} simulations failed, the first (of parameters "
+            f"{parameters[first].tolist()}) with {failure.reason[:_MOST_SHOWN]}"
+        )
+        if not kept:
+            raise RuntimeError(message) from failure.error
+        warn(f"{message}: they are left out")
+    shapes = sorted({one.shape for one in observed})
+    if len(shapes) > 1:
+        raise ValueError(f"simulator must give observations of one shape, got {shapes[:3]}")
+    stacked: Any = np.stack(observed)
+    if is_tensor(parameters):
+        stacked = sys.modules["torch"].from_numpy(stacked)
+    return Simulations(parameters[kept], stacked, len(failed))
