@@ -134,7 +134,7 @@ def test_all_failed() -> None:
         ((3, noisy, 5), TypeError, r"prior must be a distribution .*, got int"),
         (([], noisy, 5), TypeError, "prior must be a distribution .*, got list"),
         ((lambda n, rng: np.zeros(n), noisy, 5), ValueError, r"prior must give .* got \(5,\)"),
-        ((lambda n, rng: None, noisy, 5), ValueError, r"prior must give .* NoneType"),
+        ((lambda n, rng: None, noisy, 5), ValueError, r"prior must give .*NoneType"),
         ((PRIOR, 3, 5), TypeError, "simulator must be callable, got int"),
         ((PRIOR, noisy, 0), ValueError, "n must be at least 1"),
         ((PRIOR, noisy, 5, "a"), TypeError, "rng must be"),
