@@ -90,8 +90,9 @@ def _energyflow(
 ) -> tuple[list[Points], float]:
     """Samples by the defaults, and the CPU seconds of training."""
     theta, x = pairs
+    shapes = inverse.Linear(np.zeros((x.shape[1], theta.shape[1]))) + inverse.Gaussian(1.0)
     begun = time.process_time()
-    flow = inverse.PosteriorFlow(bounds=task.bounds, seed=run.seed, device="cpu")
+    flow = inverse.PosteriorFlow(shapes, bounds=task.bounds, seed=run.seed, device="cpu")
     flow.fit(theta, x, progress=False)
     seconds = time.process_time() - begun
     return [flow.sample(row, _SAMPLES, rng=run.seed).samples for row in observed], seconds

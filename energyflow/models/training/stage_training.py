@@ -111,13 +111,16 @@ class StageTraining:
         return validation is not None and (last or self.step % validation.every == 0)
 
     def validate(self, validation: Validation) -> float:
-        """The loss on held-out data; the best weights are kept."""
+        """The loss on held-out data, before the first step less what is to be gained; the best
+        weights are kept.
+        """
         network = self._current
         network.eval()
         loss = validation.loss(network)
         self.network.train()
-        needed = loss if self.step else loss * (1 - (validation.least_gain or 0.0))
-        self._best = self._best.after(needed, self.step, network, validation)
+        if not self.step:
+            loss *= 1 - (validation.least_gain or 0.0)
+        self._best = self._best.after(loss, self.step, network, validation)
         return loss
 
     @property
