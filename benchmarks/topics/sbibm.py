@@ -16,11 +16,44 @@ import numpy as np
 
 from energyflow import inverse, metrics
 
+from ..pictures import figure
+from ..rows import Row
 from ..runner import Line, Run, Topic
 from ._sbibm_tasks import TASKS, WHEEL, Points, Reference, Task
 
+_SAMPLES = 2000  # of each posterior and of the reference
+_CHECKED = 500  # reference samples whose simulations are compared with the observation
+_FAR = 15.0  # standard deviations
+
+
+def _pictures(rows: list[Row], out: Path) -> None:
+    """C2ST of each method, a line for each task and a panel for each number of simulations."""
+    scores = [row for row in rows if row.measure == "C2ST" and "," in row.experiment]
+    sizes = sorted({_size(row) for row in scores})
+    names = [name for name in TASKS if any(row.experiment.startswith(f"{name},") for row in scores)]
+    with figure(out / "sbibm.svg", 4 * len(sizes) + 1, 1 + 0.4 * len(names)) as drawn:
+        panels = drawn.subplots(1, len(sizes), sharey=True, squeeze=False)[0]
+        for panel, size in zip(panels, sizes, strict=True):
+            for method, look in _LOOKS.items():
+                own = [row for row in scores if row.method == method and _size(row) == size]
+                places = [names.index(row.experiment.partition(",")[0]) for row in own]
+                panel.plot([row.value for row in own], places, look, label=method)
+            panel.set(title=f"{size:,} simulations", xlabel="C2ST", xlim=(0.48, 1.02))
+            panel.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
+            panel.grid(alpha=0.3)
+        panels[-1].legend(fontsize="small")
+
+
+def _size(row: Row) -> int:
+    return int(row.experiment.partition(", ")[2].split()[0].replace(",", ""))
+
+
+_LOOKS = {
+    "energyflow": "C0o", "NPE, sbi": "C1s", "FMPE, sbi": "C2^",
+    "NPE, published": "C7x", "SNPE, published": "C7+",
+}  # fmt: skip
 TOPIC = Topic(
-    "sbibm", "Benchmark of posteriors", __doc__, threads=1, by_method=True,
+    "sbibm", "Benchmark of posteriors", __doc__, threads=1, by_method=True, pictures=_pictures,
     options={
         "sizes": "numbers of simulations, with commas between them",
         "observations": "of each task, from the first on; at most 10",
@@ -29,9 +62,6 @@ TOPIC = Topic(
         "peers": "interpreter that has sbi 0.27; no peers when not given",
     },
 )  # fmt: skip
-_SAMPLES = 2000  # of each posterior and of the reference
-_CHECKED = 500  # reference samples whose simulations are compared with the observation
-_FAR = 15.0  # standard deviations
 
 
 def posteriors(
@@ -89,13 +119,22 @@ def _energyflow(
     run: Run, task: Task, pairs: tuple[Points, Points], observed: Points
 ) -> tuple[list[Points], float]:
     """Samples by the defaults, and the CPU seconds of training."""
-    theta, x = pairs
-    shapes = inverse.Linear(np.zeros((x.shape[1], theta.shape[1]))) + inverse.Gaussian(1.0)
+    _sampler(run, task, *(points[:50] for points in pairs), n_steps=1)  # what only first calls do
     begun = time.process_time()
-    flow = inverse.PosteriorFlow(shapes, bounds=task.bounds, seed=run.seed, device="cpu")
-    flow.fit(theta, x, progress=False)
+    flow = _sampler(run, task, *pairs)
     seconds = time.process_time() - begun
     return [flow.sample(row, _SAMPLES, rng=run.seed).samples for row in observed], seconds
+
+
+def _sampler(
+    run: Run, task: Task, theta: Points, x: Points, **settings: int
+) -> inverse.PosteriorFlow:
+    """Trained on pairs, with the bounds of the prior and otherwise by the defaults."""
+    shapes = inverse.Linear(np.zeros((x.shape[1], theta.shape[1]))) + inverse.Gaussian(1.0)
+    flow = inverse.PosteriorFlow(
+        shapes, bounds=task.bounds, seed=run.seed, device="cpu", **settings
+    )
+    return flow.fit(theta, x, progress=False)
 
 
 def _peer(

@@ -136,7 +136,9 @@ def test_damaged_whitening(whitening: torch.Tensor, message: str) -> None:
 # -- settings that are not given -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("n", "batch_size", "n_steps"), [(400, 128, 5_000), (20_000, 256, 10_000)])
+@pytest.mark.parametrize(
+    ("n", "batch_size", "n_steps"), [(400, 128, 2_500), (5_000, 256, 5_000), (20_000, 256, 10_000)]
+)
 def test_settings_follow_the_size_of_the_data(n: int, batch_size: int, n_steps: int) -> None:
     chosen = FlowMatching().settings.chosen(n, few=True, given_network=False)
     assert (chosen.coupling, chosen.base, chosen.times) == ("none", "gaussian", "logit-normal")

@@ -19,6 +19,7 @@ from ..training.prefetch import Prefetcher
 from .settings import FlowMatchingSettings
 
 _MOST_THREADS = 4
+_DRAWN = 2**14  # numbers of noise that are drawn at once, without couplings
 _MEAN_LOGIT, _SD_LOGIT = 1.0, 1.2  # of times: half of them are in the last quarter of the way
 Drawn = dict[str, Floats | Integers]
 
@@ -46,7 +47,8 @@ class Batches:
     use : the name of the random stream: another one gives other batches. size : points of a batch.
 
     A coupling larger than a batch is of as many whole batches as it holds, and serves that many
-    steps. Couplings are prefetched: threads compute them while networks are trained.
+    steps; without couplings, small batches are drawn several at once. Couplings are prefetched:
+    threads compute them while networks are trained.
     """
 
     def __init__(
@@ -71,8 +73,8 @@ class Batches:
         self._device = device
         self._conditional = options.coupling == "conditional-ot" and condition is not None
         self._size = options.coupling_size or (256 if self._conditional else 128)
-        couples = options.coupling != "none"
-        self._together = max(1, self._size // self.size) if couples else 1
+        n = self._size if options.coupling != "none" else _DRAWN // self._flat.shape[1]
+        self._together = max(1, n // self.size)
         self._prefetched = Prefetcher(self._draw, min(usable_threads() // 2, _MOST_THREADS))
         self._last: tuple[int, Drawn] | None = None
 

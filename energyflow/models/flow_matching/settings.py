@@ -42,8 +42,8 @@ class FlowMatchingSettings(RoundsSettings):
         and 128 for others. Larger couplings make paths straighter, and cost more than in
         proportion: see the Notes of `FlowMatching`.
     n_steps : int, optional
-        Training steps, at most. When not given, 10,000, and 5000 for posteriors of a few parameters
-        from less than 20,000 pairs.
+        Training steps, at most. When not given, 10,000; for posteriors of a few parameters from less
+        than 20,000 pairs 5000, and from less than 5000 pairs 2500.
     n_rounds : int, optional
         After each of so many equal rounds of steps, samples are compared with the data. When not
         given, 10, and 2 for posteriors of a few parameters.
@@ -113,14 +113,15 @@ class FlowMatchingSettings(RoundsSettings):
         coupling = self.coupling or ("none" if few else "conditional-ot")
         suits = few and coupling == "none" and not given_network
         base = self.base or ("gaussian" if suits else "none")
+        less, least = (few and n < size for size in (20_000, 5_000))
         return replace(
             self,
             coupling=coupling,
             base=base,
             times=self.times or ("logit-normal" if base == "gaussian" else "uniform"),
-            n_steps=self.n_steps or (5_000 if few and n < 20_000 else 10_000),
+            n_steps=self.n_steps or 10_000 // (4 if least else 2 if less else 1),
             n_rounds=self.n_rounds or (2 if few else 10),
-            batch_size=self.batch_size or (128 if few and n < 5_000 else 256),
+            batch_size=self.batch_size or (128 if least else 256),
         )
 
 

@@ -72,7 +72,7 @@ class StageTraining:
             nn.utils.clip_grad_norm_(self.parameters, self.clip)
         self.optimizer.step()
         if self.average is not None:
-            self.average.update(self.network)
+            self.average.update()
         self._losses.append(self.loss.over_processes(loss.detach()))
         self.step += 1
 
@@ -218,18 +218,16 @@ class MovingAverage(nn.Module):
         self.module = copy.deepcopy(network)
         self.register_buffer("n_averaged", torch.tensor(0))
         self._decay = decay
-        self._weights, self._buffers_of = _held(self.module), list(self.module.buffers())
+        weights = [[p.detach() for p in held.parameters()] for held in (self.module, network)]
+        self._weights, self._theirs = weights  # looked up once: that takes longer than an update
+        self._copies = list(zip(self.module.buffers(), network.buffers(), strict=True))
 
     @torch.no_grad()
-    def update(self, network: nn.Module) -> None:
+    def update(self) -> None:
         """After a step of the network; the first one is taken as it is."""
         count = int(self.n_averaged)
         decay = min(self._decay, (1 + count) / (10 + count)) if count else 0.0
-        torch._foreach_lerp_(self._weights, _held(network), 1 - decay)
-        for mine, other in zip(self._buffers_of, network.buffers(), strict=True):
+        torch._foreach_lerp_(self._weights, self._theirs, 1 - decay)
+        for mine, other in self._copies:
             mine.copy_(other)
         self.n_averaged += 1
-
-
-def _held(network: nn.Module) -> list[Tensor]:
-    return [p.detach() for p in network.parameters()]
