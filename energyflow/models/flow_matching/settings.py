@@ -42,8 +42,8 @@ class FlowMatchingSettings(RoundsSettings):
         and 128 for others. Larger couplings make paths straighter, and cost more than in
         proportion: see the Notes of `FlowMatching`.
     n_steps : int, optional
-        Training steps, at most. When not given, 10,000; for posteriors of a few parameters from less
-        than 20,000 pairs 5000, and from less than 5000 pairs 2500.
+        Training steps, at most. When not given, 10,000; for posteriors of a few parameters 5000
+        from less than 20,000 pairs, and 2500 from less than 5000.
     n_rounds : int, optional
         After each of so many equal rounds of steps, samples are compared with the data. When not
         given, 10, and 2 for posteriors of a few parameters.
