@@ -35,7 +35,12 @@ x = truth(y, rng)
 models = {}
 for coupling in ("none", "ot", "conditional-ot"):
     model = FlowMatching(
-        preset="toy", coupling=coupling, n_steps=1000, n_rounds=1, device="cpu"
+        preset="toy",
+        coupling=coupling,
+        base="none",
+        n_steps=1000,
+        n_rounds=1,
+        device="cpu",
     )
     models[coupling] = model.fit(
         x.astype(np.float32), y.astype(np.float32), progress=False
