@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import json
 import math
-from time import perf_counter
+from time import perf_counter, sleep
 
 import numpy as np
 import pytest
+import torch
 from _training_rank import MODELS
+from energyflow_kernels.compilation import compilation
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
-from energyflow.models import MLP, Budget, FlowMatching, Record, RunFolder, Trainer, TrainingPlan
-from energyflow.models.training.budget import Allowance
+from energyflow.models import (
+    MLP,
+    Budget,
+    FlowGenerator,
+    FlowMatching,
+    Record,
+    RunFolder,
+    Trainer,
+    TrainingPlan,
+)
+from energyflow.models.training.allowance import Allowance
 
 
 @given(st.integers(1, 10**6))
@@ -77,6 +89,7 @@ def test_a_model_is_planned_for_what_it_costs(kind: str) -> None:
 
     n_steps = "network_steps" if kind == "flow" else "n_steps"
     short, long = look(10.0), look(1e5)
+    assert short["batch_size"] < MODELS[kind]().settings.batch_size == long["batch_size"]
     assert 1 <= short[n_steps] <= 17
     assert short.get("n_blocks", 1) == 1
     assert long[n_steps] == (20 if kind == "flow" else 60)
@@ -100,3 +113,113 @@ def test_seconds_end_a_training(tmp_path) -> None:
     again = FlowMatching(**how).fit(points, out=tmp_path / "run", resume=True, progress=False)
     assert RunFolder(tmp_path / "run").records()[-1].step == plan["decisions"]["n_steps"]
     assert again.n_trained == plan["decisions"]["n_rounds"]
+
+
+@given(st.floats(1e-4, 1.0), st.floats(1e-6, 0.5), st.floats(1.0, 1e4), st.integers(1, 999))
+def test_a_batch_leaves_room_for_steps(each: float, point: float, left: float, most: int) -> None:
+    """Of a step that takes `each + point n` seconds for n points."""
+    tried: list[int] = []
+
+    def seconds(size: int) -> float:
+        tried.append(size)
+        return each + point * size
+
+    size, step = Allowance(math.inf, lambda: left, seconds).batch(lambda size: size, most)
+    assert min(2, most) <= size <= most
+    assert step >= (each + point * size) * (1 - 1e-9)
+    if size > 2:
+        assert 16 * step <= left
+    if 16 * (4 * each + point * most) <= 0.85 * left:
+        assert size == most
+    long = [n for n in tried if each + point * n > max(each + 2 * point, left / 16)]
+    assert not long
+
+
+class Slow(torch.nn.Module):
+    """A network that takes some milliseconds for each point, and little of the processor."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.layer, self.seconds, self.calls = torch.nn.Linear(2, 2), seconds, 0
+
+    def forward(self, x: Tensor, *others: Tensor) -> Tensor:
+        self.calls += 1
+        sleep(self.seconds * len(x))
+        out: Tensor = self.layer(x)
+        return out
+
+
+def test_what_takes_too_long_to_sample_is_given_up() -> None:
+    network = Slow(0.01)
+
+    def sample(n: int) -> None:
+        for _ in range(1000):
+            network(torch.zeros(n, 2))
+
+    start = perf_counter()
+    allowance = Allowance(math.inf, lambda: 4.0, lambda stage: 1.0, draws=True)
+    found = allowance.sampling(network, sample, lambda path: sample(1), 100, 2)
+    assert not found.n_validation
+    assert not found.pictures
+    assert network.calls < 10
+    assert perf_counter() - start < 1
+
+
+@pytest.mark.parametrize("kind", [FlowMatching, FlowGenerator])
+def test_a_budget_holds_where_one_step_of_the_settings_takes_as_long(tmp_path, kind) -> None:
+    """256 points take 2.5 seconds: there are fewer in a batch, and a resumed run has as many."""
+    points = np.random.default_rng(0).normal(size=(200, 2)).astype(np.float32)
+    how = {"batch_size": 256} | ({"n_particles": 100} if kind is FlowGenerator else {})
+    out = {"out": tmp_path / "run", "budget": 4.0, "progress": False}
+
+    start = perf_counter()
+    model = kind(Slow(0.01), **how).fit(points, **out)
+    assert perf_counter() - start < 6  # and a machine that is busy
+    assert model.report.n_steps >= 2
+    decisions = json.loads((tmp_path / "run" / "plan.json").read_text())["decisions"]
+    assert 2 <= decisions["batch_size"] < 64
+    assert not (tmp_path / "run" / "samples" / "000000.png").exists() or decisions["pictures"]
+
+
+def test_a_run_that_is_resumed_keeps_the_batch_size_of_its_plan(tmp_path) -> None:
+    points = np.random.default_rng(0).normal(size=(80, 2)).astype(np.float32)
+    seen: list[int] = []
+
+    class Counting(torch.nn.Linear):
+        def forward(self, x: Tensor, *others: Tensor) -> Tensor:
+            if torch.is_grad_enabled():
+                seen.append(len(x))
+            return super().forward(x)
+
+    def fit(**how) -> None:
+        model = FlowMatching(Counting(2, 2), n_steps=9, n_rounds=1, validation=0.0)
+        model.fit(points, out=tmp_path / "run", resume=True, progress=False, **how)
+
+    fit(budget="4 steps", stop_after="2 steps")
+    plan = tmp_path / "run" / "plan.json"
+    kept = json.loads(plan.read_text())
+    kept["decisions"]["batch_size"] = 24
+    plan.write_text(json.dumps(kept))
+    seen.clear()
+    fit()
+    assert seen == [24, 24]
+
+
+def test_compilation_does_not_count() -> None:
+    numba = pytest.importorskip("numba", reason="numba is an extra")
+
+    @numba.njit
+    def inner(x):
+        return x + 1
+
+    @numba.njit
+    def outer(x):
+        return inner(x) * inner(2.0 * x)
+
+    start = perf_counter()
+    with compilation() as compiled:
+        assert compiled() == 0
+        outer(1.0)
+        first = compiled()
+        outer(2.0)
+        assert 0 < first == compiled() <= perf_counter() - start

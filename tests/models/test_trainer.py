@@ -262,7 +262,7 @@ def test_a_checkpoint_may_be_due_at_the_step_of_a_cut(tmp_path) -> None:
 def test_seconds_of_a_call() -> None:
     (record,) = train(Lines(n_stages=1, n_steps=10**9), stop_after=0.2)
     assert 0 < record.step < 10**6
-    assert record.seconds >= 0.2
+    assert record.seconds > 0.1  # less one step, which is longer on a busy machine
 
 
 def test_seconds_count_from_the_start_of_a_training_or_of_its_preparation() -> None:
@@ -287,7 +287,7 @@ def test_a_budget_of_seconds() -> None:
     assert len(train(Lines(n_stages=50, n_steps=5, at_step=slow), budget=0.3)) < 10
     (record,) = train(Lines(n_stages=1, n_steps=10**9), budget=0.2)
     assert 0 < record.step < 10**6
-    assert record.seconds >= 0.2
+    assert record.seconds > 0.1  # less one step, which is longer on a busy machine
 
 
 @pytest.mark.parametrize("limit", ["budget", "stop_after"])

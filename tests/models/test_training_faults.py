@@ -360,6 +360,29 @@ def test_models_that_are_cut_again_and_again_equal_those_that_are_not(tmp_path, 
     assert all(torch.equal(v, whole[k]) for k, v in RunFolder(tmp_path / "run").weights().items())
 
 
+@pytest.mark.parametrize("warm", [False, True])
+def test_a_call_takes_one_step_at_least(tmp_path, warm: bool) -> None:
+    """However soon it is to stop: a run that is cut all the time comes to its end."""
+    how = {"out": tmp_path / "run", "resume": True}
+    train(Lines(warm_start=warm), out=tmp_path / "whole")
+    train(Lines(warm_start=warm), stop_after="57 steps", **how)
+    for step in (58, 59, 60):
+        records = train(Lines(warm_start=warm), stop_after=1e-9, **how)
+        assert (records[-1].step, records[-1].inside) == (step, step - 40 if step < 60 else None)
+    assert RunFolder(tmp_path / "run").weights() == RunFolder(tmp_path / "whole").weights()
+
+
+def test_a_spent_budget_leaves_the_network_of_an_unfinished_stage(tmp_path) -> None:
+    how = {"out": tmp_path / "run", "budget": 1000.0, "resume": True}
+    train(Lines(warm_start=True), stop_after="33 steps", **how)
+    before = RunFolder(tmp_path / "run").weights()
+    (file,) = (tmp_path / "run" / "checkpoints").glob("*-*/record.json")
+    file.write_text(json.dumps({**json.loads(file.read_text()), "seconds": 2000.0}))
+    records = train(Lines(warm_start=True), **how)
+    assert (records[-1].step, records[-1].inside) == (33, 13)
+    assert RunFolder(tmp_path / "run").weights() == before
+
+
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("kind", MODELS)
 def test_an_interrupted_fit_keeps_what_it_reached_or_what_was_there(kind: str, monkeypatch) -> None:

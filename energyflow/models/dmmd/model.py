@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
@@ -16,7 +18,7 @@ from .._settings import Preset
 from ..data.arrays import as_points
 from ..data.training_set import Description
 from ..training.plan import Task
-from ..training.single_network import SingleNetworkPlan
+from ..training.single_network import Learning, SingleNetworkPlan
 from .class_flows import LABELS, REFERENCE, ClassFlows
 from .features import Features, feature_network
 from .loss import DMMDLoss, HeldOutLoss
@@ -181,21 +183,29 @@ class DMMD(Model[DMMDSettings]):
                     f"n_reference must be at least the number of labels, {classes}, "
                     f"got {settings.n_reference}"
                 )
+        rows = torch.from_numpy(order[: settings.n_reference])
+        reference, kept_labels = points[rows], None if labels is None else labels[rows]
+        return SingleNetworkPlan(
+            task,
+            settings,
+            learning=partial(self._learning, task, labels, classes),
+            sampler=lambda network, n: self._flows(network, reference, kept_labels, n),
+        )
+
+    def _learning(
+        self, task: Task, labels: Tensor | None, classes: int, batch_size: int
+    ) -> Learning:
+        settings = replace(self.settings, batch_size=batch_size)
         validation = None
         if task.validator.held_out is not None:
             held, given = task.validator.held_out
             held_labels = None if given is None else given.argmax(1)
             loss = DMMDLoss(held, held_labels, classes, settings, self.device, "validation")
             validation = HeldOutLoss(loss)
-        rows = torch.from_numpy(order[: settings.n_reference])
-        reference, kept_labels = points[rows], None if labels is None else labels[rows]
-        return SingleNetworkPlan(
-            task,
-            settings,
-            loss=DMMDLoss(points, labels, classes, settings, self.device),
-            validation=validation,
+        return Learning(
+            DMMDLoss(task.data.points, labels, classes, settings, self.device),
             n_terms=settings.levels_per_step,
-            sampler=lambda network, n: self._flows(network, reference, kept_labels, n),
+            validation=validation,
         )
 
     def _load(self, saved: Saved) -> ClassFlows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
 from time import perf_counter
 from typing import Any
@@ -19,8 +20,8 @@ from ..._flows.particle_flow import ParticleFlow
 from .._networks import PART
 from .._weights import Tensors, prefixed, without_prefix
 from ..data.conditions_by_name import weight_in_flows
-from ..training.budget import Allowance, Decisions, slowest
-from ..training.plan import ModelPlan, Report, Stage, Task, Validation
+from ..training.allowance import Allowance, Decisions, slowest
+from ..training.plan import STEPS_A_VALIDATION, ModelPlan, Report, Stage, Task, Validation
 from ..training.validation import Draw, downsampled, drawn_evenly, flat_array
 from .chain import Chain
 from .settings import Block, FlowSettings
@@ -41,6 +42,7 @@ class FlowPlan(ModelPlan[Chain]):
         self.n_stages = len(chain.blocks)
         self._options = options
         self._network_steps = options.network_steps
+        self._validates = True
         held = int(options.validation * options.n_particles)
         self._n_learned = options.n_particles - held  # particles; the others are held out
         self._first_network = task.factory.new()  # it fits the data, or no run begins
@@ -58,32 +60,47 @@ class FlowPlan(ModelPlan[Chain]):
                 "n_blocks": max(n_blocks, 1),
                 "network_steps": n_steps if n_blocks else int(allowance.steps),
             }
-        network, chain = copy.deepcopy(self._first_network), self.chain
-        flow = self._seconds_a_flow_step()
+        network, chain, options = copy.deepcopy(self._first_network), self.chain, self._options
+        flow = self._seconds_of_a_flow(allowance)
         self._pairs = self._pairs_of(self._particles, torch.zeros_like(self._particles))
-        step = allowance.seconds_a_step(self._stage(network, 0, {}))
-        self.chain, self._pairs = chain.with_network(network), {}
-        n_samples, validation = allowance.validation(
-            lambda n: self.validator.distance(self.preview(), n), most, self.n_stages
+        batch_size, step = allowance.batch(
+            lambda size: self._stage(network, 0, {}, size), options.batch_size
         )
+        self.chain, self._pairs = chain.with_network(network), {}
+        sampling = allowance.sampling(
+            network, lambda n: self.validator.distance(self.preview(), n), self.draw, most,
+            self.n_stages,
+        )  # fmt: skip
         self.chain = chain
-        spent, n_blocks, left = 0.0, 0, allowance.to_spend()
+        spent, n_blocks, left, validates = 0.0, 0, allowance.to_spend(), True
+        cost = self._validation_cost(batch_size)
+        every = options.validated(n_steps, cost)["every"]
+        learning = step * (n_steps * (1 + cost / every) + cost)
         for k, block in enumerate(chain.blocks[: self.n_stages]):
-            through = k * step * self._options.n_particles / (3 * self._options.batch_size)
-            spent += block.n_steps * flow + n_steps * step + (k + 1) * validation + through
+            through = k * step * options.n_particles / (3 * batch_size)
+            spent += flow(block.n_steps) + learning + (k + 1) * sampling.seconds + through
             if spent > left:
                 break
             n_blocks += 1
         if not n_blocks:
-            left -= chain.blocks[0].n_steps * flow + validation
-            n_blocks, n_steps = 1, max(1, min(n_steps, int(left / step)))
-        return {"n_blocks": n_blocks, "network_steps": n_steps, "n_validation": n_samples}
+            left -= flow(chain.blocks[0].n_steps) + sampling.seconds
+            fitting = left / step
+            if validates := fitting >= STEPS_A_VALIDATION * cost:
+                fitting = (fitting - cost) / (1 + cost / every)
+            n_blocks, n_steps = 1, max(1, min(n_steps, int(fitting)))
+        return {
+            "n_blocks": n_blocks, "network_steps": n_steps, "batch_size": batch_size,
+            "validates": int(validates), **sampling.as_decisions(),
+        }  # fmt: skip
 
     def adopt(self, decisions: Decisions) -> None:
         """Plan for the blocks and steps that were decided."""
         super().adopt(decisions)
         self.n_stages = min(self.n_stages, decisions["n_blocks"])
         self._network_steps = decisions["network_steps"]
+        self._validates = bool(decisions.get("validates", 1))
+        if "batch_size" in decisions:
+            self._options = replace(self._options, batch_size=decisions["batch_size"])
 
     def begin(self, stage: int, report: Report) -> Stage:
         """Flow for a block, and set the task of learning where each particle came from."""
@@ -111,27 +128,35 @@ class FlowPlan(ModelPlan[Chain]):
         numbers = {"flow_steps": block.n_steps, "flow_distance": distance}
         return self._stage(self._next_network(), stage, numbers)
 
-    def _stage(self, network: nn.Module, stage: int, numbers: dict[str, float]) -> Stage:
-        """The regression on the training pairs."""
+    def _stage(
+        self, network: nn.Module, stage: int, numbers: dict[str, float], batch: int | None = None
+    ) -> Stage:
+        """The regression on the training pairs; batch : a size other than that of the settings."""
         options, n_steps = self._options, self._network_steps
+        size = batch or options.batch_size
         return Stage(
             network=network,
             n_steps=n_steps,
-            loss=lambda network, step, part=slice(None): self._loss(network, stage, step, part),
+            loss=lambda network, step, part=slice(None): self._loss(
+                network, stage, step, size, part
+            ),
             learning_rate=lambda step: options.learning_rate_at(step / n_steps),
             numbers=numbers,
-            n_terms=options.batch_size,
+            n_terms=size,
             validation=self._validation(),
         )
 
     def _validation(self) -> Validation | None:
         """By the particles of the same flow that are held out."""
-        held = self._options.n_particles - self._n_learned
-        if not held:
+        cost = self._validation_cost(self._options.batch_size)
+        if not cost or not self._validates:
             return None
-        cost = held / (3 * self._options.batch_size)  # there is no way back
         how: dict[str, Any] = self._options.validated(self._network_steps, cost)
         return Validation(self._held_out_loss, cost=cost, **how)
+
+    def _validation_cost(self, batch_size: int) -> float:
+        """In steps of training; there is no way back."""
+        return (self._options.n_particles - self._n_learned) / (3 * batch_size)
 
     def finish(self, stage: int, network: nn.Module) -> dict[str, float]:
         """Join the network to the chain, and measure how far its samples are from the data."""
@@ -239,20 +264,25 @@ class FlowPlan(ModelPlan[Chain]):
         pairs = {"start": start, "motion": motion}
         return pairs if self._given is None else {**pairs, "condition": self._given}
 
-    def _seconds_a_flow_step(self) -> float:
-        """By a step of the first block that is thrown away, after another which compiles."""
-        block = replace(self.chain.blocks[0], n_steps=1)
-        for _ in range(2):
-            start = perf_counter()
-            self._flow(block, lambda **numbers: None)
-            seconds = slowest(perf_counter() - start)
-        return seconds
+    def _seconds_of_a_flow(self, allowance: Allowance) -> Callable[[int], float]:
+        """Of so many steps, by flows through the first block that are thrown away."""
 
-    def _loss(self, network: nn.Module, stage: int, step: int, part: slice) -> Tensor:
+        def seconds(n_steps: int) -> float:
+            start = perf_counter()
+            self._flow(replace(self.chain.blocks[0], n_steps=n_steps), lambda **numbers: None)
+            return slowest(perf_counter() - start)
+
+        seconds(1)  # which loads and compiles what the others use
+        first = later = seconds(1)  # with what a flow prepares
+        if 4 * first < 0.2 * allowance.left():
+            later = max(seconds(5) - first, 0.0) / 4
+        return lambda n_steps: first + (n_steps - 1) * later
+
+    def _loss(self, network: nn.Module, stage: int, step: int, size: int, part: slice) -> Tensor:
         """The mean error at a batch of the training pairs that are learned."""
         options, n_blocks = self._options, len(self._pairs["start"]) // self._options.n_particles
         rng = keyed_generator(options.seed, "batch", stage, step=step)
-        drawn = rng.integers(n_blocks * self._n_learned, size=options.batch_size)[part]
+        drawn = rng.integers(n_blocks * self._n_learned, size=size)[part]
         block, particle = np.divmod(drawn, self._n_learned)
         return self._error(network, torch.from_numpy(block * options.n_particles + particle))
 

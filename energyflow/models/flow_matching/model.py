@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -23,7 +24,7 @@ from ..data.arrays import as_points, given_back, widened
 from ..data.conditions import Conditions
 from ..data.training_set import Description, Pair, TrainingSet
 from ..training.plan import Task
-from ..training.single_network import SingleNetworkPlan
+from ..training.single_network import Learning, SingleNetworkPlan
 from .batches import Batches
 from .gaussian_base import GaussianBase
 from .settings import PRESETS, FlowMatchingSettings
@@ -237,34 +238,41 @@ class FlowMatching(Model[FlowMatchingSettings]):
         return given_back(logs, "torch" if tracked else description.library)
 
     def _plan(self, task: Task) -> SingleNetworkPlan[VelocityFlow]:
+        description = task.data.description
+        return SingleNetworkPlan(
+            task,
+            self.settings,
+            learning=partial(self._learning, task),
+            sampler=lambda network, n: self._flow(description, network, n),
+        )
+
+    def _learning(self, task: Task, batch_size: int) -> Learning:
         data, description, held = task.data, task.data.description, task.validator.held_out
-        batches = self._batches(description, (data.points, data.condition), "batch")
+        settings = replace(self.settings, batch_size=batch_size)
+
+        def batches_of(pair: Pair, use: str) -> Batches:
+            points, condition = pair
+            groups = kept = None
+            if description.conditions is not None and condition is not None:
+                groups, kept = description.conditions.split(condition)
+            return Batches(
+                points, condition, settings, groups=groups, kept=kept, device=self.device, use=use
+            )
+
+        batches = batches_of((data.points, data.condition), "batch")
         masks = self._masks(description)
         validation = least_gain = None
         if held is not None:
             if self.settings.base == "gaussian":  # gains that are chance are about as large
                 least_gain = 0.5 / len(held[0])
-            validation = HeldOutError(self._batches(description, held, "validation"), held, masks)
-        return SingleNetworkPlan(
-            task,
-            self.settings,
-            loss=lambda network, step, part: error(Velocity(network, masks), batches(step, part)),
+            validation = HeldOutError(batches_of(held, "validation"), held, masks)
+        return Learning(
+            lambda network, step, part: error(Velocity(network, masks), batches(step, part)),
+            n_terms=batch_size,
             validation=validation,
-            n_terms=batches.size,
-            sampler=lambda network, n: self._flow(description, network, n),
-            during=batches.until,
             least_gain=least_gain,
+            during=batches.until,
         )
-
-    def _batches(self, description: Description, pair: Pair, use: str) -> Batches:
-        points, condition = pair
-        groups = kept = None
-        if description.conditions is not None and condition is not None:
-            groups, kept = description.conditions.split(condition)
-        return Batches(
-            points, condition, self.settings,
-            groups=groups, kept=kept, device=self.device, use=use,
-        )  # fmt: skip
 
     def _load(self, saved: Saved) -> VelocityFlow:
         last = max(saved.networks)

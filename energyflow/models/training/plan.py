@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from .._fitted import Fitted, N
 from .._weights import NetworkFactory, Tensors
 from ..data.training_set import TrainingSet
-from .budget import Allowance, Decisions
+from .allowance import Allowance, Decisions
 from .validation import Draw, Validator
 
 Report = Callable[..., None]
+STEPS_A_VALIDATION = 20  # of training, that a budget has room for, or the loss is not validated
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,7 @@ class ModelPlan(TrainingPlan, Generic[N]):
         self.validator = task.validator
         self.factory = task.factory
         self.settings = task.settings
+        self._draws = True
 
     @abstractmethod
     def networks(self, n_stages: int) -> N:
@@ -183,10 +185,12 @@ class ModelPlan(TrainingPlan, Generic[N]):
         return {"distance": self.validator.distance(self.preview())}
 
     def adopt(self, decisions: Decisions) -> None:
-        """Validate with as many samples as was decided."""
+        """Validate with as many samples as was decided, and draw them if it was."""
+        self._draws = bool(decisions.get("pictures", 1))
         n_samples = decisions.get("n_validation", self.validator.n_samples)
         self.validator = replace(self.validator, n_samples=n_samples)
 
     def draw(self, path: Path) -> None:
-        """Draw samples from the same noise after each stage."""
-        self.validator.draw(path, self.preview())
+        """Draw samples from the same noise after each stage, where the budget allows it."""
+        if self._draws:
+            self.validator.draw(path, self.preview())

@@ -56,11 +56,13 @@ class Run:
     carried: Tensors  # the training state for a warm start
     log: Log | None
     start: float  # by the clock of `perf_counter`
+    end: float = 0.0  # seconds of the budget that are kept for what comes after the last step
 
     def __post_init__(self) -> None:
         self.step = self.records[-1].step if self.records else 0
         self.before = self.records[-1].seconds if self.records else 0.0
         self.session_steps = 0
+        self.last = 0.0  # seconds of the last step
         self.partly: Record | None = None  # of a stage that is cut, whose network serves
         self.ended = "it was interrupted"
         self.stopped = False  # by a callback
@@ -99,7 +101,7 @@ class Run:
         with Progress(n_stages, "training", self.trainer.progress) as bar:
             for number in range(len(self.records), n_stages):
                 report = partial(bar.update, number)
-                ended = self._ends_before()
+                ended = self._ends_before(number)
                 if ended is None:
                     training = self._train_stage(number, report)
                     alone = self.warm_start or n_stages == 1
@@ -112,13 +114,15 @@ class Run:
         stages = "the only stage is" if n_stages == 1 else f"all {n_stages} stages are"
         self.ended = SETTLED if self.settled else f"{stages} trained"
 
-    def _ends_before(self) -> str | None:
+    def _ends_before(self, number: int) -> str | None:
         """Why no other stage starts; one like the last must fit the budget."""
         trainer = self.trainer
         if have_settled(self.carried):
             return SETTLED
         if stops_early(self.records, trainer.patience):
             return f"the distance has not fallen for {trainer.patience} stages"
+        if self.warm_start and self._unfinished(number) is not None:
+            return None  # the model has the network of that stage, whatever is left of the budget
         start = Record(-1, 0, 0.0, None, {})
         before, last = [start, start, *self.records][-2:]
         if self.records and not self._allows(
@@ -128,14 +132,20 @@ class Run:
         return self._spent()
 
     def _spent(self) -> str | None:
-        """The limit that does not allow another step; the first one of a run always fits."""
+        """The limit that does not allow another step.
+
+        The first one of a run fits any budget, and the first one of a call any `stop_after`: what
+        is cut again and again still comes to its end.
+        """
         if not self.step:
             return None
         if self.stopped:
             return "a callback stopped it"
-        if not self._allows(self.trainer.limits, 0.0, 1):
+        if not self._allows(self.trainer.limits, self.last + self.end, 1):
             return "the budget is spent"
         session = self.trainer.session
+        if not self.session_steps:
+            return None
         fits = session.allows(self.session_seconds, self.session_steps, 0.0, 1)
         return None if self._for_all(session, fits) else "stop_after is reached"
 
@@ -154,7 +164,7 @@ class Run:
         training = StageTraining(stage, trainer)
         if self.carried:
             training.restore(self.carried, 0)
-        unfinished = trainer.folder.inside(number) if trainer.folder is not None else None
+        unfinished = self._unfinished(number)
         if unfinished is not None:
             record, tensors = unfinished
             self.step, self.before = record.step, record.seconds
@@ -165,9 +175,11 @@ class Run:
             self._measure(number, training, report)
         with stage.during, _interrupts.deferred() as interrupted:
             while not training.is_over and self._spent() is None:
+                before = perf_counter()
                 training.advance()
                 self.step += 1
                 self.session_steps += 1
+                self.last = perf_counter() - before
                 self._measure(number, training, report)
                 due = not training.is_over and self._due(training.step)
                 stop, due = any_process(interrupted.is_set(), due)
@@ -180,6 +192,11 @@ class Run:
             raise KeyboardInterrupt
         _check_finite(number, training)
         return training
+
+    def _unfinished(self, number: int) -> tuple[Record, Tensors] | None:
+        """The checkpoint inside a stage."""
+        folder = self.trainer.folder
+        return None if folder is None else folder.inside(number)
 
     def _measure(self, number: int, training: StageTraining, report: Report) -> None:
         """Log the losses where they are due."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -13,12 +13,11 @@ from torch import Tensor, nn
 from .._fitted import N
 from .._settings import RoundsSettings
 from .._weights import Tensors
-from .budget import Allowance, Decisions
-from .plan import ModelPlan, Report, Stage, Task, Validation
+from .allowance import Allowance, Decisions, Sampling
+from .plan import STEPS_A_VALIDATION, ModelPlan, Report, Stage, Task, Validation
 from .validation import Draw
 
 _ENOUGH = 250  # samples, for a distance that says something
-_STEPS_A_VALIDATION = 10  # of training, that a budget has room for, or the loss is not validated
 
 
 class HeldOutLoss(Protocol):
@@ -33,25 +32,35 @@ class HeldOutLoss(Protocol):
         """A mean."""
 
 
+@dataclass(frozen=True)
+class Learning:
+    """What a network learns by settings of the plan, of which a budget may change the batch size.
+
+    loss : `loss(network, step, part)` of a part of `n_terms` terms, the step counted from the first
+    round on, and a function of these alone. validation : where there are held-out data. least_gain :
+    of the first round's `Validation`. during : `during(last)` is entered while a round is trained
+    up to the step before `last`.
+    """
+
+    loss: Callable[[nn.Module, int, slice], Tensor]
+    n_terms: int
+    validation: HeldOutLoss | None = None
+    least_gain: float | None = None
+    during: Callable[[int], AbstractContextManager[object]] = nullcontext
+
+
 @dataclass
 class SingleNetworkPlan(ModelPlan[N]):
     """The training plan of a model of one network.
 
-    loss : `loss(network, step, part)` of a part of `n_terms` terms, the step counted from the first
-    round on, and a function of these alone. sampler : `sampler(network, n)` makes the model of a
-    network that is trained for n rounds. validation : where there are held-out data. during :
-    `during(last)` is entered while a round is trained up to the step before `last`. least_gain :
-    of the first round's `Validation`.
+    learning : what it learns, with a batch size. sampler : `sampler(network, n)` makes the model of
+    a network that is trained for n rounds.
     """
 
     task: Task
     options: RoundsSettings
-    loss: Callable[[nn.Module, int, slice], Tensor]
-    n_terms: int
+    learning: Callable[[int], Learning]
     sampler: Callable[[nn.Module, int], N]
-    validation: HeldOutLoss | None = None
-    during: Callable[[int], AbstractContextManager[object]] = nullcontext
-    least_gain: float | None = None
 
     columns = ("validation", "distance")
     warm_start = True
@@ -59,6 +68,7 @@ class SingleNetworkPlan(ModelPlan[N]):
     def __post_init__(self) -> None:
         super().__init__(self.task)
         self._n_steps = self.options.n_steps
+        self._learning = self.learning(self.options.batch_size)
         self._validates = True
         self.n_stages = min(self.options.n_rounds, self._n_steps)
         self._network = self.factory.new()
@@ -66,63 +76,74 @@ class SingleNetworkPlan(ModelPlan[N]):
         self._last = self.sampler(self._network, 0)
 
     def decide(self, allowance: Allowance) -> Decisions:
-        """Steps, rounds and samples for validation that fit a budget."""
+        """Steps, their batch size, rounds and samples for validation that fit a budget."""
         n_steps = int(min(self._n_steps, allowance.steps))
         if not allowance.timed:
             return {"n_steps": n_steps, "n_rounds": min(self.n_stages, n_steps)}
         network, last = copy.deepcopy(self._network), self._last
-        tried = replace(self.begin(0, lambda **numbers: None), network=network)
-        seconds = allowance.seconds_a_step(tried)
+        batch_size, seconds = allowance.batch(
+            lambda size: self._stage(network, self.learning(size), 0), self.options.batch_size
+        )
         self._last = self.sampler(network.eval(), 0)
-        n_samples, n_rounds, each = self._validations(allowance)
+        n_rounds, sampling = self._sampling(allowance, network)
         self._last = last
-        left = allowance.to_spend() - n_rounds * each
-        n_steps = max(1, min(n_steps, int(left / seconds)))
-        cost = 0.0 if self.validation is None else self.validation.cost
+        fitting = allowance.to_spend() / seconds - n_rounds * sampling.seconds / seconds
+        validation = self.learning(batch_size).validation
+        cost = 0.0 if validation is None else validation.cost
+        validates = fitting >= STEPS_A_VALIDATION * cost
+        if validates:  # after each round, and within it
+            every = self.options.validated(n_steps, cost)["every"]
+            fitting = (fitting - n_rounds * cost) / (1 + cost / every)
+        n_steps = max(1, min(n_steps, int(fitting)))
         return {
-            "n_steps": n_steps, "n_rounds": min(n_rounds, n_steps), "n_validation": n_samples,
-            "validates": int(n_steps >= _STEPS_A_VALIDATION * cost),
+            "n_steps": n_steps, "n_rounds": min(n_rounds, n_steps), "batch_size": batch_size,
+            "validates": int(validates), **sampling.as_decisions(),
         }  # fmt: skip
 
-    def _validations(self, allowance: Allowance) -> tuple[int, int, float]:
-        """Samples, rounds and seconds of each: fewer rounds where samples would be too few."""
-        most = self.validator.n_samples
-        n_samples, each = allowance.validation(self._validate_with, most, self.n_stages)
-        if n_samples < min(most, _ENOUGH) and self.n_stages > 1:
-            n_samples, each = allowance.validation(self._validate_with, most, 1)
-            return n_samples, 1, each
-        return n_samples, self.n_stages, each
+    def _sampling(self, allowance: Allowance, network: nn.Module) -> tuple[int, Sampling]:
+        """Rounds, and what is sampled after each: fewer where samples would be too few."""
+        most, draw = self.validator.n_samples, self.draw
+        sampling = allowance.sampling(network, self._validate_with, draw, most, self.n_stages)
+        if sampling.n_validation < min(most, _ENOUGH) and self.n_stages > 1:
+            return 1, allowance.sampling(network, self._validate_with, draw, most, 1)
+        return self.n_stages, sampling
 
     def _validate_with(self, n_samples: int) -> None:
         self.validator.distance(self.preview(), n_samples)
 
     def adopt(self, decisions: Decisions) -> None:
-        """Plan for the steps and rounds that were decided."""
+        """Plan for the steps, their batch size and the rounds that were decided."""
         super().adopt(decisions)
         self._n_steps, self.n_stages = decisions["n_steps"], decisions["n_rounds"]
         self._validates = bool(decisions.get("validates", 1))
+        if "batch_size" in decisions:
+            self._learning = self.learning(decisions["batch_size"])
 
     def begin(self, stage: int, report: Report) -> Stage:
         """The steps of a round."""
+        return self._stage(self._network, self._learning, stage)
+
+    def _stage(self, network: nn.Module, learning: Learning, stage: int) -> Stage:
         first, last = (self._n_steps * k // self.n_stages for k in (stage, stage + 1))
         return Stage(
-            self._network,
+            network,
             last - first,
-            loss=lambda network, step, part=slice(None): self.loss(network, first + step, part),
+            loss=lambda network, step, part=slice(None): learning.loss(network, first + step, part),
             learning_rate=lambda step: self.options.learning_rate_at(
                 (first + step) / self._n_steps
             ),
-            n_terms=self.n_terms,
-            during=self.during(last),
-            validation=self._validation(self.least_gain if stage == 0 else None),
+            n_terms=learning.n_terms,
+            during=learning.during(last),
+            validation=self._validation(learning, stage),
         )
 
-    def _validation(self, least_gain: float | None) -> Validation | None:
-        if self.validation is None or not self._validates:
+    def _validation(self, learning: Learning, stage: int) -> Validation | None:
+        if learning.validation is None or not self._validates:
             return None
-        cost = self.validation.cost
+        cost = learning.validation.cost
         how: dict[str, Any] = self.options.validated(self._n_steps, cost)
-        return Validation(self.validation, cost=cost, least_gain=least_gain, **how)
+        least_gain = None if stage else learning.least_gain
+        return Validation(learning.validation, cost=cost, least_gain=least_gain, **how)
 
     def finish(self, stage: int, network: nn.Module) -> dict[str, float]:
         """Keep the network, and measure how far its samples are from the data."""

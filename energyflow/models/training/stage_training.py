@@ -5,13 +5,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from statistics import median
 from time import perf_counter
 from typing import Any
 
 import torch
-from energyflow_backends import any_process, sharding
+from energyflow_backends import any_process
 from torch import Tensor, nn
 
 from .._weights import Tensors, load_weights, prefixed, without_prefix
@@ -20,7 +19,6 @@ from .early_stopping import BestSoFar
 from .plan import Stage, Validation
 
 _TRIED_STEPS, _TRIED = 8, 0.02  # at most, and the share of the seconds
-_LONG = 0.1  # of the seconds: a step that is not tried
 
 
 def adam(
@@ -174,38 +172,17 @@ class StageTraining:
 def seconds_a_step(stage: Stage, how: Optimisation, allowed: float) -> float:
     """What a step takes, by training a stage that is thrown away, for a share of `allowed` seconds.
 
-    A step that is long beside that is not taken: parts of its terms tell. The share of validation
-    is added.
+    The first step prepares what the others use: it does not count.
     """
+    training, taken = StageTraining(stage, how), list[float]()
     with stage.during:
-        seconds = _of_parts(stage)
-        if not any_process(seconds > _LONG * allowed)[0]:
-            training, taken = StageTraining(stage, how), list[float]()
-            while len(taken) < _TRIED_STEPS and not any_process(sum(taken) > _TRIED * allowed)[0]:
-                taken.append(_seconds(training.advance))
-            seconds = median(taken[1:] or taken)  # the first one prepares what the others use
-    validation = stage.validation
-    return seconds if validation is None else seconds * (1 + validation.cost / validation.every)
-
-
-def _of_parts(stage: Stage) -> float:
-    """What a step would take, by a line through what two parts of its terms take; 0 for few."""
-    few, more = stage.n_terms // 32, stage.n_terms // 8
-    if few == 0 or sharding() is not None:
-        return 0.0
-
-    def run(n_terms: int) -> None:
-        torch.autograd.backward(stage.loss(stage.network, 0, slice(0, n_terms)))
-
-    run(few)
-    short, long = _seconds(partial(run, few)), _seconds(partial(run, more))
-    return long + (stage.n_terms - more) * max(long - short, 0.0) / (more - few)
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    start = perf_counter()
-    call()
-    return perf_counter() - start
+        training.advance()
+        while True:
+            start = perf_counter()
+            training.advance()
+            taken.append(perf_counter() - start)
+            if len(taken) == _TRIED_STEPS or any_process(sum(taken) > _TRIED * allowed)[0]:
+                return median(taken)
 
 
 class MovingAverage(nn.Module):

@@ -12,13 +12,14 @@ from time import perf_counter
 from typing import ParamSpec, TypeVar
 
 from energyflow_backends import agree, is_first
+from energyflow_kernels.compilation import compilation
 
 from ..._core.checks import warn
 from ..._core.memory import TRAINING, advising
 from ..._core.progress import tell
 from .._weights import Tensors
-from .budget import Allowance, Decisions, slowest
-from .log import Log, draw_losses
+from .allowance import Allowance, Decisions, slowest
+from .log import Log, draw_losses, seconds_to_draw_losses
 from .options import TrainerOptions
 from .plan import Stage, TrainingPlan
 from .report import TrainingReport
@@ -63,12 +64,15 @@ class Trainer(TrainerOptions):
     budget : float, str or None
         Seconds, or text such as ``"10m"`` or ``"5000 steps"``, for a finished model: as many
         stages, steps and samples for validation are planned as fit, by what they are measured to
-        cost. The plan is kept in the run's folder, and a run that is resumed keeps to it. Seconds
-        are those of the whole run, its earlier calls included; where they are spent before the
-        plan is done, as on a machine that has become slower, training is cut.
+        cost; where fewer than 16 steps would fit, batches are smaller. The plan is kept in the
+        run's folder, and a run that is resumed keeps to it. Seconds are those of the whole run, its
+        earlier calls included, without those in which Numba compiles, once on a machine; where they
+        are spent before the plan is done, as on a machine that has become slower, training is cut.
     stop_after : float, str or None
         Seconds or steps, written as a `budget`, after which this call cuts the training, with a
-        checkpoint. Nothing else changes: once it is resumed and ends, it equals one without cuts.
+        checkpoint; it takes one step at least. The particle flow of a `FlowGenerator`'s block
+        counts, and is not cut itself. Nothing else changes: once it is resumed and ends, it equals
+        one without cuts.
     ema : float
         Decay of the exponential moving average of the weights, 0 for none; the average is what is
         kept. In the first steps the decay is less, at most (1 + k) / (10 + k) after k, so that the
@@ -163,11 +167,12 @@ class Trainer(TrainerOptions):
         start = perf_counter() if start is None else start
         with nullcontext() if self.folder is None else self.folder.held():
             warm = warm_start(plan)
-            records, carried = self._resumed(plan, warm, start)
+            records, carried = self._resumed(plan, warm)
             if self.folder is not None and on_start is not None and is_first():
                 on_start(self.folder.path)
             with self._log(plan, records) as log, advising(TRAINING):
-                run = Run(self, plan, warm, records, carried, log, start)
+                start, end = self._adopt(plan, start)
+                run = Run(self, plan, warm, records, carried, log, start, end)
                 try:
                     run.train()
                 except KeyboardInterrupt:
@@ -191,12 +196,9 @@ class Trainer(TrainerOptions):
                 "smaller learning rate or more data may help"
             )
 
-    def _resumed(
-        self, plan: TrainingPlan, warm: bool, start: float
-    ) -> tuple[list[Record], Tensors]:
+    def _resumed(self, plan: TrainingPlan, warm: bool) -> tuple[list[Record], Tensors]:
         """The records of the stages in the folder, and the training state for a warm start."""
         if self.folder is None:
-            self._adopt(plan, None, start)
             return [], {}
         self.folder.check(plan.settings, resume=self.resume)
         records = self.folder.records()
@@ -220,7 +222,6 @@ class Trainer(TrainerOptions):
             carried = self.folder.training(last) if warm else {}
         agree({"finished stages in the run's folder": len(records)})
         self.folder.start(plan.settings)
-        self._adopt(plan, self.folder, start)
         return records, carried
 
     def _check_budget(self, *, new: bool) -> None:
@@ -239,29 +240,42 @@ class Trainer(TrainerOptions):
                 f"resumed only with the same or without, got {self.budget!r}"
             )
 
-    def _adopt(self, plan: TrainingPlan, folder: RunFolder | None, start: float) -> None:
-        """Let the plan keep to the budget, by what was decided in an earlier call or is now."""
-        kept = None if folder is None else folder.plan()
-        if kept is not None:
-            decisions = _checked(kept, folder)
-        elif self.budget is not None:
-            decisions = plan.decide(self._allowance(start))
-            if folder is not None:
-                folder.write_plan({"budget": self.limits.as_json(), "decisions": decisions})
-        else:
-            return
-        plan.adopt(decisions)
+    def _adopt(self, plan: TrainingPlan, start: float) -> tuple[float, float]:
+        """Let the plan keep to the budget, by what was decided in an earlier call or is now.
 
-    def _allowance(self, start: float) -> Allowance:
-        limits = self.limits
+        Returns when the training started, were it not for kernels that were compiled meanwhile, and
+        the seconds that it keeps for its end.
+        """
+        kept = None if self.folder is None else self.folder.plan()
+        if kept is not None:
+            decisions = _checked(kept, self.folder)
+        elif self.budget is not None:
+            with compilation() as compiled:
+                decisions = self._decided(plan, lambda: start + compiled())
+            start += compiled()
+            if self.folder is not None:
+                self.folder.write_plan({"budget": self.limits.as_json(), "decisions": decisions})
+        else:
+            return start, 0.0
+        plan.adopt(decisions)
+        return start, decisions.get("end_ms", 0) / 1e3
+
+    def _decided(self, plan: TrainingPlan, start: Callable[[], float]) -> Decisions:
+        """What is planned for the budget."""
 
         def left() -> float:
-            return limits.seconds - slowest(perf_counter() - start)
+            return self.limits.seconds - slowest(perf_counter() - start())
 
         def seconds(stage: Stage) -> float:
-            return slowest(seconds_a_step(stage, self, limits.seconds))
+            return slowest(seconds_a_step(stage, self, self.limits.seconds))
 
-        return Allowance(limits.steps, left, seconds)
+        writes = self.folder is not None
+        allowance = Allowance(self.limits.steps, left, seconds, draws=writes)
+        if not allowance.timed:
+            return plan.decide(allowance)
+        end = slowest(seconds_to_draw_losses()) if writes else 0.0
+        decisions = plan.decide(allowance)
+        return {**decisions, "end_ms": decisions.get("end_ms", 0) + round(1e3 * end)}
 
     def _log(self, plan: TrainingPlan, records: list[Record]) -> AbstractContextManager[Log | None]:
         if self.folder is None or not is_first():
