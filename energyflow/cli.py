@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, NoReturn
@@ -54,7 +55,7 @@ def _run(arguments: list[str]) -> Any:
     from ._cli import app
 
     try:
-        with _only_first_prints():
+        with _only_first_prints(), _warnings_in_one_line():
             return app(arguments, prog_name="energyflow", standalone_mode=False)
     except TyperException as error:
         _leave(error.format_message(), error.exit_code)
@@ -67,6 +68,18 @@ def _only_first_prints() -> Iterator[None]:
         yield
         return
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        yield
+
+
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """Print what is warned of, without the line of the library that warns."""
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        print("energyflow: warning:", *str(message).split(), file=sys.stderr, flush=True)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
         yield
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 import energyflow_backends as backends
 
-from ._core.checks import check_positive
+from ._core.checks import check_choice, check_positive
 from ._core.flow_result import FlowResult
 
 __all__ = ["gather", "shard", "sharded"]
@@ -84,12 +84,14 @@ def sharded(
     there. With a `HadamardSlicing`, every process transforms its points once for each of its
     products of D slices, so sharing fewer slices than W D saves sorting only.
     """
+    check_choice("what", what, ("slices", "particles"))
     if timeout is None:
         text = os.environ.get("ENERGYFLOW_TIMEOUT") or "120"
         try:
             timeout = float(text)
         except ValueError:
             raise ValueError(f"ENERGYFLOW_TIMEOUT must be seconds, got {text!r}") from None
+        check_positive("ENERGYFLOW_TIMEOUT", timeout)
     return backends.sharded(what, group=group, timeout=check_positive("timeout", timeout))
 
 
@@ -109,9 +111,10 @@ def shard(whole: T) -> T:
 
     Raises
     ------
-    ValueError
-        If there are fewer rows than processes.
+    TypeError, ValueError
+        If it is neither an array nor a result, or there are fewer rows than processes.
     """
+    _check_rows("whole", whole)
     here = backends.sharding()
     if here is None or not here.parted:
         return whole
@@ -143,10 +146,11 @@ def gather(part: T) -> T | None:
     Raises
     ------
     TypeError
-        If the array holds something other than numbers and booleans.
+        If it is neither an array of numbers or booleans nor a result.
     ValueError
         If the processes hold arrays that differ in library, dtype or the shape of a row.
     """
+    _check_rows("part", part)
     here = backends.sharding()
     if here is None or not here.parted:
         return part if backends.is_first() else None
@@ -156,3 +160,15 @@ def gather(part: T) -> T | None:
     if particles is None or velocity is None:
         return None
     return replace(part, particles=particles, velocity=velocity)
+
+
+def _check_rows(name: str, given: Any) -> None:
+    """An array with rows, or the result of a flow."""
+    if isinstance(given, FlowResult):
+        return
+    if backends.library_of(given) is None:
+        raise TypeError(
+            f"{name} must be an array (N, ...) or a FlowResult, got {type(given).__name__}"
+        )
+    if not given.ndim:
+        raise ValueError(f"{name} must be an array with rows (N, ...), got one without axes")

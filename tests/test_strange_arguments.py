@@ -15,7 +15,7 @@ import pytest
 from fuzz.seeds import PROBLEM
 
 import energyflow as ef
-from energyflow import datasets, inverse, kernels, metrics
+from energyflow import datasets, distributed, inverse, kernels, metrics
 
 X = np.random.default_rng(0).normal(size=(6, 3))
 Y = np.random.default_rng(1).normal(size=(5, 3))
@@ -96,6 +96,11 @@ ALIASES = {
 
 def used(name: Any) -> None:
     with ef.use_backend(name):
+        pass
+
+
+def shared(what: Any, **how: Any) -> None:
+    with distributed.sharded(what, **how):
         pass
 
 
@@ -200,6 +205,9 @@ CASES: dict[str, Case] = {
         },
     ),
     "use_backend": (used, {"name": "numpy"}),
+    "distributed.sharded": (shared, {"what": "slices", "group": None, "timeout": 9.0}),
+    "distributed.shard": (distributed.shard, {"whole": X}),
+    "distributed.gather": (distributed.gather, {"part": X}),
     "ParticleFlow": (run(ef.ParticleFlow), {**PARTICLE, **RUN}),
     "MMDFlow": (run(ef.MMDFlow), {**MMD, **RUN}),
     "KALEFlow": (run(ef.KALEFlow), {**KALE, **RUN}),

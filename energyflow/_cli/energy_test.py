@@ -1,10 +1,8 @@
 """`energyflow test`: do samples come from one distribution?"""
 
 import json
-import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -118,7 +116,8 @@ def compare(
         "exponent": exponent, "method": method, "n_projections": projections, "slicing": slicing,
         "strata": _strata_of(tables, pairs), "rng": seed,
     }  # fmt: skip
-    with _warnings_on_stderr():
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
         result = ef.energy_test(
             *clouds,
             n_resamples="all" if every else resamples,
@@ -256,13 +255,3 @@ def _strata_of(tables: Sequence[Table], pairs: bool) -> list[Any] | None:
     if given:
         raise ValueError("--pairs and --strata exclude each other: give one of them")
     return [np.arange(size) for size in sizes]
-
-
-@contextmanager
-def _warnings_on_stderr() -> Iterator[None]:
-    """Print warnings of the block as lines of the command."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        yield
-    for warning in caught:
-        print(f"energyflow: {warning.message}", file=sys.stderr)

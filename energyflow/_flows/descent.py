@@ -267,6 +267,7 @@ class Descent(ABC):
             raise ValueError(f"particles must be a result to resume from: {error}") from None
         pair = particles.velocity, "them", particles.particles
         check_together("the velocity of particles", *pair)
+        self._check_dimension(particles.particles)
         directions = self._directions and self._directions.adopted(particles.state)
         settings = self._settings() | ({} if directions is None else directions.settings)
         for name, mine in settings.items():
@@ -279,14 +280,17 @@ class Descent(ABC):
         state.directions = directions
         return state
 
-    def _check_start(self, x: Array, velocity: Array | None, fixed: Array | None) -> None:
-        check_cloud("particles", x, "N")
-        check_together("particles", x, "target", self.target)
+    def _check_dimension(self, x: Array) -> None:
         if x.shape[1] != self.target.shape[1]:
             raise ValueError(
                 "particles must have the dimension of the target, "
                 f"{self.target.shape[1]}, got {x.shape[1]}"
             )
+
+    def _check_start(self, x: Array, velocity: Array | None, fixed: Array | None) -> None:
+        check_cloud("particles", x, "N")
+        check_together("particles", x, "target", self.target)
+        self._check_dimension(x)
         if fixed is not None and fixed.shape[0] != x.shape[0]:
             raise ValueError(
                 f"condition must have one row for each of the {x.shape[0]} particles, "

@@ -152,8 +152,8 @@ def energy_test(
         number = number_of_all(sizes, blocks, _MOST_OF_ALL)
         if number is None:
             raise ValueError(
-                f"n_resamples must be a number where there are more than {_MOST_OF_ALL} "
-                'relabellings, got "all"'
+                f"n_resamples must be a number (--resamples) where there are more than "
+                f'{_MOST_OF_ALL} relabellings, got "all" (--all)'
             )
         count = number
         batches = all_relabellings(sizes, blocks, bytes_each)

@@ -268,6 +268,8 @@ def test_going_on_with_other_settings_is_refused(rng: np.random.Generator) -> No
     result = quiet(ef.ParticleFlow(x, n_projections=8), x + 1, 2)
     with pytest.raises(ValueError, match=r"n_projections = 9 .* got one with 8"):
         quiet(ef.ParticleFlow(x, n_projections=9), result, 2)
+    with pytest.raises(ValueError, match="particles must have the dimension of the target, 3, got"):
+        quiet(ef.ParticleFlow(rng.normal(size=(10, 3))), result, 2)
 
 
 def test_every_library_saves(tmp_path, xp, rng: np.random.Generator) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -52,6 +53,20 @@ def test_train_sample_and_go_on(run, tmp_path) -> None:
     status, out, _ = run(*train, "--resume", "--blocks", 3)
     assert status == 0
     assert "3 blocks trained" in out
+
+
+def test_a_warning_takes_one_line(run, tmp_path) -> None:
+    train = ("train", "flow", "--data", "data.npz:x", "--out", "run", *FAST)
+    assert run(*train)[0] == 0
+    file = tmp_path / "run" / "settings.json"
+    entries = json.loads(file.read_text())
+    file.write_text(json.dumps({**entries, "made_with": {"torch": "1"}}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        status, _, err = run(*train, "--resume")
+    assert status == 0
+    assert err.startswith("energyflow: warning: run holds a run made with {'torch': '1'}")
+    assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99"])

@@ -21,6 +21,7 @@ from energyflow.models import (
     TrainingDiverged,
     TrainingReport,
     Validation,
+    load,
 )
 from energyflow.models.data.training_set import TrainingSet
 from energyflow.models.training.stage_training import adam
@@ -571,6 +572,16 @@ def test_damaged_files_are_named(tmp_path, file: str, content, message: str) -> 
         train(Lines(), out=tmp_path / "run", resume=True)
     told = f"{caught.value} {getattr(caught.value, 'filename', '')}"
     assert Path(file).name in told or Path(file).stem in told
+
+
+def test_what_is_no_run_is_not_loaded(tmp_path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_bytes(b"")
+    bare = "a folder without settings.json"
+    for name, found in {"empty": bare, "file": "no folder", "none": "no folder"}.items():
+        with pytest.raises(FileNotFoundError, match=f"trained model, got {found}") as caught:
+            load(tmp_path / name)
+        assert caught.value.filename == str(tmp_path / name)
 
 
 def test_a_damaged_log_keeps_its_whole_rows(tmp_path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 @contextmanager
 def process_group(group: Any, timeout: float) -> Iterator[Any]:
     """The group that is given, the default one, or the one that is kept; None for one process."""
+    _check(group)
     dist = _initialised()
     if dist is not None and (group is not None or _kept.in_use or not _kept.alive):
         yield dist.group.WORLD if group is None else group
@@ -23,6 +24,17 @@ def process_group(group: Any, timeout: float) -> Iterator[Any]:
     else:
         with _kept.lent(timeout) as kept:
             yield kept
+
+
+def _check(group: Any) -> None:
+    """A process group of torch that this process belongs to, or None."""
+    dist = sys.modules.get("torch.distributed")
+    kind = getattr(dist, "ProcessGroup", None)
+    if group is not None and (kind is None or not isinstance(group, kind)):
+        raise TypeError(
+            "group must be a torch.distributed.ProcessGroup that this process belongs to, or None, "
+            f"got {type(group).__name__}"
+        )
 
 
 def _initialised() -> Any:

@@ -61,7 +61,7 @@ class FlowPlan(ModelPlan[Chain]):
                 "network_steps": n_steps if n_blocks else int(allowance.steps),
             }
         network, chain, options = copy.deepcopy(self._first_network), self.chain, self._options
-        flow = self._seconds_of_a_flow(allowance)
+        flow = self._seconds_of_a_flow()
         self._pairs = self._pairs_of(self._particles, torch.zeros_like(self._particles))
         batch_size, step = allowance.batch(
             lambda size: self._stage(network, 0, {}, size), options.batch_size
@@ -264,19 +264,18 @@ class FlowPlan(ModelPlan[Chain]):
         pairs = {"start": start, "motion": motion}
         return pairs if self._given is None else {**pairs, "condition": self._given}
 
-    def _seconds_of_a_flow(self, allowance: Allowance) -> Callable[[int], float]:
-        """Of so many steps, by flows through the first block that are thrown away."""
+    def _seconds_of_a_flow(self) -> Callable[[int], float]:
+        """Of so many steps, by a step of the first block that is thrown away.
 
-        def seconds(n_steps: int) -> float:
+        It is taken after another one, which loads and compiles what a flow needs.
+        """
+        block = replace(self.chain.blocks[0], n_steps=1)
+        for _ in range(2):
             start = perf_counter()
-            self._flow(replace(self.chain.blocks[0], n_steps=n_steps), lambda **numbers: None)
-            return slowest(perf_counter() - start)
-
-        seconds(1)  # which loads and compiles what the others use
-        first = later = seconds(1)  # with what a flow prepares
-        if 4 * first < 0.2 * allowance.left():
-            later = max(seconds(5) - first, 0.0) / 4
-        return lambda n_steps: first + (n_steps - 1) * later
+            result = self._flow(block, lambda **numbers: None)
+            whole = slowest(perf_counter() - start)
+        step = slowest(float(result.history_seconds[0]))
+        return lambda n_steps: whole + (n_steps - 1) * step
 
     def _loss(self, network: nn.Module, stage: int, step: int, size: int, part: slice) -> Tensor:
         """The mean error at a batch of the training pairs that are learned."""

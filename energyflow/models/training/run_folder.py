@@ -177,6 +177,10 @@ class RunFolder:
             There is no run, it is damaged, or of another format or model.
         """
         file = self.path / SETTINGS
+        if not file.is_file():
+            found = "no folder" if not self.path.is_dir() else f"a folder without {SETTINGS}"
+            reason = f"expected the folder of a trained model, got {found}"
+            raise FileNotFoundError(errno.ENOENT, reason, str(self.path))
         settings = read_json(file)
         if (form := settings.pop("format", None)) != FORMAT:
             raise ValueError(f"{file}: expected format {FORMAT}, got {form!r}")
