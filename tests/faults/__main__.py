@@ -9,7 +9,9 @@ leave it to go on as well.
 
 Processes are forked from one that has imported everything already and has one thread; some are
 real command lines, which are killed at random times. `processes` are those of torchrun, of which
-one is lost. Writes faults.csv and faults.md; a fault ends the run with a non-zero status.
+one is lost; `cuts` are trainings in many calls, each with `stop_after`; `locks` are two to eight
+processes that train in one folder at once. Writes faults.csv and faults.md; a fault ends the run
+with a non-zero status.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from pathlib import Path
 from benchmarks.rows import Line, read
 from benchmarks.runner import Run, Topic
 
-from . import processes
+from . import cuts, locks, processes
 from .disturbed import FAULTS, disturbed, warm
 from .works import WORKS
 
@@ -54,6 +56,27 @@ def lost(run: Run) -> Iterator[Line]:
     """One of two processes is lost."""
     with tempfile.TemporaryDirectory() as folder:
         yield from processes.lines(Path(folder))
+
+
+@TOPIC("cuts")
+def cut(run: Run) -> Iterator[Line]:
+    """Trainings that are cut at random steps."""
+    with tempfile.TemporaryDirectory() as folder:
+        for line in cuts.lines(2 if run.quick else 40, Path(folder), run.seed):
+            if any(line.numbers[fault] for fault in cuts.FAULTS):
+                run.failures.append(f"cuts, {line.method}")
+            yield line
+
+
+@TOPIC("locks")
+def locked(run: Run) -> Iterator[Line]:
+    """Processes that want to train in one folder at once."""
+    warm()
+    with tempfile.TemporaryDirectory() as folder:
+        line = locks.line(4 if run.quick else 40, Path(folder), run.seed)
+        if any(line.numbers[fault] for fault in locks.FAULTS):
+            run.failures.append("locks")
+        yield line
 
 
 @TOPIC("totals")

@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.rows import Line
 
-from .signals import Digests, Forked, await_change, contents, killed, strike, watch
+from .signals import Digests, Forked, await_change, contents, strike, struck_after, watch
 from .works import WORKS, Work, inputs
 
 FAULTS = ("bad files", "other exit statuses", "other ends")
@@ -67,9 +67,9 @@ class Case:
         """Do the work; the exit status."""
         return self._forked(self.work.do).wait()
 
-    def do_until(self, seconds: float) -> int:
-        """Do the work, and kill it so long after it has begun to write."""
-        return killed(self._forked(self.work.do), self.run, seconds)
+    def do_until(self, seconds: float, number: signal.Signals = signal.SIGKILL) -> int:
+        """Do the work, with a signal so long after it has begun to write."""
+        return struck_after(self._forked(self.work.do), self.run, seconds, number)
 
     def do_until_write(self, at: int, number: signal.Signals) -> int:
         """Do the work, with a signal before one of its writes."""
@@ -86,7 +86,7 @@ class Case:
 
     def line_until(self, seconds: float) -> int:
         """Do the work by a command line of its own, and kill that as `do_until`."""
-        return killed(self._line(), self.run, seconds)
+        return struck_after(self._line(), self.run, seconds, signal.SIGKILL)
 
     def _line(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "energyflow", *self.work.command(self.folder)]
@@ -181,6 +181,10 @@ def disturbed(kind: str, quick: bool, folder: Path) -> Iterator[Line]:
     yield tried(kind, "SIGINT before a write", case, plan, "interrupts", (130,))
     if quick:
         return
+    for number in (signal.SIGINT, signal.SIGTERM):
+        plan = [[partial(case.do_until, rng.uniform(0, case.seconds), number)] for _ in range(5)]
+        ends = (130, -number)  # the second one outside the steps of a training
+        yield tried(kind, f"{number.name} at random times", case, plan, "interrupts", ends)
     plan = [[partial(case.line_until, rng.uniform(0, case.seconds))] for _ in range(4)]
     how = "SIGKILL of a command line at random times"
     yield tried(kind, how, case, plan, finish=Case.line)

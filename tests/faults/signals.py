@@ -100,6 +100,8 @@ class Forked:
                 os.dup2(out.fileno(), 2)
             signal.signal(signal.SIGINT, signal.default_int_handler)
             status = body()
+        except KeyboardInterrupt:  # between the work and its end
+            status = 130
         except BaseException:
             traceback.print_exc()
         finally:
@@ -107,8 +109,12 @@ class Forked:
             sys.stderr.flush()
             os._exit(status)
 
-    def kill(self) -> None:
-        os.kill(self._pid, signal.SIGKILL)
+    @property
+    def pid(self) -> int:
+        return self._pid
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self._pid, number)
 
     def poll(self) -> int | None:
         """The exit status, or minus the signal that ended it; None while it runs."""
@@ -125,12 +131,14 @@ class Forked:
         return self._status
 
 
-def killed(process: Forked | Popen[bytes], folder: Path, seconds: float) -> int:
-    """Kill a process so many seconds after it has begun to change a folder; its exit status."""
+def struck_after(
+    process: Forked | Popen[bytes], folder: Path, seconds: float, number: signal.Signals
+) -> int:
+    """Signal a process so many seconds after it began to change a folder; its exit status."""
     await_change(process, folder)
     time.sleep(seconds)
     if process.poll() is None:
-        process.kill()
+        process.send_signal(number)
     return process.wait()
 
 

@@ -62,36 +62,43 @@ class FlowPlan(ModelPlan[Chain]):
             }
         network, chain, options = copy.deepcopy(self._first_network), self.chain, self._options
         flow = self._seconds_of_a_flow()
-        self._pairs = self._pairs_of(self._particles, torch.zeros_like(self._particles))
-        batch_size, step = allowance.batch(
-            lambda size: self._stage(network, 0, {}, size), options.batch_size
-        )
-        self.chain, self._pairs = chain.with_network(network), {}
+        self.chain = chain.with_network(network)
         sampling = allowance.sampling(
             network, lambda n: self.validator.distance(self.preview(), n), self.draw, most,
             self.n_stages,
         )  # fmt: skip
-        self.chain = chain
-        spent, n_blocks, left, validates = 0.0, 0, allowance.to_spend(), True
-        cost = self._validation_cost(batch_size)
+        self.chain, first = chain, flow(chain.blocks[0].n_steps) + sampling.seconds
+        self._pairs = self._pairs_of(self._particles, torch.zeros_like(self._particles))
+        batch_size, step = allowance.batch(
+            lambda size: self._stage(network, 0, {}, size), options.batch_size, first
+        )
+        self._pairs = {}
+        fitting = self._fitting(allowance.to_spend(), flow, sampling.seconds, batch_size, step)
+        return {**fitting, "batch_size": batch_size, **sampling.as_decisions()}
+
+    def _fitting(
+        self, left: float, flow: Callable[[int], float], sampling: float, batch: int, step: float
+    ) -> Decisions:
+        """Blocks and steps of a network that fit, by the seconds of what they are made of."""
+        options, n_steps, spent = self._options, self._network_steps, 0.0
+        cost = self._validation_cost(batch)
         every = options.validated(n_steps, cost)["every"]
         learning = step * (n_steps * (1 + cost / every) + cost)
-        for k, block in enumerate(chain.blocks[: self.n_stages]):
-            through = k * step * options.n_particles / (3 * batch_size)
-            spent += flow(block.n_steps) + learning + (k + 1) * sampling.seconds + through
+        blocks = self.chain.blocks[: self.n_stages]
+        for k, block in enumerate(blocks):
+            through = k * step * options.n_particles / (3 * batch)
+            spent += flow(block.n_steps) + learning + (k + 1) * sampling + through
             if spent > left:
                 break
-            n_blocks += 1
-        if not n_blocks:
-            left -= flow(chain.blocks[0].n_steps) + sampling.seconds
-            fitting = left / step
-            if validates := fitting >= STEPS_A_VALIDATION * cost:
-                fitting = (fitting - cost) / (1 + cost / every)
-            n_blocks, n_steps = 1, max(1, min(n_steps, int(fitting)))
-        return {
-            "n_blocks": n_blocks, "network_steps": n_steps, "batch_size": batch_size,
-            "validates": int(validates), **sampling.as_decisions(),
-        }  # fmt: skip
+        else:
+            k = len(blocks)
+        if k:
+            return {"n_blocks": k, "network_steps": n_steps}
+        steps = (left - flow(blocks[0].n_steps) - sampling) / step
+        if validates := steps >= STEPS_A_VALIDATION * cost:
+            steps = (steps - cost) / (1 + cost / every)
+        n_steps = max(1, min(n_steps, int(steps)))
+        return {"n_blocks": 1, "network_steps": n_steps, "validates": int(validates)}
 
     def adopt(self, decisions: Decisions) -> None:
         """Plan for the blocks and steps that were decided."""

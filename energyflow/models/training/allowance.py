@@ -19,6 +19,7 @@ _VALIDATION = 0.1  # of the seconds that are left, at most
 _FEWEST = 16  # samples that are compared with data, or none
 _STEPS = 16  # that a batch of less than the settings' size makes room for
 _SMALLEST = 2  # points of a batch, the first that is tried
+_WARM_UP = 2.0  # seconds that a first call may need to load and compile
 _TRIED = 0.02  # of the seconds that are left, for a larger batch to be tried
 
 Decisions = dict[str, int]
@@ -77,11 +78,14 @@ class Allowance:
         """Seconds that may be planned for."""
         return _SPENT * self.left()
 
-    def batch(self, stage: Callable[[int], Any], most: int) -> tuple[int, float]:
+    def batch(
+        self, stage: Callable[[int], Any], most: int, reserved: float = 0.0
+    ) -> tuple[int, float]:
         """The batch size, less than `most` where too few steps of that would fit; and its seconds.
 
-        stage : trains with a batch size. Sizes are tried from a few points on as long as the next
-        one is cheap; what larger ones take is at most in proportion.
+        stage : trains with a batch size. reserved : seconds that are not for steps. Sizes are tried
+        from a few points on as long as the next one is cheap; what larger ones take is at most in
+        proportion.
         """
         here = sharding()
         size = smallest = min(most, _SMALLEST if here is None else max(_SMALLEST, here.size))
@@ -89,7 +93,7 @@ class Allowance:
         while size < most and 4 * seconds <= _TRIED * self.left():
             size = min(4 * size, most)
             seconds = self.seconds_a_step(stage(size))
-        allowed = max(self.to_spend(), 0.0) / _STEPS
+        allowed = max(self.to_spend() - reserved, 0.0) / _STEPS
         fitting = int(size * allowed / seconds)
         if fitting < most:
             size, seconds = max(smallest, fitting), seconds * max(smallest, fitting) / size
@@ -116,7 +120,10 @@ class Allowance:
         def seconds_of(n_samples: int) -> float:
             return _seconds(network, lambda: validate(n_samples), allowed)
 
-        if math.isinf(seconds_of(n)) or (seconds := seconds_of(n)) > allowed:
+        seconds = seconds_of(n)
+        if seconds < _WARM_UP:
+            seconds = seconds_of(n)
+        if seconds > allowed:
             return Sampling()
         while n < most and 4 * seconds <= allowed:
             n = min(4 * n, most)

@@ -81,13 +81,15 @@ class SingleNetworkPlan(ModelPlan[N]):
         if not allowance.timed:
             return {"n_steps": n_steps, "n_rounds": min(self.n_stages, n_steps)}
         network, last = copy.deepcopy(self._network), self._last
-        batch_size, seconds = allowance.batch(
-            lambda size: self._stage(network, self.learning(size), 0), self.options.batch_size
-        )
         self._last = self.sampler(network.eval(), 0)
         n_rounds, sampling = self._sampling(allowance, network)
-        self._last = last
-        fitting = allowance.to_spend() / seconds - n_rounds * sampling.seconds / seconds
+        self._last, reserved = last, n_rounds * sampling.seconds
+        batch_size, seconds = allowance.batch(
+            lambda size: self._stage(network, self.learning(size), 0),
+            self.options.batch_size,
+            reserved,
+        )
+        fitting = (allowance.to_spend() - reserved) / seconds
         validation = self.learning(batch_size).validation
         cost = 0.0 if validation is None else validation.cost
         validates = fitting >= STEPS_A_VALIDATION * cost
