@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 try:
@@ -15,6 +17,7 @@ except ModuleNotFoundError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 LOCK = ".lock"
+_log = logging.getLogger(__name__)
 _NOT_OFFERED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # by some network disks
 
 
@@ -24,7 +27,7 @@ def locked(folder: Path) -> Iterator[None]:
 
     However the process ends, the lock goes with it, and with the last of its children that were
     forked meanwhile: one that outlives it still holds the lock. Where the system or the disk offers
-    no locks, nothing is held.
+    no locks, nothing is held, and the log says so once.
 
     Raises
     ------
@@ -34,6 +37,7 @@ def locked(folder: Path) -> Iterator[None]:
         Nothing may be written in the folder.
     """
     if fcntl is None:
+        _say_that_nothing_is_held()
         yield
         return
     path = folder / LOCK
@@ -69,9 +73,18 @@ def _held(path: Path) -> int:
             if error.errno not in _NOT_OFFERED:
                 os.close(handle)
                 raise
+            _say_that_nothing_is_held()
         if _is_at(path, handle):
             return handle
         os.close(handle)  # its holder has removed the file meanwhile
+
+
+@cache
+def _say_that_nothing_is_held() -> None:
+    _log.warning(
+        "there are no locks on this system or disk: take care that no other process trains in the "
+        "same folder"
+    )
 
 
 def _is_at(path: Path, handle: int) -> bool:

@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 from contextlib import ExitStack
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from _training_rank import MODELS
 from _training_rank import train as train_model
 from disks import mounted, short_files
 
+from energyflow._core import locks
 from energyflow._core.locks import locked
 from energyflow.models import (
     MLP,
@@ -446,6 +448,21 @@ def test_the_lock_of_a_folder_that_takes_the_place_of_another_stays(tmp_path) ->
     with locked(tmp_path / "moved"):
         pass
     assert not (tmp_path / "moved" / ".lock").exists()
+
+
+@pytest.mark.parametrize("system", [True, False])
+def test_where_there_are_no_locks_the_log_says_so_once(tmp_path, monkeypatch, caplog, system):
+    def refuse(*given: int) -> None:
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    locks._say_that_nothing_is_held.cache_clear()
+    monkeypatch.setattr(locks, "fcntl", SimpleNamespace(flock=refuse, LOCK_EX=2, LOCK_NB=4))
+    if system:
+        monkeypatch.setattr(locks, "fcntl", None)  # as on Windows
+    for name in ("one", "other"):
+        assert len(train(Lines(), out=tmp_path / name)) == 3
+    (record,) = caplog.records
+    assert "no other process trains in the same folder" in record.message
 
 
 def test_a_run_that_is_older_than_some_settings_is_resumed(tmp_path) -> None:

@@ -37,9 +37,9 @@ class Learning:
     """What a network learns by settings of the plan, of which a budget may change the batch size.
 
     loss : `loss(network, step, part)` of a part of `n_terms` terms, the step counted from the first
-    round on, and a function of these alone. validation : where there are held-out data. least_gain :
-    of the first round's `Validation`. during : `during(last)` is entered while a round is trained
-    up to the step before `last`.
+    round on, and a function of these alone. validation : where there are held-out data. during :
+    `during(last)` is entered while a round is trained up to the step before `last`. least_gain :
+    of the first round's `Validation`.
     """
 
     loss: Callable[[nn.Module, int, slice], Tensor]
