@@ -18,6 +18,7 @@ from scipy.spatial.distance import cdist
 
 import energyflow as ef
 from energyflow import datasets
+from energyflow._core.image_grid import save_grid
 
 from ..competitors import papers
 from ..runner import Line, Run, Topic
@@ -25,6 +26,8 @@ from ..timing import cpu_seconds
 
 NEAR = 1.5  # times the floor: has arrived
 CLOSE = 1.2  # times the floor, to which time is measured
+PATIENCE = 60  # times the CPU seconds of the defaults, after which others are stopped
+LARGE = 20_000, 800  # particles, and most steps, of the flow to all of MNIST's digits
 WHOLE = 200  # steps of one flow to digits
 STRIDE = 5  # steps between looks at the distance
 MOST_STEPS = 1000
@@ -294,22 +297,56 @@ def time_to_the_floor(run: Run, data: str, *, mnist: str = "") -> Iterator[Line]
     title = f"{data}, d = {target.shape[1]}, N = {n}"
     numbers = {"E": energy, "floor": validator.floor, "E / floor": energy / validator.floor}
     yield Line(f"{title}: {WHOLE} steps", "defaults", numbers | {"CPU seconds": spent})
-    seconds = {}
+    own = math.inf
     for name, kind in (("defaults", Defaults), ("papers", Papers)):
-        seconds[name], steps = _time(kind(target, start, run.seed).advance, validator)
+        advance, most = kind(target, start, run.seed).advance, PATIENCE * own
+        seconds, steps, reached = _time(advance, validator, most)
+        own = min(own, seconds)
         numbers = {
-            "CPU seconds": seconds[name], "steps": steps,
-            "times the defaults": seconds[name] / seconds["defaults"],
+            "reached": reached / validator.floor, "CPU seconds": seconds, "steps": steps,
+            "times the defaults": seconds / own,
         }  # fmt: skip
         yield Line(f"{title}: until {CLOSE:g} floors", name, numbers)
 
 
-def _time(advance: Callable[[], np.ndarray], validator: Validator) -> tuple[float, int]:
-    """CPU seconds and steps until 1.2 floors; not a number where they are not reached."""
+def _time(
+    advance: Callable[[], np.ndarray], validator: Validator, most: float
+) -> tuple[float, int, float]:
+    """CPU seconds, steps and distance at 1.2 floors, or where time or steps are spent."""
     seconds = 0.0
     for steps in range(STRIDE, MOST_STEPS + 1, STRIDE):
         x, spent = cpu_seconds(advance)
         seconds += spent
-        if validator.distance(x) <= CLOSE * validator.floor:
-            return seconds, steps
-    return math.nan, MOST_STEPS
+        distance = validator.distance(x)
+        if distance <= CLOSE * validator.floor or seconds > most:
+            break
+    return seconds, steps, distance
+
+
+@TOPIC("large-mnist")
+def large_mnist(run: Run, *, mnist: str = "") -> Iterator[Line]:
+    """20,000 particles flow by defaults to all 60,000 digits, judged by the 10,000 of the test.
+
+    The floor is that of as many digits of the target. Without `mnist` it is left out.
+    """
+    if not mnist:
+        print("large-mnist is left out: it needs --mnist")
+        return
+    data, (n, steps) = datasets.load(mnist), (300, 20) if run.quick else LARGE
+    images = (np.asarray(x, np.float32) for x in (data.train, data.test))
+    target, held_out = (x.reshape(len(x), -1) / np.max(x) for x in images)
+    if run.quick:
+        target, held_out = target[:1000], held_out[:1000]
+    rng = np.random.default_rng([run.seed, 3])
+    start = rng.uniform(size=(n, target.shape[1])).astype(np.float32)
+    flow = ef.ParticleFlow(target, rng=run.seed)
+    result, spent = cpu_seconds(lambda: flow.run(start, steps, until="converged", progress=False))
+    draws = [rng.choice(len(target), n, replace=False) for _ in range(3)]
+    floor = float(np.mean([float(ef.energy_distance(target[i], held_out)) for i in draws]))
+    x = np.asarray(result.particles)
+    energy = float(ef.energy_distance(x, held_out))
+    shown = x[rng.permutation(n)[:100]].reshape(-1, 1, 28, 28)
+    save_grid(run.out / "flows_mnist.png", shown, 20)
+    numbers = {"E": energy, "floor": floor, "E / floor": energy / floor}
+    numbers |= {"steps": result.state["step"], "CPU seconds": spent}
+    yield Line(f"MNIST, N = {n}, M = {len(target)}", "defaults", numbers)

@@ -7,7 +7,7 @@ from matplotlib.patches import Circle
 
 import energyflow as ef
 
-STEPS = (0, 10, 60, 1500)
+STEPS = (0, 5, 20, 400)
 
 
 CENTRES = np.array([[-2.4, 0.0], [0.0, 0.0], [2.4, 0.0]])
@@ -25,7 +25,7 @@ def draw() -> Figure:
     target = rings(80)
     particles = np.random.default_rng(0).normal([0, 1.6], 0.15, (240, 2))
     seen = {}
-    flow = ef.ParticleFlow(target, step_size=0.3, momentum=0.7, n_projections=64, rng=0)
+    flow = ef.ParticleFlow(target, rng=0)
     flow.run(
         particles, STEPS[-1], record_every=1, progress=False,
         callback=lambda step, x, distance: seen.__setitem__(step, (x, distance)),
