@@ -313,11 +313,10 @@ def _time(
     advance: Callable[[], np.ndarray], validator: Validator, most: float
 ) -> tuple[float, int, float]:
     """CPU seconds, steps and distance at 1.2 floors, or where time or steps are spent."""
-    seconds = 0.0
-    for steps in range(STRIDE, MOST_STEPS + 1, STRIDE):
+    seconds, steps, distance = 0.0, 0, math.inf
+    while steps < MOST_STEPS:
         x, spent = cpu_seconds(advance)
-        seconds += spent
-        distance = validator.distance(x)
+        seconds, steps, distance = seconds + spent, steps + STRIDE, validator.distance(x)
         if distance <= CLOSE * validator.floor or seconds > most:
             break
     return seconds, steps, distance
