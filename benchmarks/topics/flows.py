@@ -26,7 +26,7 @@ from ..timing import cpu_seconds
 
 NEAR = 1.5  # times the floor: has arrived
 CLOSE = 1.2  # times the floor, to which time is measured
-PATIENCE = 60  # times the CPU seconds of the defaults, after which others are stopped
+PATIENCE = 10, 100  # times the CPU seconds of the defaults, and seconds: others are stopped
 LARGE = 20_000, 800  # particles, and most steps, of the flow to all of MNIST's digits
 WHOLE = 200  # steps of one flow to digits
 STRIDE = 5  # steps between looks at the distance
@@ -299,7 +299,7 @@ def time_to_the_floor(run: Run, data: str, *, mnist: str = "") -> Iterator[Line]
     yield Line(f"{title}: {WHOLE} steps", "defaults", numbers | {"CPU seconds": spent})
     own = math.inf
     for name, kind in (("defaults", Defaults), ("papers", Papers)):
-        advance, most = kind(target, start, run.seed).advance, PATIENCE * own
+        advance, most = kind(target, start, run.seed).advance, max(PATIENCE[0] * own, PATIENCE[1])
         seconds, steps, reached = _time(advance, validator, most)
         own = min(own, seconds)
         numbers = {
