@@ -432,7 +432,7 @@ def test_bad_data(data, error: type, message: str) -> None:
         (np.zeros(3, int), "one entry for each of the 300 points"),
         (np.full(300, -1), r"labels \(n,\) from 0"),
         (np.zeros((300, 1), int), r"labels \(n,\) from 0"),
-        (np.zeros(300), r"labels \(n,\), vectors \(n, m\) or maps"),
+        (np.zeros(300), r"labels \(n,\), vectors \(n, m\), series \(n, k, m\) or maps"),
         (np.full((300, 1), np.inf), "condition must be finite"),
     ],
 )
