@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
-from energyflow_backends import Array, Floats, library_of, namespace, to_host
+from energyflow_backends import Array, library_of, namespace, to_host
 
 from .._core.checks import check_choice
-from ._base import A, Operator
+from .._core.files import read_json
+from ._base import A, Operator, Problem
 
 
 class Function(Operator):
@@ -111,6 +113,19 @@ def takes_rng(function: Callable[..., Any]) -> bool:
         return False
 
 
-def numbers_of(observed: Any) -> Floats:
-    """What a simulator gives, as a NumPy array."""
-    return np.asarray(to_host(observed) if library_of(observed) is not None else observed)
+def as_problem(problem: Any) -> Problem | None:
+    """A problem of what a user gives for one."""
+    if isinstance(problem, Problem | None):
+        return problem
+    if not isinstance(problem, Operator) and not callable(problem):
+        raise TypeError(
+            "problem must be a Problem, an Operator or a function of a batch (n, d), or left out "
+            f"for pairs, got {type(problem).__name__}"
+        )
+    return Problem(problem if isinstance(problem, Operator) else Function(problem))
+
+
+def read_problem(path: Path) -> Problem | None:
+    """The problem that a posterior saved; None where that was of pairs or of a function."""
+    settings = read_json(path)
+    return Problem.from_settings(settings, str(path)) if settings else None

@@ -14,11 +14,11 @@ from energyflow_backends import Floats
 from torch import nn
 
 from .._core.checks import check_choice, check_count, check_finite
-from .._core.files import read_json, write_json
+from .._core.files import write_json
 from .._core.random import as_generator
 from ..models import FlowGenerator, FlowMatching, Model, RunFolder, load
 from ._base import Operator, Problem
-from ._function import Function
+from ._function import Function, as_problem, read_problem
 from ._learned.bounds import Bounds
 from ._learned.learned import GUESSES, Learned
 from ._learned.observed import Observed, as_host, as_pairs, as_parameters
@@ -94,7 +94,7 @@ class PosteriorFlow:
             raise TypeError(f"model must be a Model, got {type(model).__name__}")
         if model is not None and settings:
             raise ValueError(f"settings belong to the model, got both: {', '.join(settings)}")
-        self.problem = _as_problem(problem)
+        self.problem = as_problem(problem)
         self.model: Model[Any] = _made_of(settings) if model is None else model
         if guess is None and (
             not isinstance(self.model, FlowMatching) or self.model.embedding is not None
@@ -275,24 +275,20 @@ class PosteriorFlow:
         The network is differentiated d times a call: for small d.
         """
         observed, learned, model = self._observed(), self._learned, self.model
-        if not isinstance(model, FlowMatching) or self.components is not None:
+        known = () if model.fitted is None else model.fitted.description.shape
+        if not isinstance(model, FlowMatching) or self.components is not None or len(known) != 1:
             raise ValueError(
-                "log_prob needs a FlowMatching of all numbers, without components, "
-                f"got {type(model).__name__}{' with components' if self.components else ''}"
+                "log_prob needs a FlowMatching of vectors, without components, got "
+                f"{type(model).__name__} of shape {known}, components={self.components}"
             )
         batch, single = observed.batch(observation)
-        d = None if model.fitted is None else model.fitted.description.shape[-1]
-        theta, shape = as_parameters(points, d, len(batch), single)
-        parameters = learned.parameters
-        inside = np.full(len(theta), True) if parameters is None else ~parameters.outside(theta)
-        logs = np.full(len(theta), -np.inf)
-        if inside.any():
-            rows = np.arange(len(theta)) * len(batch) // len(theta)
-            condition, _ = self._condition(batch)
-            given, theta = condition[rows[inside]], theta[inside]
-            z = learned.reduced(theta, given)
-            found = np.asarray(model.log_likelihood(z, given, n_steps=n_steps), np.float64)
-            logs[inside] = found + (0.0 if parameters is None else parameters.log_slope(theta))
+        theta, shape = as_parameters(points, known[0], len(batch), single)
+        rows = np.arange(len(theta)) * len(batch) // len(theta)
+        logs = learned.log_density(
+            theta,
+            self._condition(batch)[0][rows],
+            lambda z, given: np.asarray(model.log_likelihood(z, given, n_steps=n_steps)),
+        )
         return logs.reshape(shape)
 
     def first_guess(self, observations: Any) -> Floats:
@@ -370,7 +366,7 @@ class PosteriorFlow:
         model = load(folder, network=network, embedding=embedding, device=device)
         assert model.fitted is not None
         how, learned = Learned.load(path.parent, math.prod(model.fitted.description.shape))
-        sampler = cls(_read_problem(path) if problem is None else problem, model, **how)
+        sampler = cls(read_problem(path) if problem is None else problem, model, **how)
         sampler._fitted = learned
         if learned.parameters is not None:
             sampler.bounds = learned.parameters.bounds
@@ -472,24 +468,6 @@ class PosteriorFlow:
             return observations, None
         lifted = self.problem.lift(observations)
         return (observations, None) if lifted.ndim == 2 else (lifted, lifted)
-
-
-def _as_problem(problem: Any) -> Problem | None:
-    """A problem of what a user gives for one."""
-    if isinstance(problem, Problem | None):
-        return problem
-    if not isinstance(problem, Operator) and not callable(problem):
-        raise TypeError(
-            "problem must be a Problem, an Operator or a function of a batch (n, d), or left out "
-            f"for pairs, got {type(problem).__name__}"
-        )
-    return Problem(problem if isinstance(problem, Operator) else Function(problem))
-
-
-def _read_problem(path: Path) -> Problem | None:
-    """The problem that a posterior saved; None where that was of pairs or of a function."""
-    settings = read_json(path)
-    return Problem.from_settings(settings, str(path)) if settings else None
 
 
 def _made_of(settings: dict[str, Any]) -> Model[Any]:

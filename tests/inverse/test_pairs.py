@@ -242,6 +242,9 @@ def test_bad_input(pairs: PosteriorFlow) -> None:
     ):
         with pytest.raises(ValueError, match=r"points must have shape \("):
             pairs.log_prob(points, observation)
-    other = PosteriorFlow(Linear([1.0, 1.0]) + Gaussian(0.1), n_blocks=1)
+    other = PosteriorFlow(n_blocks=1, n_particles=20, network_steps=2, device="cpu")
     with pytest.raises(RuntimeError, match="not trained"):
+        other.log_prob(theta, seen[0])
+    other.fit(theta, seen, progress=False)
+    with pytest.raises(ValueError, match=r"needs a FlowMatching of vectors, .* got FlowGenerator"):
         other.log_prob(theta, seen[0])

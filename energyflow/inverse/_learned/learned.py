@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from energyflow_backends import Floats
+from energyflow_backends import Doubles, Floats
 
 from ..._core.checks import check_choice, check_count, check_each, check_flag
 from ..._core.files import read_json, write_json
@@ -93,6 +94,23 @@ class Learned:
             rows = samples.reshape(-1, samples.shape[-1])
             samples = self.parameters.undo(rows).reshape(samples.shape)
         return samples.reshape(*samples.shape[:2], *shape)
+
+    def log_density(
+        self, points: Floats, condition: Floats, of_model: Callable[[Floats, Floats], Floats]
+    ) -> Doubles:
+        """Log-density at vectors (n, d), each given a condition; -inf outside the bounds.
+
+        of_model : the log-density (n,) of what the model learns of the vectors.
+        """
+        if self.parameters is None:
+            return np.asarray(of_model(self.reduced(points, condition), condition), np.float64)
+        logs = np.full(len(points), -np.inf)
+        inside = ~self.parameters.outside(points)
+        if inside.any():
+            points, condition = points[inside], condition[inside]
+            found = of_model(self.reduced(points, condition), condition)
+            logs[inside] = found.astype(np.float64) + self.parameters.log_slope(points)
+        return logs
 
     def guess(self, condition: Floats, lifted: Floats | None, shape: tuple[int, ...]) -> Floats:
         """The first guess, to which samples of zeros lead; without the mean of the components."""

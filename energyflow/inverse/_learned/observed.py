@@ -80,9 +80,7 @@ def as_pairs(points: str, images: Floats, name: str, observations: Any) -> Float
     return array
 
 
-def as_parameters(
-    points: Any, d: int | None, m: int, single: bool
-) -> tuple[Floats, tuple[int, ...]]:
+def as_parameters(points: Any, d: int, m: int, single: bool) -> tuple[Floats, tuple[int, ...]]:
     """Points of `log_prob` as rows (n, d), and the shape of what it gives for them.
 
     Raises
