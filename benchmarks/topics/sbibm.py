@@ -130,10 +130,7 @@ def _sampler(
     run: Run, task: Task, theta: Points, x: Points, **settings: int
 ) -> inverse.PosteriorFlow:
     """Trained on pairs, with the bounds of the prior and otherwise by the defaults."""
-    shapes = inverse.Linear(np.zeros((x.shape[1], theta.shape[1]))) + inverse.Gaussian(1.0)
-    flow = inverse.PosteriorFlow(
-        shapes, bounds=task.bounds, seed=run.seed, device="cpu", **settings
-    )
+    flow = inverse.PosteriorFlow(bounds=task.bounds, seed=run.seed, device="cpu", **settings)
     return flow.fit(theta, x, progress=False)
 
 
@@ -150,7 +147,15 @@ def _peer(
         np.savez(
             given, theta=theta, x=x, observed=observed, kind=kind, first=first, second=second
         )  # fmt: skip
-        words = [python, str(script), method, str(run.seed), str(_SAMPLES), str(given), str(out)]
-        subprocess.run(words, env=environment, check=True)
+        words = [
+            str(Path(python).absolute()),
+            str(script),
+            method,
+            str(run.seed),
+            str(_SAMPLES),
+            str(given),
+            str(out),
+        ]
+        subprocess.run(words, env=environment, cwd=folder, check=True)
         with np.load(out) as file:
             return list(file["samples"]), float(file["seconds"])

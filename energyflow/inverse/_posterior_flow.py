@@ -46,6 +46,8 @@ class PosteriorFlow:
     Vectors and observations may have any units: each number is standardised by itself. Between
     bounds l and h, vectors are learned as Phi^-1((p - l) / (h - l)), for which a uniform prior is
     N(0, 1), and by a logarithm where there is one bound. Points on a bound count as rounded to it.
+    Where both are vectors and there is a regression, networks see normal scores of observations
+    (the distribution function of each number, then Phi^-1), and the regression sees both.
 
     Parameters
     ----------
@@ -167,10 +169,11 @@ class PosteriorFlow:
         points, condition, observed = self._pairs("", images, observations, generator)
         if self.bounds is not None and points.ndim > 2:
             raise ValueError("bounds are of vectors (n, d): leave them out for images")
+        regresses = self._regresses(points, condition)
         learned, training = Learned.of(
             points, condition, observed,
-            bounds=self.bounds, regresses=self._regresses(points, condition),
-            share=self.components,
+            bounds=self.bounds, regresses=regresses, share=self.components,
+            scored=regresses and self._scores(points, condition),
         )  # fmt: skip
         validation: dict[str, Any] = {}
         if held_out is not None:
@@ -189,14 +192,14 @@ class PosteriorFlow:
                 )
             validation = {
                 "held_out": learned.reduced(held, condition_held),
-                "held_out_condition": condition_held,
+                "held_out_condition": learned.seen(condition_held),
             }
         elif held_out_observations is not None:
             raise ValueError("held_out_observations need held_out, the images of them")
         before = self.model.fitted
         try:
             self.model.fit(
-                training, condition, **validation,
+                training, learned.seen(condition), **validation,
                 out=out, on_start=lambda folder: self._save_problem(folder, learned), **how,
             )  # fmt: skip
         finally:
@@ -397,7 +400,7 @@ class PosteriorFlow:
         """Samples (m, n, *image) for observations (m, *observation)."""
         condition, lifted = self._condition(batch)
         learned, shape = self._learned, self._shape(lifted)
-        base = learned.base(condition, lifted)
+        base, condition = learned.base(condition, lifted), learned.seen(condition)
         together = max(1, _MOST_CONDITIONS // (n * condition[0].size))
         if len(batch) > together:
             rng = as_generator(rng)
@@ -459,6 +462,13 @@ class PosteriorFlow:
         if self.guess is not None:
             return self.guess == "regression"
         return points.ndim == 2 and condition[0].size <= LARGEST
+
+    def _scores(self, points: Floats, condition: Floats) -> bool:
+        """Whether networks see normal scores of observations: of vectors, given vectors."""
+        if not isinstance(self.model, FlowMatching) or self.model.embedding is not None:
+            return False
+        vectors = points.ndim == condition.ndim == 2
+        return vectors and 2 * condition.shape[1] <= LARGEST
 
     def _condition(self, observations: Floats) -> tuple[Floats, Floats | None]:
         """Conditions of the networks, and lifts: of images both are lifts, if there are any; else

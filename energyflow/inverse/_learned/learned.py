@@ -17,18 +17,21 @@ from .bounds import Bounds
 from .parameters import ParameterTransform
 from .pca import WhitenedPCA, check_share
 from .ridge import CrossFittedRidge
+from .scores import NormalScores
 
 GUESS = "guess.json"
 PARAMETERS = "parameters.npz"
 REGRESSION = "regression.npz"
 COMPONENTS = "components.npz"
+SCORES = "scores.npz"
 GUESSES = ("lift", "regression")
 
 
 @dataclass(frozen=True)
 class Learned:
     """Between points and what the model learns: of vectors first their units and bounds, then a
-    regression, then principal components of the residuals.
+    regression, then principal components of the residuals. With normal scores of observations, the
+    network sees these, and the regression both.
     """
 
     parameters: ParameterTransform | None = None
@@ -36,6 +39,7 @@ class Learned:
     components: WhitenedPCA | None = None
     shape: tuple[int, ...] | None = None  # of a point; runs of before do not say it
     observed: tuple[int, ...] | None = None  # of an observation; neither
+    scores: NormalScores | None = None
 
     @classmethod
     def of(
@@ -47,15 +51,18 @@ class Learned:
         bounds: Bounds | None,
         regresses: bool,
         share: float | None,
+        scored: bool = False,
     ) -> tuple[Self, Floats]:
         """Learn from vectors or from residuals of images; give what the model learns of them."""
         parameters = regression = components = None
+        scores = NormalScores.of(condition) if scored else None
         shape = points.shape[1:]
         if points.ndim == 2:
             parameters = ParameterTransform.of(points, bounds)
             points = parameters.apply(points)
         if regresses:
-            regression, points = CrossFittedRidge.fit(points, condition)
+            features = _features(condition, scores)
+            regression, points = CrossFittedRidge.fit(points, features)
         if parameters is not None and regression is not None:
             # what observations tell well is learned on a scale of its own
             left = points.std(axis=0, dtype=np.float64)
@@ -65,14 +72,18 @@ class Learned:
         if share is not None:
             components = WhitenedPCA.of(points, share)
             points = components.reduce(points)
-        return cls(parameters, regression, components, shape, observed), points
+        return cls(parameters, regression, components, shape, observed, scores), points
+
+    def seen(self, condition: Floats) -> Floats:
+        """Conditions as the model is given them."""
+        return condition if self.scores is None else self.scores(condition)
 
     def reduced(self, points: Floats, condition: Floats) -> Floats:
         """Other points (vectors, or residuals of the lift) as the model learns them."""
         if self.parameters is not None:
             points = self.parameters.apply(points)
         if self.regression is not None:
-            guess = self.regression(condition).reshape(points.shape)
+            guess = self.regression(_features(condition, self.scores)).reshape(points.shape)
             points = (points - guess).astype(points.dtype)
         return points if self.components is None else self.components.reduce(points)
 
@@ -82,7 +93,9 @@ class Learned:
             rows = np.zeros((len(condition), 1), condition.dtype)
         else:
             rows = lifted.reshape(len(lifted), -1)
-        return rows if self.regression is None else rows + self.regression(condition)
+        if self.regression is None:
+            return rows
+        return rows + self.regression(_features(condition, self.scores))
 
     def expanded(self, samples: Floats, base: Floats, shape: tuple[int, ...]) -> Floats:
         """Samples of the model (m, n, k) in the units of the points (m, n, *shape)."""
@@ -100,15 +113,16 @@ class Learned:
     ) -> Doubles:
         """Log-density at vectors (n, d), each given a condition; -inf outside the bounds.
 
-        of_model : the log-density (n,) of what the model learns of the vectors.
+        of_model : the log-density (n,) of what the model learns of the vectors, for conditions as
+        it is given them.
         """
         if self.parameters is None:
-            return np.asarray(of_model(self.reduced(points, condition), condition), np.float64)
+            return np.asarray(of_model(self.reduced(points, condition), self.seen(condition)), np.float64)
         logs = np.full(len(points), -np.inf)
         inside = ~self.parameters.outside(points)
         if inside.any():
             points, condition = points[inside], condition[inside]
-            found = of_model(self.reduced(points, condition), condition)
+            found = of_model(self.reduced(points, condition), self.seen(condition))
             logs[inside] = found.astype(np.float64) + self.parameters.log_slope(points)
         return logs
 
@@ -132,12 +146,14 @@ class Learned:
             "parameters": self.parameters is not None,
             "shape": self.shape,
             "observed": self.observed,
+            "scores": self.scores is not None,
         }
         write_json(folder / GUESS, settings)
         for part, name in (
             (self.parameters, PARAMETERS),
             (self.regression, REGRESSION),
             (self.components, COMPONENTS),
+            (self.scores, SCORES),
         ):
             if part is not None:
                 part.save(folder / name)
@@ -153,13 +169,14 @@ class Learned:
         OSError, ValueError
             If a file cannot be read, or is damaged.
         """
-        how, with_parameters, shapes = _read_settings(folder / GUESS)
+        how, with_parameters, with_scores, shapes = _read_settings(folder / GUESS)
         with_regression, with_components = how["guess"] == "regression", how["components"]
         learned = cls(
             ParameterTransform.load(folder / PARAMETERS) if with_parameters else None,
             CrossFittedRidge.load(folder / REGRESSION) if with_regression else None,
             None if with_components is None else WhitenedPCA.load(folder / COMPONENTS),
             *shapes,
+            NormalScores.load(folder / SCORES) if with_scores else None,
         )
         learned._check(folder, size)
         return how, learned
@@ -177,6 +194,10 @@ class Learned:
             if learned != size:
                 raise ValueError(f"{folder / name}: expected {size} numbers, got {learned}")
             size = given
+        if self.scores is not None and self.regression is not None:
+            seen, wanted = self.scores.knots.shape[1], len(self.regression.matrix)
+            if 2 * seen != wanted:
+                raise ValueError(f"{folder / SCORES}: expected {wanted} / 2 numbers, got {seen}")
         if self.shape is not None and math.prod(self.shape) != size:
             raise ValueError(f"{folder / GUESS}: expected a shape of {size} numbers")
 
@@ -184,8 +205,14 @@ class Learned:
 Shape = tuple[int, ...] | None
 
 
-def _read_settings(path: Path) -> tuple[dict[str, Any], bool, tuple[Shape, Shape]]:
-    """Settings of the guess; whether parameters are transformed; shapes of points and observations.
+def _features(condition: Floats, scores: NormalScores | None) -> Floats:
+    """What the regression is given: conditions, with their scores beside them."""
+    return condition if scores is None else np.concatenate([condition, scores(condition)], axis=1)
+
+
+def _read_settings(path: Path) -> tuple[dict[str, Any], bool, bool, tuple[Shape, Shape]]:
+    """Settings of the guess; whether parameters are transformed and observations scored; shapes of
+    points and observations.
 
     Older runs say only the first.
     """
@@ -193,9 +220,11 @@ def _read_settings(path: Path) -> tuple[dict[str, Any], bool, tuple[Shape, Shape
         settings = read_json(path)
         check_choice("guess", settings["guess"], GUESSES)
         how = {"guess": settings["guess"], "components": check_share(settings["components"])}
-        transformed = check_flag("parameters", settings.get("parameters", False))
+        transformed, scored = (
+            check_flag(name, settings.get(name, False)) for name in ("parameters", "scores")
+        )
         shapes = [settings.get(name) for name in ("shape", "observed")]
         points, observed = (s and check_each("shape", s, check_count) for s in shapes)
-        return how, transformed, (points, observed)
+        return how, transformed, scored, (points, observed)
     except (ValueError, KeyError, TypeError):
         raise ValueError(f"{path}: expected JSON with guess and components") from None

@@ -1,0 +1,69 @@
+"""Normal scores of observations: any law becomes the normal one, number by number."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from energyflow._core.files import write_arrays
+from energyflow.inverse._learned.scores import NormalScores
+
+SIZE = 2000
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(
+    "law", [stats.norm(5, 1e-6), stats.lognorm(3), stats.cauchy(), stats.uniform()]
+)
+def test_scores_of_any_law_are_normal(law) -> None:
+    scores = NormalScores.of(law.rvs((SIZE, 2), random_state=rng()))
+    fresh = scores(law.rvs((SIZE, 2), random_state=1))
+    assert stats.kstest(fresh[:, 0], "norm").statistic < 0.05
+    assert abs(np.corrcoef(fresh.T)[0, 1]) < 0.1
+
+
+def test_scores_are_equivariant_under_increasing_maps() -> None:
+    q = rng().normal(size=(100, 3))  # no more than there are knots
+    np.testing.assert_allclose(NormalScores.of(q)(q), NormalScores.of(np.exp(5 * q))(np.exp(5 * q)))
+
+
+def test_equal_numbers_share_a_middle_rank_and_constants_are_zero() -> None:
+    counts = np.repeat([0.0, 1.0, 2.0], [50, 25, 25])[:, None]
+    scores = NormalScores.of(np.hstack([counts, np.full_like(counts, 7)]))
+    found = scores(np.array([[0.0, 7], [1, 7], [2, 8]]))
+    np.testing.assert_allclose(found[:, 0], stats.norm.ppf([0.25, 0.625, 0.875]))
+    np.testing.assert_array_equal(found[:, 1], 0)
+
+
+def test_beyond_what_was_observed_scores_stay() -> None:
+    q = rng().normal(size=(SIZE, 1))
+    scores = NormalScores.of(q)
+    far = scores(np.array([[-1e9], [q.min()], [q.max()], [1e9]]))[:, 0]
+    assert far[0] == far[1] < -3
+    assert far[3] == far[2] > 3
+
+
+def test_save_and_load(tmp_path) -> None:
+    q = rng().exponential(size=(SIZE, 2)).astype(np.float32)
+    scores = NormalScores.of(q)
+    scores.save(tmp_path / "scores.npz")
+    again = NormalScores.load(tmp_path / "scores.npz")(q)
+    assert again.dtype == np.float32
+    np.testing.assert_array_equal(again, scores(q))
+
+
+@pytest.mark.parametrize(
+    ("knots", "values", "message"),
+    [
+        (np.zeros((2, 1)), np.zeros((3, 1)), "of one shape"),
+        (np.zeros(2), np.zeros(2), "of one shape"),
+        (np.array([[1.0], [0.0]]), np.zeros((2, 1)), "knots must increase"),
+        (np.array([[0.0], [np.nan]]), np.zeros((2, 1)), "knots must be finite"),
+    ],
+)
+def test_damaged_files(tmp_path, knots, values, message) -> None:
+    write_arrays(tmp_path / "scores.npz", {"knots": knots, "scores": values})
+    with pytest.raises(ValueError, match=message):
+        NormalScores.load(tmp_path / "scores.npz")
