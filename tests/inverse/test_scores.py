@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+pytest.importorskip("torchdiffeq", reason="torchdiffeq is an extra")
+
 from energyflow._core.files import write_arrays
+from energyflow.inverse import PosteriorFlow
 from energyflow.inverse._learned.scores import NormalScores
+from energyflow.models import MLP
 
 SIZE = 2000
 
@@ -45,6 +49,17 @@ def test_beyond_what_was_observed_scores_stay() -> None:
     assert far[3] == far[2] > 3
 
 
+def test_features_cut_heavy_tails_only() -> None:
+    normal, heavy = rng().normal(size=(SIZE, 1)), stats.cauchy().rvs((SIZE, 1), random_state=0)
+    found = NormalScores.of(np.hstack([normal, heavy])).features(np.hstack([normal, heavy]))
+    assert found.shape == (SIZE, 4)
+    np.testing.assert_array_equal(found[:, :1], normal)
+    assert np.abs(found[:, 1]).max() < 20 < np.abs(heavy).max()
+    np.testing.assert_array_equal(
+        NormalScores.of(np.ones((9, 1))).features(np.ones((2, 1)))[:, 0], 1
+    )
+
+
 def test_save_and_load(tmp_path) -> None:
     q = rng().exponential(size=(SIZE, 2)).astype(np.float32)
     scores = NormalScores.of(q)
@@ -67,3 +82,36 @@ def test_damaged_files(tmp_path, knots, values, message) -> None:
     write_arrays(tmp_path / "scores.npz", {"knots": knots, "scores": values})
     with pytest.raises(ValueError, match=message):
         NormalScores.load(tmp_path / "scores.npz")
+
+
+@pytest.fixture(scope="module")
+def of_powers() -> PosteriorFlow:
+    """Of theta ~ N(0, 1), seen as exp(10 (theta + noise)): what is learned is the Gaussian base."""
+    theta, noise = np.random.default_rng(1).normal(size=(2, SIZE, 1))
+    flow = PosteriorFlow(n_steps=1, n_rounds=1, architecture=MLP(width=8, depth=0), device="cpu")
+    return flow.fit(theta, np.exp(10 * (theta + 0.5 * noise)), progress=False, n_validation=10)
+
+
+@pytest.mark.parametrize("y", [-1.5, 0.0, 1.5])
+def test_posteriors_of_powers_are_those_of_their_logarithms(of_powers, y: float) -> None:
+    samples = of_powers.sample(np.array([np.exp(10 * y)]), 5000, rng=0).samples
+    assert samples.mean() == pytest.approx(y / 1.25, abs=0.1)
+    assert samples.std() == pytest.approx(0.2**0.5, rel=0.1)
+
+
+def test_densities_see_scores_too(of_powers) -> None:
+    grid = np.linspace(-3, 5, 400)[:, None]
+    logs = of_powers.log_prob(grid, np.array([np.exp(10.0)]))
+    assert np.exp(logs).sum() * 8 / 399 == pytest.approx(1, abs=0.02)
+    assert float(grid[logs.argmax(), 0]) == pytest.approx(0.8, abs=0.1)
+
+
+def test_posteriors_keep_their_scores(of_powers, tmp_path) -> None:
+    of_powers.save(tmp_path / "run")
+    seen = np.array([2.0])
+    again = PosteriorFlow.load(tmp_path / "run", device="cpu")
+    expected = of_powers.sample(seen, 9, rng=0).samples
+    np.testing.assert_array_equal(again.sample(seen, 9, rng=0).samples, expected)
+    NormalScores.of(np.ones((3, 2))).save(tmp_path / "run" / "scores.npz")
+    with pytest.raises(ValueError, match=r"scores\.npz: expected 2 / 2 numbers, got 2"):
+        PosteriorFlow.load(tmp_path / "run", device="cpu")

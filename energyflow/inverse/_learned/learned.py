@@ -207,7 +207,7 @@ Shape = tuple[int, ...] | None
 
 def _features(condition: Floats, scores: NormalScores | None) -> Floats:
     """What the regression is given: conditions, with their scores beside them."""
-    return condition if scores is None else np.concatenate([condition, scores(condition)], axis=1)
+    return condition if scores is None else scores.features(condition)
 
 
 def _read_settings(path: Path) -> tuple[dict[str, Any], bool, bool, tuple[Shape, Shape]]:
