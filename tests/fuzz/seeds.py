@@ -136,14 +136,15 @@ def run_files(kind: str) -> dict[str, bytes]:
     flow = {"n_particles": 12, "n_projections": 2, "n_blocks": 1, "network_steps": 2}
     with tempfile.TemporaryDirectory() as top:
         folder = Path(top) / "model"
-        if kind == "posterior":
+        matching = {"n_steps": 2, "n_rounds": 1, "sampling_steps": 2}
+        if kind.startswith("posterior"):
             problem = inverse.Problem.from_settings(PROBLEM)
+            settings = matching if kind.endswith("matching") else flow
             sampler = inverse.PosteriorFlow(
-                problem, guess="regression", components=1.0, **flow, **how
+                problem, guess="regression", components=1.0, **settings, **how
             )
             sampler.fit(x, progress=False).save(folder)
         else:
-            matching = {"n_steps": 2, "n_rounds": 1, "sampling_steps": 2}
             features = {"n_steps": 2, "n_rounds": 1, "n_features": 2, "levels_per_step": 2}
             model = {
                 "flow": lambda: models.FlowGenerator(**flow, **how),

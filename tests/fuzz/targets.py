@@ -215,6 +215,7 @@ TARGETS: dict[str, Target] = {
     "posterior-parameters": _model_target("posterior", "parameters.npz"),
     "posterior-regression": _model_target("posterior", "regression.npz"),
     "posterior-components": _model_target("posterior", "components.npz"),
+    "posterior-scores": _model_target("posterior-matching", "scores.npz"),
     "log": Target("log.csv", seeds.logs, _log),
     "spread": Target("spread-1-3x5.float64", seeds.spread, _spread),
 }
