@@ -83,7 +83,7 @@ def test_vectors_from_a_line_of_text(run, tmp_path) -> None:
     kept = json.loads((tmp_path / "run" / "guess.json").read_text())
     assert kept == {
             "guess": "regression", "components": 1.0, "parameters": True,
-            "shape": [2], "observed": [2],
+            "shape": [2], "observed": [2], "scores": False,
         }  # fmt: skip
     settings = json.loads((tmp_path / "run" / "settings.json").read_text())
     assert '"start": "normal"' in json.dumps(settings)
