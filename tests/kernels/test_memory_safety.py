@@ -36,6 +36,11 @@ MUTATIONS = {  # what would break the bounds, in a copy of the kernels
         "if k == n or z[k] != here:",
         "if z[k] != here:",
     ),
+    "the last block of points is shorter than the others": (
+        "pairs/blocks.py",
+        "n_j = min(SIDE, j_stop - j)",
+        "n_j = SIDE",
+    ),
 }
 
 
