@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from forked import forked
 
+from faults import locks
 from faults.disturbed import FAULTS, disturbed, warm
 
 pytest.importorskip("typer", reason="the command line is an extra")
@@ -25,6 +26,21 @@ def tally(kind: str, folder: Path) -> None:
     warm()
     numbers = [dict(line.numbers) for line in disturbed(kind, quick=True, folder=folder)]
     (folder / "numbers.json").write_text(json.dumps(numbers))
+
+
+def tally_of_locks(folder: Path) -> None:
+    """What came of groups that want to train in one folder, in a process with one thread."""
+    warm()
+    (folder / "numbers.json").write_text(json.dumps(dict(locks.line(2, folder).numbers)))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs forks")
+def test_of_several_processes_one_trains_and_the_others_name_it(tmp_path) -> None:
+    (printed,) = forked(tally_of_locks, [(tmp_path,)], tmp_path)
+    numbers = json.loads((tmp_path / "numbers.json").read_text())
+    assert not any(numbers[fault] for fault in locks.FAULTS), printed
+    assert numbers["ends equal to alone"] == 2
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
