@@ -117,7 +117,9 @@ class Learned:
         it is given them.
         """
         if self.parameters is None:
-            return np.asarray(of_model(self.reduced(points, condition), self.seen(condition)), np.float64)
+            return np.asarray(
+                of_model(self.reduced(points, condition), self.seen(condition)), np.float64
+            )
         logs = np.full(len(points), -np.inf)
         inside = ~self.parameters.outside(points)
         if inside.any():
