@@ -47,6 +47,23 @@ def test_no_sample_of_a_million_is_outside(bounded: PosteriorFlow) -> None:
     np.testing.assert_allclose(guess, [[-1, 1], [0, 0.5]], atol=0.15)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_as_much_is_near_a_bound_as_should_be(seed: int) -> None:
+    """The share of a posterior within 2% of each bound; the exact one is a truncated normal."""
+    std, seen = 0.1, np.array([0.01, 0.99], np.float32)
+    theta = np.random.default_rng(seed).random((100_000, 2), np.float32)
+    flow = PosteriorFlow(
+        Linear([1.0, 1.0]) + Gaussian(std), bounds=(0, 1), seed=seed, n_steps=2000, n_rounds=2,
+        coupling="none", ema=0.99, learning_rate=5e-3, learning_rate_decay="cosine",
+        weight_decay=0.0, device="cpu",
+    )  # fmt: skip
+    samples = flow.fit(theta, rng=seed, progress=False).sample(seen, 100_000, rng=seed).samples
+    exact = stats.truncnorm(-seen / std, (1 - seen) / std, loc=seen, scale=std)
+    assert (samples[:, 0] < 0.02).mean() == pytest.approx(exact.cdf(0.02)[0], rel=0.2)
+    assert (samples[:, 1] > 0.98).mean() == pytest.approx(exact.sf(0.98)[1], rel=0.2)
+
+
 def test_files_keep_the_bounds(bounded: PosteriorFlow, tmp_path: Path) -> None:
     bounded.save(tmp_path / "run")
     again = PosteriorFlow.load(tmp_path / "run", device="cpu")
