@@ -30,7 +30,8 @@ def draw(prior: Any, n: int, rng: np.random.Generator) -> Any:
         else:  # of several variables
             drawn = np.reshape(prior.rvs(size=n, random_state=rng), (n, -1))
     elif hasattr(prior, "sample") and hasattr(prior, "batch_shape"):
-        with seeded(int(rng.integers(2**62))):
+        with restored():
+            seed_all(int(rng.integers(2**62)))
             drawn = prior.sample((n,))
         drawn = drawn.reshape(n, -1)
     elif callable(prior):
@@ -53,19 +54,23 @@ def is_tensor(array: Any) -> bool:
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Inside, the global generators of Python, NumPy and (if it is in use) torch are seeded."""
+def restored() -> Iterator[None]:
+    """The global generators of Python, NumPy and torch (if it is in use) are as before after it."""
     torch = sys.modules.get("torch")
     before = random.getstate(), np.random.get_state()  # noqa: NPY002
     state = None if torch is None else torch.random.get_rng_state()
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002
-    if torch is not None:
-        torch.random.default_generator.manual_seed(seed)
     try:
         yield
     finally:
         random.setstate(before[0])
         np.random.set_state(before[1])  # noqa: NPY002
-        if torch is not None:
+        if torch is not None and state is not None:
             torch.random.set_rng_state(state)
+
+
+def seed_all(seed: int) -> None:
+    """Seed the global generators."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.random.default_generator.manual_seed(seed)

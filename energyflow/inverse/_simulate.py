@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from .._core.checks import check_choice, check_count, check_flag, warn
 from .._core.extras import need
 from .._core.random import as_generator
 from ._function import takes_rng
-from ._prior import draw, is_tensor, seeded
+from ._prior import draw, is_tensor, restored, seed_all
 
 _CHUNK = 1000  # simulations whose random numbers have one seed, in batches
 _MOST_SHOWN = 200  # letters of a failure
@@ -137,8 +138,17 @@ class _Task:
     workers: str | None
     seed: int
 
+    @property
+    def seeds(self) -> bool:
+        """Whether global generators are seeded: threads share them."""
+        return not self.takes_rng and self.workers != "threads"
+
     def __call__(self, first: int, parameters: Any) -> list[_Outcome]:
         """An observation, or the failure, for each of the parameters."""
+        with restored() if self.seeds else nullcontext():
+            return self._all(first, parameters)
+
+    def _all(self, first: int, parameters: Any) -> list[_Outcome]:
         if self.batched:
             whole = self._one(parameters, first)
             if not isinstance(whole, _Failure):
@@ -162,11 +172,10 @@ class _Task:
         try:
             if self.takes_rng:
                 observed = self.simulator(given, rng=np.random.default_rng(seed))
-            elif self.workers == "threads":
-                observed = self.simulator(given)
             else:
-                with seeded(int(np.random.SeedSequence(seed).generate_state(1)[0])):
-                    observed = self.simulator(given)
+                if self.seeds:
+                    seed_all(int(np.random.SeedSequence(seed).generate_state(1)[0]))
+                observed = self.simulator(given)
             numbers = _numbers(observed)
         except Exception as error:  # the user's code may raise anything
             kept = None if self.workers == "processes" else error

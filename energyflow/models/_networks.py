@@ -102,6 +102,12 @@ class UNet:
         """The network for images of `shape` (C, H, W) and conditions of the given shapes."""
         if len(shape) != 3:
             raise ValueError(f"a UNet needs images (C, H, W), got points of shape {tuple(shape)}")
+        for given in conditions:
+            if len(given) not in (1, 3):
+                raise ValueError(
+                    "a UNet takes conditions that are vectors or maps, got series of shape "
+                    f"{tuple(given)}: give an embedding of them"
+                )
         return _UNet(self, int(shape[0]), [tuple(map(int, c)) for c in conditions])
 
 

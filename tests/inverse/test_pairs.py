@@ -184,6 +184,22 @@ def test_an_embedding_of_sets(tmp_path: Path) -> None:
     assert not torch.equal(moved, flow.model.embedding.last.weight)  # the user's own is a copy
 
 
+def test_a_run_with_an_embedding_is_resumed(tmp_path: Path) -> None:
+    theta, seen = _pairs(100)
+
+    def fit(**how: Any) -> np.ndarray:
+        embedding = torch.nn.Linear(2, 3)
+        torch.nn.init.constant_(embedding.weight, 0.1)
+        torch.nn.init.zeros_(embedding.bias)
+        flow = PosteriorFlow(embedding=embedding, **FAST).fit(theta, seen, progress=False, **how)
+        return flow.sample(seen[0], 9, rng=1).samples
+
+    fit(out=tmp_path / "run", stop_after="40 steps")
+    np.testing.assert_array_equal(fit(out=tmp_path / "run", resume=True), fit())
+    with pytest.raises((ValueError, OSError), match="run"):
+        PosteriorFlow(**FAST, guess="lift").fit(theta, seen, out=tmp_path / "run", resume=True)
+
+
 def test_bad_embeddings() -> None:
     theta, seen = _pairs(30)
     with pytest.raises(TypeError, match="embedding must be a torch Module, got int"):

@@ -9,6 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is an extra")
 
+from energyflow.models import UNet  # noqa: E402
 from energyflow.models.data.conditions import Conditions  # noqa: E402
 from energyflow.models.data.conditions_by_name import (  # noqa: E402
     conditions_from_json,
@@ -57,3 +58,19 @@ def test_json_keeps_all_digits(rng: np.random.Generator) -> None:
     kept = json.loads(json.dumps(several.as_json()))
     same = conditions_from_json(kept).encode({"a": vectors, "b": np.arange(20) % 2}, 20)
     np.testing.assert_array_equal(same, encoded)
+
+
+def test_series_are_standardised_column_by_column(rng: np.random.Generator) -> None:
+    series = rng.normal(size=(50, 7, 3)) * UNITS + OFFSETS
+    conditions, encoded = Conditions.of(series, 50)
+    assert conditions.kind == "series"
+    np.testing.assert_allclose(encoded.mean((0, 1)), 0, atol=1e-6)
+    np.testing.assert_allclose(encoded.std((0, 1), correction=0), 1, atol=1e-6)
+    np.testing.assert_allclose(conditions.encode(series[0, ::-1], 1)[0], encoded[0].flip(0))
+    again = Conditions.from_json(json.loads(json.dumps(conditions.as_json())))
+    np.testing.assert_array_equal(again.encode(series, 50), encoded)
+
+
+def test_a_unet_takes_no_series() -> None:
+    with pytest.raises(ValueError, match=r"vectors or maps, got series of shape \(5, 3\): give an"):
+        UNet().build((1, 8, 8), [(5, 3), (1,)])
