@@ -120,3 +120,13 @@ def test_bad_input() -> None:
         flow.fit(_drawn(0, 100), progress=False)
     with pytest.raises(ValueError, match="images must be finite"):
         flow.fit(np.full((9, 2), np.nan), np.zeros((9, 2)), progress=False)
+
+
+def test_parameters_are_learned_as_well_where_observations_say_much() -> None:
+    """Of one the posterior is half as wide as the prior, of the other a hundredth."""
+    rng, std = np.random.default_rng(0), np.array([1.0, 0.01])
+    theta = rng.normal(size=(2000, 2))
+    seen = theta + std * rng.normal(size=theta.shape)
+    flow = PosteriorFlow(**FAST | {"n_steps": 300}).fit(theta, seen, progress=False)
+    found = flow.sample(seen[:50], 200, rng=0).std.mean(axis=0)
+    np.testing.assert_allclose(found, std / np.sqrt(1 + std**2), rtol=0.1)
