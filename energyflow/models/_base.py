@@ -175,8 +175,10 @@ class Model(ABC, Generic[S]):
         data : array (n, d) or (n, C, H, W)
             NumPy array or tensor of real floating numbers.
         condition : array or dict of arrays, optional
-            Integer labels (n,), vectors (n, m) or images (n, C', H', W'); or several by their
-            names, labels and vectors: ``{"class": labels, "age": ages[:, None]}``.
+            Integer labels (n,), vectors (n, m), series or sets (n, k, m) or images
+            (n, C', H', W'); or several by their names, labels and vectors:
+            ``{"class": labels, "age": ages[:, None]}``. Each number of vectors is standardised by
+            itself, and so is each column of series.
         held_out, held_out_condition : arrays (m, ...), optional
             Validation data: the weights that serve them best are kept, training ends when the
             loss on them falls no more, and samples are compared with them after each stage. When
