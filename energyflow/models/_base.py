@@ -150,6 +150,31 @@ class Model(ABC, Generic[S]):
         """What `fit` or `load` made, one immutable value; None before."""
         return self._fitted
 
+    @property
+    def network(self) -> nn.Module:
+        """The trained network, for use without this library.
+
+        It is the one that samples use, not a copy: new weights change the samples, and so does
+        ``.to(...)``, after which `sample` may fail; ``copy.deepcopy(model.network)`` is your own.
+        Points are in the units of the networks, ``model.fitted.scaling.apply(points)``, and
+        samples come back with ``model.fitted.scaling.undo(points)``.
+
+        Returns
+        -------
+        Module
+            Of `FlowMatching` the velocity, ``network(x, *conditions, time)`` with time
+            (n, 1); with `condition_dropout`, the mask (n, 1) of the condition goes before the
+            time. Of `DMMD` the features, ``network(x, time, *conditions)`` with time (n,). Of
+            `FlowGenerator` a ``ModuleList``: a network for each block, or one alone with
+            `one_network`.
+
+        Raises
+        ------
+        RuntimeError
+            The model is not trained.
+        """
+        return self._trained.networks.module
+
     def fit(
         self,
         data: Any,

@@ -7,7 +7,7 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from energyflow_backends import EnergyflowError
-from torch import Tensor
+from torch import Tensor, nn
 
 from ._weights import Tensors
 from .data.scaling import Scaling
@@ -34,6 +34,10 @@ class Networks(Protocol):
     @property
     def n_trained(self) -> int:
         """Stages that are trained."""
+
+    @property
+    def module(self) -> nn.Module:
+        """All networks as one module, whose weights samples use."""
 
     def draw(self, n: int, condition: Tensor | None, rng: np.random.Generator) -> Tensor:
         """Samples (n, *shape), given encoded conditions (n, *)."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from .._networks import in_parts
@@ -29,6 +29,11 @@ class ClassFlows:
     settings: DMMDSettings
     device: torch.device
     n_trained: int
+
+    @property
+    def module(self) -> nn.Module:
+        """The network of the features."""
+        return self.features
 
     def draw(
         self,

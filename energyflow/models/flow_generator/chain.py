@@ -36,6 +36,11 @@ class Chain:
         """Blocks whose networks are there."""
         return len(self.networks)
 
+    @property
+    def module(self) -> nn.ModuleList:
+        """The networks by their blocks; one alone where all blocks share it."""
+        return nn.ModuleList(self.networks[:1] if self.shared else self.networks)
+
     def start(self, n: int, rng: np.random.Generator) -> Tensor:
         """Noise for n samples, at the first resolution."""
         return self.noise.draw(n, self.blocks[0].shape, rng).to(self.device)

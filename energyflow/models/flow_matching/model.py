@@ -44,6 +44,11 @@ class VelocityFlow:
     solver: OdeSolver
     n_trained: int
 
+    @property
+    def module(self) -> nn.Module:
+        """The network of the velocity."""
+        return self.velocity.network
+
     def draw(
         self,
         n: int,
