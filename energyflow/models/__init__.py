@@ -28,6 +28,10 @@ from .flow_generator.model import FlowGenerator  # noqa: E402
 from .flow_generator.presets import PRESETS  # noqa: E402
 from .flow_generator.settings import FlowSettings, Pyramid  # noqa: E402
 from .flow_matching.model import FlowMatching  # noqa: E402
+from .flow_matching.path import (  # noqa: E402
+    PathSample,
+    sample_location_and_conditional_flow,
+)
 from .flow_matching.settings import FlowMatchingSettings  # noqa: E402
 from .training.budget import Budget  # noqa: E402
 from .training.plan import Stage, TrainingPlan, Validation  # noqa: E402
@@ -37,10 +41,10 @@ from .training.trainer import Trainer, TrainingDiverged  # noqa: E402
 
 __all__ = [
     "DMMD", "MLP", "MODELS", "PRESETS", "Budget", "DMMDSettings", "FlowGenerator",
-    "FlowMatching", "FlowMatchingSettings", "FlowSettings", "Model", "ModelSettings", "Preset",
-    "Pyramid", "Record", "RunFolder", "SamplingDiverged", "Stage", "Trainer",
-    "TrainingDiverged", "TrainingPlan", "TrainingReport", "UNet", "Validation",
-    "count_parameters", "load", "save_grid",
+    "FlowMatching", "FlowMatchingSettings", "FlowSettings", "Model", "ModelSettings",
+    "PathSample", "Preset", "Pyramid", "Record", "RunFolder", "SamplingDiverged", "Stage",
+    "Trainer", "TrainingDiverged", "TrainingPlan", "TrainingReport", "UNet", "Validation",
+    "count_parameters", "load", "sample_location_and_conditional_flow", "save_grid",
 ]  # fmt: skip
 
 

@@ -24,9 +24,9 @@ NO_PAPER = {
     ".kernels": {"Kernel", "Linear", "RadialKernel", "SmoothKernel"},
     ".models": {
         "Budget", "DMMDSettings", "FlowMatchingSettings", "FlowSettings", "MLP", "Model",
-        "ModelSettings", "Preset", "Pyramid", "Record", "RunFolder", "SamplingDiverged",
-        "Stage", "Trainer", "TrainingDiverged", "TrainingPlan", "TrainingReport", "UNet",
-        "Validation", "count_parameters", "load", "save_grid",
+        "ModelSettings", "PathSample", "Preset", "Pyramid", "Record", "RunFolder",
+        "SamplingDiverged", "Stage", "Trainer", "TrainingDiverged", "TrainingPlan",
+        "TrainingReport", "UNet", "Validation", "count_parameters", "load", "save_grid",
     },
     ".inverse": {
         "CrossFittedRidge", "Function", "Gaussian", "Linear", "Mask", "Noise", "Operator",

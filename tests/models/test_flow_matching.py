@@ -337,7 +337,7 @@ def test_bad_samples(of_classes, classes) -> None:
         of_classes.sample(1, 0, solver="heun")
     with pytest.raises(ValueError, match="n_steps must be at least 1"):
         of_classes.sample(1, 0, n_steps=0)
-    with pytest.raises(ValueError, match=r"points must be vectors \(n, d\) like the data"):
+    with pytest.raises(ValueError, match=r"points must be of shape \(2,\) like the data"):
         of_classes.log_likelihood(np.zeros((2, 3)), 0)
     plain = fitted(classes[0], n_steps=5)
     with pytest.raises(ValueError, match="guidance needs a model with conditions"):

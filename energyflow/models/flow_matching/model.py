@@ -13,8 +13,8 @@ import torch
 from energyflow_backends import Floats
 from torch import Tensor, nn
 
-from ..._core.checks import check_number
-from ..._core.random import Rng
+from ..._core.checks import check_count, check_number
+from ..._core.random import Rng, as_source
 from .._base import Model, Saved
 from .._embedding import Embedded, embedded_shape
 from .._networks import MLP, Architecture
@@ -200,17 +200,24 @@ class FlowMatching(Model[FlowMatchingSettings]):
         *,
         n_steps: int | None = None,
         solver: str | None = None,
+        n_probes: int | None = None,
+        rng: Rng = None,
     ) -> Floats | Tensor:
-        r"""Log-density of vectors under the model, by the divergence of the velocity.
+        r"""Log-density of points under the model, by the divergence of the velocity.
 
         Parameters
         ----------
-        points : array (n, d)
+        points : array (n, d) or (n, C, H, W)
             In the units of the data.
         condition : optional
             As in `sample`: one for all, or n of them.
         n_steps, solver
             As in `sample`.
+        n_probes : int, optional
+            Vectors of random signs of Hutchinson's estimator, which takes the place of the exact
+            divergence. The estimate is unbiased; its error falls as the root of their number.
+        rng : int, generator or None
+            Where they come from.
 
         Returns
         -------
@@ -221,11 +228,17 @@ class FlowMatching(Model[FlowMatchingSettings]):
         Raises
         ------
         TypeError, ValueError, RuntimeError
-            Points or conditions that do not fit; a model that is not trained, or of images.
+            Points or conditions that do not fit; a model that is not trained.
 
         Notes
         -----
-        The network is differentiated d times a call: for small d.
+        The network is differentiated once a call for each of the d coordinates, or for each of
+        the probes: give `n_probes` for images and long vectors.
+
+        References
+        ----------
+        Grathwohl, Chen, Bettencourt, Sutskever, Duvenaud, "FFJORD: Free-form Continuous Dynamics
+        for Scalable Reversible Generative Models", ICLR 2019, Section 3.
         """
         x = as_points("points", points, least=1)
         tracked = isinstance(points, Tensor) and points.requires_grad and torch.is_grad_enabled()
@@ -234,12 +247,17 @@ class FlowMatching(Model[FlowMatchingSettings]):
         _, encoded, _ = self._arguments(len(x), condition, 0)
         description, scaling = self._trained.description, self._trained.scaling
         shape = description.shape
-        if len(shape) != 1 or tuple(x.shape[1:]) != shape:
-            raise ValueError(f"points must be vectors (n, d) like the data, got {tuple(x.shape)}")
+        if tuple(x.shape[1:]) != shape:
+            raise ValueError(f"points must be of shape {shape} like the data, got {tuple(x.shape)}")
+        d, probes = x[0].numel(), None
+        if n_probes is not None:
+            size = len(x), check_count("n_probes", n_probes), d
+            signs = as_source(rng).host(0, 0).integers(2, size=size, dtype=np.int8)
+            probes = torch.from_numpy(2 * signs - 1).to(self.device)
         networks = cast(VelocityFlow, self._trained.networks)
         scaled, chosen = scaling.apply(x).to(self.device), self._solver(solver, n_steps)
-        logs = log_density(networks.velocity, scaled, encoded, chosen)
-        logs = (logs - scaling.log_volume(x.shape[1])).cpu()
+        logs = log_density(networks.velocity, scaled, encoded, chosen, probes)
+        logs = (logs - scaling.log_volume(d)).cpu()
         return given_back(logs, "torch" if tracked else description.library)
 
     def _plan(self, task: Task) -> SingleNetworkPlan[VelocityFlow]:

@@ -111,18 +111,22 @@ def flowed(
 
 
 def log_density(
-    velocity: Velocity, x: Tensor, condition: Tensor | None, solver: OdeSolver
+    velocity: Velocity,
+    x: Tensor,
+    condition: Tensor | None,
+    solver: OdeSolver,
+    probes: Tensor | None = None,
 ) -> Tensor:
-    r"""Log-density (n,) of points (n, d) under the flow of standard normal noise.
+    r"""Log-density (n,) of points (n, *) under the flow of standard normal noise.
 
     .. math:: \log p(x_1) = \log N(x_0; 0, I) - \int_0^1 \mathrm{div}\, v(x_t, t) \, dt ,
 
-    the divergence by d derivatives of the network, some thousand points at a time. It can be
-    differentiated with respect to points that require it.
+    some thousand points at a time, with the divergence of `_divergence`. It can be differentiated
+    with respect to points that require it.
     """
     differentiable = x.requires_grad
 
-    def density(x: Tensor, c: Tensor | None) -> Tensor:
+    def density(x: Tensor, c: Tensor | None, probes: Tensor | None) -> Tensor:
         with torch.no_grad():
             inner, features = velocity.embedded(c)
 
@@ -130,22 +134,45 @@ def log_density(
             with torch.enable_grad():
                 here = state[0] if differentiable else state[0].detach().requires_grad_()
                 moved = inner(here, features, t.expand(len(here)))
-                divergence = torch.zeros_like(state[1])
-                for k in range(here.shape[1]):
-                    (slope,) = torch.autograd.grad(
-                        moved[:, k].sum(), here, retain_graph=True, create_graph=differentiable
-                    )
-                    divergence = divergence + slope[:, k]
+                divergence = _divergence(moved, here, probes, differentiable)
             return moved if differentiable else moved.detach(), divergence
 
         # the divergence is gathered on the way back, so with the opposite sign
         start = x, torch.zeros(len(x), device=x.device)
         origin, gathered = solver.solve(slopes, start, 1.0, 0.0)
-        normal = -0.5 * origin.square().sum(1) - 0.5 * x.shape[1] * math.log(2 * math.pi)
-        return normal + gathered
+        squares, d = origin.flatten(1).square().sum(1), x[0].numel()
+        return gathered - 0.5 * squares - 0.5 * d * math.log(2 * math.pi)
 
     velocity.network.eval()
-    return in_parts(density, x, condition, once=velocity.at_start)
+    return in_parts(
+        density, x, condition, probes, once=lambda x, c, probes: velocity.at_start(x, c)
+    )
+
+
+def _divergence(moved: Tensor, x: Tensor, probes: Tensor | None, differentiable: bool) -> Tensor:
+    r"""Divergence (n,) of what a network gives at x, both (n, *): its trace, by d derivatives.
+
+    With probes :math:`e_k` (n, K, d) of independent signs, Hutchinson's estimate of it,
+    :math:`\operatorname{mean}_k e_k^T J e_k`.
+    """
+    flat, total = moved.flatten(1), torch.zeros(len(x), device=x.device)
+
+    def product(vector: Tensor) -> Tensor:
+        """J^T times a vector of each point (n, d)."""
+        (slope,) = torch.autograd.grad(
+            (flat * vector).sum(), x, retain_graph=True, create_graph=differentiable
+        )
+        return slope.flatten(1)
+
+    if probes is None:
+        for k in range(flat.shape[1]):
+            unit = torch.zeros(flat.shape[1], device=x.device)
+            unit[k] = 1
+            total = total + product(unit)[:, k]
+        return total
+    for vector in probes.to(flat.dtype).unbind(1):
+        total = total + (product(vector) * vector).sum(1)
+    return total / probes.shape[1]
 
 
 def _like(numbers: Tensor, points: Tensor) -> Tensor:
