@@ -29,6 +29,7 @@ from ._networks import Architecture, suited
 from ._settings import ModelSettings, Preset
 from ._weights import NetworkFactory, Tensors, code_of, layers_of, without_prefix
 from .data.arrays import fingerprint, given_back
+from .data.loaders import in_memory
 from .data.scaling import Scaling
 from .data.training_set import Description, Pair, TrainingSet
 from .training.options import Callback
@@ -197,17 +198,19 @@ class Model(ABC, Generic[S]):
 
         Parameters
         ----------
-        data : array (n, d) or (n, C, H, W)
-            NumPy array or tensor of real floating numbers.
+        data : array (n, d) or (n, C, H, W), Dataset or DataLoader
+            NumPy array or tensor of real floating numbers. A data set or loader of torch is read
+            into memory, once and in its order; when it gives pairs, they are data and condition.
         condition : array or dict of arrays, optional
             Integer labels (n,), vectors (n, m), series or sets (n, k, m) or images
             (n, C', H', W'); or several by their names, labels and vectors:
             ``{"class": labels, "age": ages[:, None]}``. Each number of vectors is standardised by
             itself, and so is each column of series.
         held_out, held_out_condition : arrays (m, ...), optional
-            Validation data: the weights that serve them best are kept, training ends when the
-            loss on them falls no more, and samples are compared with them after each stage. When
-            not given, the settings' share (`validation`) of the data is held out for that.
+            Validation data, as `data` and `condition`: the weights that serve them best are kept,
+            training ends when the loss on them falls no more, and samples are compared with them
+            after each stage. When not given, the settings' share (`validation`) of the data is
+            held out for that.
         out : path, optional
             The run's folder: settings, log, checkpoints, sample pictures, weights.
         resume : bool
@@ -252,6 +255,8 @@ class Model(ABC, Generic[S]):
         that is interrupted leaves what it has reached.
         """
         start, settings = perf_counter(), self._given
+        data, condition = in_memory("data", data, condition)
+        held_out, held_out_condition = in_memory("held_out", held_out, held_out_condition)
         trainer = Trainer(
             out=out, resume=resume, budget=budget, stop_after=stop_after, patience=patience,
             progress=progress, callbacks=callbacks, ema=settings.ema, clip=settings.clip,
