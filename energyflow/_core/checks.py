@@ -30,6 +30,7 @@ from .blocks import blocks
 
 T = TypeVar("T")
 _FLOATS = ("float64", "float32", "float16", "bfloat16")
+_WHOLE = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 _FEW = 64  # numbers that are looked at one by one in less time than by NumPy
 _SUM_TOLERANCE = {"float64": 1e-6, "float32": 1e-4}
 _EXACT_POINTS = 5000  # up to which tests sum over all pairs
@@ -122,6 +123,40 @@ def as_numbers(name: str, values: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
     if not real:
         raise TypeError(f"{name} must be real numbers, got complex ones")
     return numbers
+
+
+def as_floats(name: str, values: Any, like: Any = None) -> Array:
+    """Lists and whole numbers as float64; other arrays, and what is none, as they are.
+
+    like : an array whose library and device lists go to; NumPy's when not given.
+    """
+    if type(values) is np.ndarray:
+        return values.astype(np.float64) if values.dtype.kind in "biu" else values
+    if isinstance(values, list | tuple):
+        numbers = as_numbers(name, values)
+        if like is None or library_of(like) in (None, "numpy"):
+            return numbers
+        xp, device = namespace(like), compat.device(like)
+        dtype = xp.__array_namespace_info__().default_dtypes(device=device)["real floating"]
+        made: Array = xp.asarray(numbers, dtype=dtype, device=device)
+        return made
+    plain = not isinstance(values, np.ma.MaskedArray | np.matrix) and library_of(values) is not None
+    if plain and dtype_name(values) in _WHOLE:
+        xp = namespace(values)
+        single = library_of(values) == "jax"  # which may have no float64
+        values = xp.astype(values, xp.asarray(0.0).dtype if single else xp.float64)
+    floats: Array = values
+    return floats
+
+
+def on_a_line(x: Array, y: Array) -> tuple[Array, Array]:
+    """Two sets of points, where numbers (N,) are N points on a line if the other set is on one."""
+    first, second = getattr(x, "ndim", 0), getattr(y, "ndim", 0)
+    if first == 1 and (second == 1 or (second > 1 and y.shape[-1] == 1)):
+        x = x[:, None]
+    if second == 1 and (first == 1 or (first > 1 and x.shape[-1] == 1)):
+        y = y[:, None]
+    return x, y
 
 
 def check_positive(name: str, value: Any) -> float:

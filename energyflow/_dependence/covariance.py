@@ -54,7 +54,7 @@ def distance_covariance_squared(
     Raises
     ------
     TypeError
-        Not arrays, integers, mixed libraries or devices.
+        Not real numbers, mixed libraries or devices.
     ValueError
         Shapes that do not fit, empty samples, NaN or infinity, r outside (0, 2), fewer than 4
         points with the U estimator.

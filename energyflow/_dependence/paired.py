@@ -12,6 +12,7 @@ import numpy as np
 from energyflow_backends import Array, ProjectorPair, namespace
 
 from .._core.checks import (
+    as_floats,
     check_array,
     check_choice,
     check_count,
@@ -29,6 +30,7 @@ _LEAST = {"V": 1, "U": 4}  # pairs
 
 def as_points(name: str, array: Any) -> Array:
     """Points (..., N, d); numbers (N,) are N points on a line."""
+    array = as_floats(name, array)
     check_array(name, array)
     points: Array = array[:, None] if array.ndim == 1 else array
     check_points(name, points)

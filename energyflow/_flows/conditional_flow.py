@@ -17,7 +17,7 @@ from .._core.random import Rng
 from .._slices.slicing import Slicing
 from .automatic.plan import SHARE
 from .automatic.sample import sample
-from .descent import Callback, RunOptions, check_cloud
+from .descent import Callback, RunOptions, as_cloud, check_cloud
 from .particle_flow import ParticleFlow, default_step_size
 from .schedules import Schedule, constant
 
@@ -100,8 +100,8 @@ class ConditionalFlow:
         batch_size: int | None = None,
         rng: Rng = None,
     ) -> None:
-        check_cloud("target", target, "M")
-        check_cloud("target_condition", target_condition, "M")
+        target = as_cloud("target", target, "M")
+        target_condition = as_cloud("target_condition", target_condition, "M")
         check_together("target", target, "target_condition", target_condition)
         if target.shape[0] != target_condition.shape[0]:
             raise ValueError(
@@ -176,7 +176,7 @@ class ConditionalFlow:
         OSError
             As in `ParticleFlow.run`.
         """
-        check_cloud("condition", condition, "N")
+        condition = as_cloud("condition", condition, "N")
         check_together("condition", condition, "target", self.target)
         if condition.shape[1] != self.target_condition.shape[1]:
             raise ValueError(

@@ -13,6 +13,7 @@ import energyflow_backends as backends
 from energyflow_backends import Array, namespace
 
 from .._core.checks import (
+    as_floats,
     check_choice,
     check_count,
     check_finite,
@@ -89,8 +90,9 @@ class Descent(ABC):
         rng: Rng,
         directions: Directions | None = None,
     ) -> None:
-        check_cloud("target", target, "M")
+        target = as_cloud("target", target, "M")
         if target_weights is not None:
+            target_weights = as_floats("target_weights", target_weights, target)
             check_weights("target_weights", target_weights, "target", target)
             if target_weights.ndim != 1:
                 raise ValueError(
@@ -256,7 +258,12 @@ class Descent(ABC):
 
     def _start(self, particles: Array | FlowResult, options: RunOptions) -> FlowState:
         if not isinstance(particles, FlowResult):
-            state = FlowState(particles, self._source, options.velocity, int(options.first_step))
+            state = FlowState(
+                as_floats("particles", particles),
+                self._source,
+                options.velocity,
+                int(options.first_step),
+            )
             state.directions = self._directions
             return state
         if options.velocity is not None or options.first_step:
@@ -341,6 +348,13 @@ def _stops(callback: Callback | None, state: FlowState, distance: float) -> bool
         raise TypeError(
             f"callback must return something true or false, got {type(answer).__name__}: {error}"
         ) from error
+
+
+def as_cloud(name: str, points: Any, count: str) -> Array:
+    """Finite points (count, d), as floats."""
+    cloud = as_floats(name, points)
+    check_cloud(name, cloud, count)
+    return cloud
 
 
 def check_cloud(name: str, points: Any, count: str) -> None:

@@ -64,7 +64,7 @@ def kale(
     Raises
     ------
     TypeError
-        If arguments are not arrays of floating numbers of one library on one device, or their
+        If arguments are not real numbers of one library on one device, or their
         values are not known yet (traced by JAX).
     ValueError
         If shapes do not fit, a set is empty, a number is NaN or infinite, weights are negative or

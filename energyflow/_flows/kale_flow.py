@@ -82,7 +82,7 @@ class KALEFlow(Descent):
         self._schedules = Plan(schedule("step_size", tau), schedule("momentum", momentum))
         super().__init__(target, target_weights, tau, momentum, 0)
         as_kernel(kernel, self.target)  # warns where its length is not the target's
-        y, _, b, _ = wide(target, target, target_weights, None)
+        y, _, b, _ = wide(self.target, self.target, self.target_weights, None)
         self._centre = centre(self.kernel, y)
         self._y, self._b = y - self._centre, b
         try:

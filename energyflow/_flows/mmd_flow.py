@@ -83,6 +83,7 @@ class MMDFlow(Descent):
         rng: Rng = None,
     ) -> None:
         super().__init__(target, target_weights, step_size, momentum, rng)
+        target, target_weights = self.target, self.target_weights
         scheduled = callable(kernel) and not isinstance(kernel, type)
         self.kernel: Any = kernel if scheduled else as_kernel(kernel, self.target)
         self.method = check_choice("method", method, ("direct", "sliced"))

@@ -19,7 +19,7 @@ from .automatic.curvature import few_directions, of_slices
 from .automatic.directions import Directions, choose_directions
 from .automatic.plan import MOMENTUM, SHARE, Pace, Plan, choose_pace, kick_noise, saved_pace
 from .automatic.sample import effective_size, sample
-from .descent import Descent, check_cloud
+from .descent import Descent, as_cloud
 from .flow_state import FlowState
 from .minibatch import Minibatch
 from .schedules import Schedule, check_step_size, constant
@@ -104,9 +104,10 @@ class ParticleFlow(Descent):
         batch_size: int | None = None,
         rng: Rng = None,
     ) -> None:
-        check_cloud("target", target, "M")
+        target = as_cloud("target", target, "M")
         self.exponent = check_exponent(exponent)
         super().__init__(target, target_weights, step_size, momentum, rng)
+        target_weights = self.target_weights
         self._minibatch = None
         if batch_size is not None:
             self._minibatch = Minibatch(batch_size, int(target.shape[0]), target_weights)

@@ -11,19 +11,16 @@ import numpy as np
 from energyflow_backends import (
     Array,
     Doubles,
-    dtype_name,
-    known_values,
     library_of,
     namespace,
     to_host,
 )
 
-from .._core.checks import as_numbers, check_choice, check_finite, check_points, warn
+from .._core.checks import as_floats, check_choice, check_finite, check_points, warn
 from .._core.tables.columns import as_table, in_order_of, is_series, is_table, numbers_of
 from .pooled import PooledPoints
 
 _RATIO = 10.0  # of the columns' standard deviations, from which on there is a warning
-_WHOLE = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,24 +72,13 @@ def as_samples(samples: tuple[Any, ...], scale: str, names: Sequence[str]) -> Sa
 
 def as_sample(name: str, sample: Any) -> Array:
     """Points (n, d) in float64 of lists, columns and whole numbers; numbers (n,) lie on a line."""
-    if isinstance(sample, list | tuple):
-        sample = as_numbers(name, sample)
-    elif is_series(sample):
+    if is_series(sample):
         sample = numbers_of(name, str(sample.name), sample)
-    elif _is_whole(sample):
-        xp = namespace(sample)
-        sample = xp.astype(sample, xp.float64)
+    sample = as_floats(name, sample)
     if library_of(sample) is not None and sample.ndim == 1:
         sample = sample[:, None]
     points: Array = sample
     return points
-
-
-def _is_whole(sample: Any) -> bool:
-    """Whether an array holds whole numbers that are known."""
-    if library_of(sample) is None or isinstance(sample, np.ma.MaskedArray | np.matrix):
-        return False
-    return dtype_name(sample) in _WHOLE and known_values(sample)
 
 
 def warn_of_scales(pool: PooledPoints) -> None:

@@ -43,8 +43,9 @@ def energy_distance(
 
     Parameters
     ----------
-    x, y : arrays (..., N, d) and (..., M, d)
-        Points, in any unit of length; leading batch dimensions broadcast.
+    x, y : arrays (..., N, d) and (..., M, d), or numbers (N,) and (M,)
+        Points, in any unit of length; leading batch dimensions broadcast. Numbers are points on a
+        line. Lists, and arrays of whole numbers, become float64.
     a, b : arrays (N,) or (..., N), and (M,) or (..., M), optional
         Weights, non-negative and with sum one; uniform when not given.
     exponent : float
@@ -67,7 +68,7 @@ def energy_distance(
     Raises
     ------
     TypeError
-        If x or y is not an array or holds integers, or if libraries or devices are mixed.
+        If x or y holds no real numbers, or if libraries or devices are mixed.
     ValueError
         If shapes do not fit, a set is empty, a number is NaN or infinite, weights are negative or
         do not sum to one, r is outside (0, 2), or the U estimator gets a sample of one point. Only
@@ -113,8 +114,8 @@ def energy_gradient(
     Returns
     -------
     array (..., N, d)
-        In the library, device and dtype of x. Unit: length^(r - 1). It carries no graph: it is not
-        differentiated through once more.
+        In the library, device, dtype and shape of x. Unit: length^(r - 1). It carries no graph: it
+        is not differentiated through once more.
 
     Raises
     ------

@@ -20,7 +20,14 @@ from energyflow_backends import (
     not_compiled,
 )
 
-from .._core.checks import check_array, check_choice, check_finite, check_together, shape
+from .._core.checks import (
+    as_floats,
+    check_array,
+    check_choice,
+    check_finite,
+    check_together,
+    shape,
+)
 from .._core.memory import CHUNKS, advise
 from .._core.random import HostSource, Rng
 from .._slices.constants import slicing_constant
@@ -93,7 +100,7 @@ def kernel_sum(
     Raises
     ------
     TypeError
-        If x or y is not an array or holds integers, libraries or devices are mixed, or the kernel
+        If x or y holds no real numbers, libraries or devices are mixed, or the kernel
         is of an unknown kind; if sliced smooth kernels get tensors without values (torch), whose
         extent decides the number of waves.
     ValueError
@@ -185,7 +192,7 @@ def kernel_sum_gradient(
     gradient: Array = backends.without_graph(
         task.gradient, task.x, task.y, task.weights, held=task.projector
     )
-    return gradient
+    return gradient[..., 0] if task.problem.line else gradient
 
 
 class SumsOverflow(ValueError):
@@ -354,6 +361,7 @@ def _charges(weights: Any, points: Problem) -> Array:
     xp, wanted = namespace(y), shape(y)[:-1]
     if weights is None:
         return xp.full(wanted, 1 / wanted[-1], dtype=points.dtype, device=compat.device(y))
+    weights = as_floats("weights", weights, y)
     check_array("weights", weights)
     check_together("y", y, "weights", weights)
     if getattr(weights, "requires_grad", False):

@@ -87,7 +87,7 @@ def mmd_squared(
         return _linear(task, chosen)
     xp = namespace(task.x)
     total: Any = 0.0
-    weights = [full_weights(w, v, task.dtype) for w, v in ((a, task.x), (b, task.y))]
+    weights = [full_weights(w, v, task.dtype) for w, v in ((task.a, task.x), (task.b, task.y))]
     for w, points in zip(weights, (task.x, task.y), strict=True):
         own = xp.sum(w * _sums(points, points, w, chosen, task), axis=-1)
         if estimator == "U":

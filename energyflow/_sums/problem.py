@@ -22,6 +22,7 @@ from energyflow_backends import (
 )
 
 from .._core.checks import (
+    as_floats,
     check_array,
     check_choice,
     check_count,
@@ -30,6 +31,7 @@ from .._core.checks import (
     check_points,
     check_together,
     check_weights,
+    on_a_line,
     shape,
     warn,
 )
@@ -52,6 +54,7 @@ class Problem(NamedTuple):
     dtype: Any  # of the computation
     info: ArrayInfo  # of x
     operation: Operation | None = None  # in place of the energy distance
+    line: bool = False  # whether x was given as numbers (N,)
 
     def value(self, projector: Projector | None) -> Array:
         """The value, known to automatic differentiation."""
@@ -65,7 +68,7 @@ class Problem(NamedTuple):
         run = partial(self.compute, wrt=("x",))
         sets = self.x, self.y, self.a, self.b
         value, gradient, _ = backends.without_graph(run, *sets, held=projector)
-        return value, gradient
+        return value, gradient[..., 0] if self.line else gradient
 
     def compute(
         self,
@@ -145,6 +148,9 @@ def problem(
     chunk_size: Any,
 ) -> Problem:
     """Check the arguments that all distances share, and bring both sets to one batch shape."""
+    given = as_floats("x", x), as_floats("y", y)
+    x, y = on_a_line(*given)
+    line = x is not given[0]
     info = check_points("x", x)
     names = info.dtype, check_points("y", y).dtype
     check_together("x", x, "y", y)
@@ -167,6 +173,8 @@ def problem(
             raise ValueError(
                 f"x and y must have batch dimensions that broadcast, got {shape(x)} and {shape(y)}"
             ) from None
+    a = None if a is None else as_floats("a", a, x)
+    b = None if b is None else as_floats("b", b, y)
     here = backends.sharding()
     if here is not None and here.parted:
         _agree(here, request.estimator, a=a, b=b)
@@ -195,7 +203,7 @@ def problem(
     xp = namespace(x)
     dtype = xp.float64 if "float64" in names else xp.float32
     dtype = np.dtype(dtype) if info.library == "numpy" else dtype
-    return Problem(x, y, a, b, request, dtype, info)
+    return Problem(x, y, a, b, request, dtype, info, line=line)
 
 
 def _warn_of_images(x: Array, y: Array) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from energyflow_backends import Array, known_values, namespace, not_compiled
 
 from .._core.checks import (
+    as_floats,
     check_array,
     check_choice,
     check_exponent,
@@ -66,7 +67,7 @@ def energy_score(
     Raises
     ------
     TypeError
-        If samples or truth are not arrays or hold integers, or if libraries or devices are mixed.
+        If samples or truth hold no real numbers, or if libraries or devices are mixed.
     ValueError
         If shapes do not fit, a number is NaN or infinite, r is outside (0, 2), or "U" gets one
         sample.
@@ -138,8 +139,8 @@ def crps(
     Gneiting, Raftery, "Strictly Proper Scoring Rules, Prediction, and Estimation", JASA 2007,
     Section 4.2.
     """
-    given = samples, truth
-    samples, truth, weights, dtype = _checked(samples, truth, weights, estimator)
+    given = as_floats("samples", samples), as_floats("truth", truth)
+    samples, truth, weights, dtype = _checked(*given, weights, estimator)
     _check_layout(*given)
     xp = namespace(samples)
     n = samples.shape[-2]
@@ -180,6 +181,8 @@ def _checked(
     """Samples (..., N, d), truth (..., 1, d) and weights in the dtype of the computation, and the
     samples' own.
     """
+    samples, truth = as_floats("samples", samples), as_floats("truth", truth)
+    weights = None if weights is None else as_floats("weights", weights, samples)
     check_points("samples", samples)
     check_array("truth", truth)
     check_together("samples", samples, "truth", truth)

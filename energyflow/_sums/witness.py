@@ -10,7 +10,14 @@ from typing import Any
 import array_api_compat as compat
 from energyflow_backends import Array, Projector, detached, known_values, namespace, not_compiled
 
-from .._core.checks import check_finite, check_points, check_together, shape
+from .._core.checks import (
+    as_floats,
+    check_finite,
+    check_points,
+    check_together,
+    on_a_line,
+    shape,
+)
 from .._core.random import Rng
 from .._slices.slicing import Slicing
 from ..kernels import Kernel
@@ -160,6 +167,8 @@ class _Mixture:
 
 def _mixture(z: Any, x: Any, y: Any, a: Any, b: Any) -> _Mixture:
     task = problem(x, y, a, b, exponent=1.0, estimator="V", chunk_size=None)
+    x, y, a, b = task.x, task.y, task.a, task.b
+    z, _ = on_a_line(as_floats("points", z), x)
     check_points("points", z)
     check_together("points", z, "x", x)
     if z.shape[-1] != x.shape[-1]:

@@ -155,7 +155,7 @@ def conditional_coupling(
     Raises
     ------
     TypeError
-        If arguments are not arrays of floating numbers of one library on one device.
+        If arguments are not real numbers of one library on one device.
     ValueError
         If shapes do not fit, a set is empty, a number is NaN or infinite, weights are negative or
         do not sum to one, or the masses of a condition differ where plans must stay inside it.
@@ -179,8 +179,10 @@ def conditional_coupling(
     Chemseddine, Hagemann, Steidl, Wald, "Conditional Wasserstein Distances with Applications in
     Bayesian OT Flow Matching", JMLR 26, 2025, Section 4.
     """
+    sets = Sets.of(x, y_x, z, y_z)
+    x, z = sets.x, sets.z
     problem = transport_problem(
-        Sets(x, y_x, z, y_z), a, b, p=p, beta=beta, groups=groups, method=method,
+        sets, a, b, p=p, beta=beta, groups=groups, method=method,
         regularization=regularization, mass=mass,
     )  # fmt: skip
     batch = shape(x)[:-2]

@@ -83,7 +83,7 @@ def conditional_wasserstein_distance(
     Raises
     ------
     TypeError
-        If arguments are not arrays of floating numbers of one library on one device.
+        If arguments are not real numbers of one library on one device.
     ValueError
         If shapes do not fit, a set is empty, a number is NaN or infinite, weights are negative or
         do not sum to one, or the masses of a condition differ where plans must stay inside it.
@@ -111,12 +111,14 @@ def conditional_wasserstein_distance(
     Chemseddine, Hagemann, Steidl, Wald, "Conditional Wasserstein Distances with Applications in
     Bayesian OT Flow Matching", JMLR 26, 2025, Sections 3 and 4.
     """
+    sets = Sets.of(x, y_x, z, y_z)
+    x, z = sets.x, sets.z
     for name, points in (("x", x), ("z", z)):
         check_points(name, points)
         if points.ndim != 2:
             raise ValueError(f"{name} must have shape (points, dimension), got {shape(points)}")
     problem = transport_problem(
-        Sets(x, y_x, z, y_z), a, b, p=p, beta=beta, groups=groups, method=method,
+        sets, a, b, p=p, beta=beta, groups=groups, method=method,
         regularization=regularization,
     )  # fmt: skip
     plans: list[Plan] = []

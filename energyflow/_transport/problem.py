@@ -10,6 +10,7 @@ import numpy as np
 from energyflow_backends import Array, Doubles, known_values, library_of, namespace, to_host
 
 from .._core.checks import (
+    as_floats,
     check_choice,
     check_finite,
     check_number,
@@ -86,6 +87,7 @@ def transport_problem(
         )
     _check_conditions(sets, transport.beta, grouped=groups is not None)
     numbers = None if groups is None else _group_numbers(groups, x, z)
+    a, b = (None if w is None else as_floats(n, w, x) for n, w in (("a", a), ("b", b)))
     weights = _host_weights("a", a, "x", x), _host_weights("b", b, "z", z)
     return TransportProblem(transport, sets, numbers, *weights)
 

@@ -10,6 +10,8 @@ import numpy as np
 from energyflow_backends import Array, Doubles, detached, namespace, to_host, widest_dtypes
 from numpy.typing import NDArray
 
+from .._core.checks import as_floats
+
 T = TypeVar("T")
 U = TypeVar("U")
 
@@ -21,6 +23,13 @@ class Sets(NamedTuple, Generic[T]):
     y_x: T | None
     z: T
     y_z: T | None
+
+    @classmethod
+    def of(cls, x: Any, y_x: Any, z: Any, y_z: Any) -> Sets[Array]:
+        """Of lists and whole numbers as well, which become floats."""
+        y_x = None if y_x is None else as_floats("y_x", y_x)
+        y_z = None if y_z is None else as_floats("y_z", y_z)
+        return Sets(as_floats("x", x), y_x, as_floats("z", z), y_z)
 
     @property
     def conditions(self) -> tuple[T, ...]:

@@ -198,9 +198,10 @@ class Model(ABC, Generic[S]):
 
         Parameters
         ----------
-        data : array (n, d) or (n, C, H, W), Dataset or DataLoader
-            NumPy array or tensor of real floating numbers. A data set or loader of torch is read
-            into memory, once and in its order; when it gives pairs, they are data and condition.
+        data : array (n, d), (n, H, W) or (n, C, H, W), Dataset or DataLoader
+            Real numbers; images (n, H, W) have one channel. A data set or loader of torch is
+            read into memory, once and in its order; when it gives pairs, they are data and
+            condition.
         condition : array or dict of arrays, optional
             Integer labels (n,), vectors (n, m), series or sets (n, k, m) or images
             (n, C', H', W'); or several by their names, labels and vectors:

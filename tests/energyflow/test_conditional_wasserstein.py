@@ -332,7 +332,7 @@ def test_a_geodesic_has_constant_speed() -> None:
         ({"y_x": np.arange(12.0)[:, None]}, ValueError, "each condition the same mass"),
         ({"x": np.zeros((12, 3))}, ValueError, "x and z must have the same dimension"),
         ({"x": np.zeros((2, 12, 2))}, ValueError, r"x must have shape \(points, dimension\)"),
-        ({"x": np.zeros((12, 2), int)}, TypeError, "x must have a real floating dtype"),
+        ({"x": np.zeros((12, 2), complex)}, TypeError, "x must have a real floating dtype"),
         ({"z": np.full((12, 2), np.nan)}, ValueError, "z must be finite, got 24"),
         ({"a": np.full(12, 0.5)}, ValueError, "a must sum to one"),
     ],

@@ -345,9 +345,9 @@ def test_ties_have_no_slope(implementation) -> None:
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"x": [1.0, 2.0]}, TypeError, "x must be an array"),
+        ({"x": "12"}, TypeError, "x must be an array"),
         ({"y": np.ones((4, 1))}, ValueError, "as many points, got 5 and 4"),
-        ({"x": np.ones((5, 2), int)}, TypeError, "floating dtype"),
+        ({"x": np.ones((5, 2), complex)}, TypeError, "floating dtype"),
         ({"x": np.full((5, 2), np.nan)}, ValueError, "x must be finite, got 10 NaN"),
         ({"y": np.full(5, np.inf)}, ValueError, "y must be finite, got 5 NaN"),
         ({"x": np.ones((2, 5, 1)), "y": np.ones((3, 5, 1))}, ValueError, "batch dimensions"),

@@ -243,7 +243,7 @@ def test_the_picture(samples, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"x": [1.0]}, TypeError, "x must be an array"),
+        ({"x": "1"}, TypeError, "x must be an array"),
         ({"y": np.ones((4, 1))}, ValueError, "as many points, got 5 and 4"),
         ({"given": np.ones(4)}, ValueError, "x and given must have as many points"),
         ({"x": np.full((5, 2), np.nan)}, ValueError, "x must be finite"),

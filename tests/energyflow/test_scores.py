@@ -161,7 +161,7 @@ def test_bad_input(rng) -> None:
         with pytest.raises(ValueError, match="estimator must be one of V, U"):
             score(x, z, estimator="W")
         with pytest.raises(TypeError, match="floating"):
-            score(x, np.array([1, 2, 3]))
+            score(x, np.array([1, 2, 3j]))
     with pytest.raises(ValueError, match="exponent must lie strictly"):
         ef.energy_score(x, z, exponent=2)
 

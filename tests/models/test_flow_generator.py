@@ -411,14 +411,14 @@ def test_one_network_for_other_blocks_leaves_the_run_alone(points, tmp_path) -> 
 @pytest.mark.parametrize(
     ("data", "error", "message"),
     [
-        (np.zeros((4, 2), int), TypeError, "data must have a real floating dtype"),
-        (np.zeros((4,)), ValueError, r"data must have shape \(n, d\) or \(n, C, H, W\)"),
+        (np.zeros((4,)), ValueError, r"data must have shape \(n, d\), \(n, H, W\) or"),
         (np.zeros((1, 2)), ValueError, "n at least 2"),
         (np.full((4, 2), np.nan), ValueError, "data must be finite, got 8"),
         (np.full((4, 2), 1e300), ValueError, "data must not exceed 8.5e\\+37, got 1e\\+300"),
         (np.zeros((4, 2), complex), TypeError, "data must hold real numbers, got complex128"),
         (torch.zeros((4, 2), dtype=torch.complex64), TypeError, "data must hold real numbers"),
-        ([[0.0], [1.0]], TypeError, "data must be a NumPy array or a tensor, .* got list"),
+        ("0", TypeError, "data must be a NumPy array or a tensor, .* got str"),
+        ([[0.0], [1.0, 2.0]], ValueError, "data must be real numbers: .* inhomogeneous"),
     ],
 )
 def test_bad_data(data, error: type, message: str) -> None:

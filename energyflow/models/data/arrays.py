@@ -12,7 +12,7 @@ from energyflow_backends import Floats, library_of
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..._core.checks import check_count, check_each
+from ..._core.checks import as_numbers, check_count, check_each
 
 _MOST_NUMBERS = 2**28  # of a point
 _LARGEST = torch.finfo(torch.float32).max / 4  # differences of samples are float32 too
@@ -21,15 +21,17 @@ _LARGEST = torch.finfo(torch.float32).max / 4  # differences of samples are floa
 def as_points(name: str, data: Any, least: int = 2) -> Tensor:
     """Points (n, d) or images (n, C, H, W) on the CPU, finite, at least so many.
 
-    They are float32, or float64 where the data are: a far offset is subtracted before digits are
-    lost.
+    They are float32, or float64 where the data are, or are whole numbers: a far offset is
+    subtracted before digits are lost. Images (n, H, W) have one channel.
     """
     tensor = as_tensor(name, data)
     if not tensor.is_floating_point():
-        raise TypeError(f"{name} must have a real floating dtype, got {dtype_of(tensor)}")
+        tensor = tensor.double()
+    if tensor.ndim == 3:
+        tensor = tensor[:, None]
     if tensor.ndim not in (2, 4) or tensor.shape[0] < least or 0 in tensor.shape:
         raise ValueError(
-            f"{name} must have shape (n, d) or (n, C, H, W) with n at least {least}, "
+            f"{name} must have shape (n, d), (n, H, W) or (n, C, H, W) with n at least {least}, "
             f"got {tuple(tensor.shape)}"
         )
     points = check_finite(name, widened(tensor).contiguous())
@@ -48,6 +50,8 @@ def as_tensor(name: str, data: Any) -> Tensor:
         raise TypeError(
             f"{name} must be a plain array, got MaskedArray: drop or fill what is masked"
         )
+    elif isinstance(data, list | tuple):
+        tensor = torch.from_numpy(_of_list(name, data))
     elif library_of(data) is None and not isinstance(data, int | np.integer):
         raise TypeError(
             f"{name} must be a NumPy array or a tensor, such as np.array([0.5]), "
@@ -65,6 +69,13 @@ def as_tensor(name: str, data: Any) -> Tensor:
     if tensor.is_complex():
         raise TypeError(f"{name} must hold real numbers, got {dtype_of(tensor)}")
     return tensor if tensor.is_floating_point() else tensor.long()
+
+
+def _of_list(name: str, values: Any) -> NDArray[Any]:
+    """Numbers in nested lists as an array: integers as int64, others as float64."""
+    numbers = as_numbers(name, values)
+    kinds = np.asarray(values).dtype.kind
+    return numbers.astype(np.int64) if kinds in "biu" else numbers
 
 
 def _as_integers(name: str, array: NDArray[Any]) -> NDArray[np.int64]:
