@@ -7,9 +7,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
+from ._core.checks import Estimator
 from ._core.extras import need
+from ._slices.slicing import SlicingName
 
 need("torch", "energyflow.losses", "torch")
 
@@ -24,6 +26,7 @@ from ._sums.wasserstein import check_power, sliced_wasserstein_distance  # noqa:
 
 __all__ = ["EnergyDistance", "SlicedEnergyDistance", "SlicedWasserstein"]
 
+Reduction = Literal["mean", "sum", "none"]
 _REDUCTIONS = ("mean", "sum", "none")
 _ESTIMATORS = ("U", "V")
 
@@ -31,7 +34,7 @@ _ESTIMATORS = ("U", "V")
 class _Loss(nn.Module):
     """A distance of two point sets, and how those of a batch become one number."""
 
-    def __init__(self, reduction: str) -> None:
+    def __init__(self, reduction: Reduction) -> None:
         super().__init__()
         self.reduction = check_choice("reduction", reduction, _REDUCTIONS)
 
@@ -70,7 +73,11 @@ class _Sliced(_Loss):
     """A loss along directions, which are new in every call while it trains."""
 
     def __init__(
-        self, n_projections: int, slicing: str | Slicing, rng: int | torch.Generator, reduction: str
+        self,
+        n_projections: int,
+        slicing: SlicingName | Slicing,
+        rng: int | torch.Generator,
+        reduction: Reduction,
     ) -> None:
         super().__init__(reduction)
         self.n_projections = check_count("n_projections", n_projections)
@@ -125,7 +132,11 @@ class EnergyDistance(_Loss):
     """
 
     def __init__(
-        self, exponent: float = 1.0, *, estimator: str = "U", reduction: str = "mean"
+        self,
+        exponent: float = 1.0,
+        *,
+        estimator: Estimator = "U",
+        reduction: Reduction = "mean",
     ) -> None:
         super().__init__(reduction)
         self.exponent = check_exponent(exponent)
@@ -174,10 +185,10 @@ class SlicedEnergyDistance(_Sliced):
         n_projections: int = 128,
         exponent: float = 1.0,
         *,
-        estimator: str = "U",
-        slicing: str | Slicing = "auto",
+        estimator: Estimator = "U",
+        slicing: SlicingName | Slicing = "auto",
         rng: int | torch.Generator = 0,
-        reduction: str = "mean",
+        reduction: Reduction = "mean",
     ) -> None:
         super().__init__(n_projections, slicing, rng, reduction)
         self.exponent = check_exponent(exponent)
@@ -231,9 +242,9 @@ class SlicedWasserstein(_Sliced):
         p: float = 2.0,
         *,
         root: bool = True,
-        slicing: str | Slicing = "auto",
+        slicing: SlicingName | Slicing = "auto",
         rng: int | torch.Generator = 0,
-        reduction: str = "mean",
+        reduction: Reduction = "mean",
     ) -> None:
         super().__init__(n_projections, slicing, rng, reduction)
         self.p = check_power(p)

@@ -27,6 +27,7 @@ from ._registry import BackendTable as BackendTable
 from ._registry import show_backends as show_backends
 from ._registry import use_backend as use_backend
 from ._threads import usable_threads as usable_threads
+from ._typing import ArrayLike as ArrayLike
 from ._typing import Doubles as Doubles
 from ._typing import Floats as Floats
 from ._typing import HostArray as HostArray

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias
 
 from energyflow_kernels.typing import Doubles as Doubles
@@ -64,3 +65,8 @@ class Array(Protocol):
     def __le__(self, other: Any, /) -> Array: ...
     def __gt__(self, other: Any, /) -> Array: ...
     def __ge__(self, other: Any, /) -> Array: ...
+
+
+Row: TypeAlias = Sequence[float]
+Numbers: TypeAlias = Row | Sequence[Row] | Sequence[Sequence[Row]]  # in nested lists
+ArrayLike: TypeAlias = Array | Numbers

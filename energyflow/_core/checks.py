@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import array_api_compat as compat
 import numpy as np
@@ -29,6 +29,7 @@ from energyflow_backends import (
 from .blocks import blocks
 
 T = TypeVar("T")
+Estimator = Literal["V", "U"]
 _FLOATS = ("float64", "float32", "float16", "bfloat16")
 _WHOLE = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 _FEW = 64  # numbers that are looked at one by one in less time than by NumPy
@@ -178,7 +179,7 @@ def _shortened(value: Any) -> str:
     return str(value) if value.bit_length() < 128 else f"one of {value.bit_length()} bits"
 
 
-def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
+def check_choice(name: str, value: T, choices: Sequence[str]) -> T:
     """One of the given names."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a string, got {type(value).__name__}")

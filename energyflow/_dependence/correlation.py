@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from energyflow_backends import Array, namespace, not_compiled
+from energyflow_backends import Array, ArrayLike, namespace, not_compiled
 
+from .._core.checks import Estimator
 from .._core.random import Rng
+from .._slices.slicing import SlicingName
 from .covariance import _sliced
 from .paired import Paired, paired_points
 
 
 @not_compiled
 def distance_correlation_squared(
-    x: Array,
-    y: Array,
+    x: ArrayLike,
+    y: ArrayLike,
     *,
     exponent: float = 1.0,
-    estimator: str = "V",
+    estimator: Estimator = "V",
     chunk_size: int | None = None,
 ) -> Array:
     r"""Squared distance correlation of paired samples.
@@ -96,13 +98,13 @@ def distance_correlation(
 
 @not_compiled
 def sliced_distance_correlation_squared(
-    x: Array,
-    y: Array,
+    x: ArrayLike,
+    y: ArrayLike,
     n_projections: int = 128,
     *,
     exponent: float = 1.0,
-    estimator: str = "V",
-    slicing: str = "auto",
+    estimator: Estimator = "V",
+    slicing: SlicingName = "auto",
     rng: Rng = None,
     chunk_size: int | None = None,
 ) -> Array:
@@ -135,7 +137,7 @@ def sliced_distance_correlation_squared(
     return _correlation(task, x, y)
 
 
-def _correlation(task: Paired, x: Array, y: Array) -> Array:
+def _correlation(task: Paired, x: ArrayLike, y: ArrayLike) -> Array:
     points = paired_points(x=x, y=y)
     pairs = (("x", "y"), ("x", "x"), ("y", "y"))
     return ratio(*(task.covariance(points, *pair, step=k) for k, pair in enumerate(pairs)))

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from energyflow_backends import Array, namespace, not_compiled
+from energyflow_backends import Array, ArrayLike, namespace, not_compiled
 
+from .._core.checks import Estimator
 from .._core.random import Rng, agreed, as_source
+from .._slices.slicing import SlicingName
 from .direction_pairs import DirectionPairs
 from .paired import Paired, paired_points
 
 
 @not_compiled
 def distance_covariance_squared(
-    x: Array,
-    y: Array,
+    x: ArrayLike,
+    y: ArrayLike,
     *,
     exponent: float = 1.0,
-    estimator: str = "V",
+    estimator: Estimator = "V",
     chunk_size: int | None = None,
 ) -> Array:
     r"""Squared distance covariance of paired samples, by sums over all pairs or by sorting.
@@ -117,13 +119,13 @@ def distance_covariance(
 
 @not_compiled
 def sliced_distance_covariance_squared(
-    x: Array,
-    y: Array,
+    x: ArrayLike,
+    y: ArrayLike,
     n_projections: int = 128,
     *,
     exponent: float = 1.0,
-    estimator: str = "V",
-    slicing: str = "auto",
+    estimator: Estimator = "V",
+    slicing: SlicingName = "auto",
     rng: Rng = None,
     chunk_size: int | None = None,
 ) -> Array:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import array_api_compat as compat
 import energyflow_backends as backends
 import numpy as np
-from energyflow_backends import Array, known_values, namespace, not_compiled, to_host
+from energyflow_backends import Array, ArrayLike, known_values, namespace, not_compiled, to_host
 from numpy.typing import NDArray
 
 from .._core.checks import (
+    Estimator,
     check_choice,
     check_count,
     check_exponent,
@@ -21,6 +22,7 @@ from .._core.checks import (
 )
 from .._core.progress import Progress, Report, in_batches
 from .._core.random import Rng, as_source
+from .._slices.slicing import SlicingName
 from .direction_pairs import DirectionPairs
 from .paired import paired_points
 from .permutations import all_of_them, check_strata, drawn, number_of_all
@@ -34,16 +36,16 @@ Doubles = NDArray[np.float64]
 
 @not_compiled
 def independence_test(
-    x: Array,
-    y: Array,
-    given: Array | None = None,
+    x: ArrayLike,
+    y: ArrayLike,
+    given: ArrayLike | None = None,
     *,
     n_resamples: int = 999,
     exponent: float = 1.0,
-    estimator: str = "V",
-    method: str = "auto",
+    estimator: Estimator = "V",
+    method: Literal["auto", "exact", "sliced"] = "auto",
     n_projections: int = 128,
-    slicing: str = "auto",
+    slicing: SlicingName = "auto",
     strata: Any = None,
     rng: Rng = None,
     progress: bool = False,
@@ -117,7 +119,8 @@ def independence_test(
     Applied Mathematics and Statistics 2022.
     """
     named = {"x": x, "y": y} if given is None else {"x": x, "y": y, "given": given}
-    hosted = _hosted(named)
+    points = paired_points(**named)
+    hosted = _hosted(points)
     exponent = check_exponent(exponent)
     estimator = check_choice("estimator", estimator, ("V", "U")) if given is None else "U"
     n_resamples = check_count("n_resamples", n_resamples)
@@ -142,8 +145,8 @@ def independence_test(
     statistics = np.concatenate(in_batches(covariances.permuted, counted, steps, bar))
     bound = statistics[0] - _TIE * abs(statistics[0]) - _ROUNDING * covariances.scale
     unit = (hosted[0].unit * hosted[1].unit) ** exponent
-    xp, device = namespace(x), compat.device(x)
-    dtype = xp.result_type(x, y)
+    xp, device = namespace(points["x"]), compat.device(points["x"])
+    dtype = xp.result_type(points["x"], points["y"])
 
     def given_back(values: Any) -> Array:
         with np.errstate(over="ignore"):
@@ -174,8 +177,7 @@ class _Side:
         return float(np.mean(far**exponent))
 
 
-def _hosted(named: dict[str, Array]) -> list[_Side]:
-    points = paired_points(**named)
+def _hosted(points: dict[str, Array]) -> list[_Side]:
     sides = []
     for name, v in points.items():
         if v.ndim != 2:

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from energyflow_backends import Array, Doubles, detached, namespace
+from energyflow_backends import Array, ArrayLike, Doubles, detached, namespace
 
 from .._core.blocks import rms_radius
 from .._core.checks import check_positive, check_together
 from .._core.flow_result import FlowResult
 from .._core.random import Rng
-from .._slices.slicing import Slicing
+from .._slices.slicing import Slicing, SlicingName
 from .automatic.plan import SHARE
 from .automatic.sample import sample
 from .descent import Callback, RunOptions, as_cloud, check_cloud
@@ -87,14 +87,14 @@ class ConditionalFlow:
 
     def __init__(
         self,
-        target: Array,
-        target_condition: Array,
+        target: ArrayLike,
+        target_condition: ArrayLike,
         *,
         condition_weight: float | str = "auto",
-        target_weights: Array | None = None,
+        target_weights: ArrayLike | None = None,
         exponent: float = 1.0,
         n_projections: int | str = "auto",
-        slicing: str | Slicing = "auto",
+        slicing: SlicingName | Slicing = "auto",
         step_size: Schedule | str = "auto",
         momentum: Schedule | str = "auto",
         batch_size: int | None = None,
@@ -135,8 +135,8 @@ class ConditionalFlow:
 
     def run(
         self,
-        particles: Array | FlowResult,
-        condition: Array,
+        particles: ArrayLike | FlowResult,
+        condition: ArrayLike,
         n_steps: int,
         *,
         record_every: int = 10,
@@ -208,9 +208,7 @@ class _JointFlow(ParticleFlow):
             self._whole = _joined(self.target, self._condition, condition_weight)
             check_cloud("target", self._whole, "M")
 
-    def run_beside(
-        self, fixed: Array, particles: Array | FlowResult, options: RunOptions
-    ) -> FlowResult:
+    def run_beside(self, fixed: Array, particles: Any, options: RunOptions) -> FlowResult:
         """Move particles (N, d) whose last coordinates in the joint space, (N, n), stay."""
         return self._descend(particles, options, fixed)
 

@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import Any
 
 import energyflow_backends as backends
-from energyflow_backends import Array, namespace
+from energyflow_backends import Array, ArrayLike, namespace
 
 from .._core.checks import (
     as_floats,
@@ -83,8 +83,8 @@ class Descent(ABC):
 
     def __init__(
         self,
-        target: Array,
-        target_weights: Array | None,
+        target: Any,
+        target_weights: Any,
         step_size: Schedule | str,
         momentum: Schedule | str,
         rng: Rng,
@@ -112,7 +112,7 @@ class Descent(ABC):
 
     def run(
         self,
-        particles: Array | FlowResult,
+        particles: ArrayLike | FlowResult,
         n_steps: int,
         *,
         record_every: int = 10,
@@ -186,7 +186,7 @@ class Descent(ABC):
         return self._descend(particles, options)
 
     def _descend(
-        self, particles: Array | FlowResult, options: RunOptions, fixed: Array | None = None
+        self, particles: Any, options: RunOptions, fixed: Array | None = None
     ) -> FlowResult:
         """Run; `fixed` (N, n) holds the last coordinates of the particles, those that stay."""
         file = None if options.out is None else check_path("out", options.out)
@@ -256,7 +256,7 @@ class Descent(ABC):
     def _settings(self) -> dict[str, Any]:
         """The settings that must stay the same when a flow resumes."""
 
-    def _start(self, particles: Array | FlowResult, options: RunOptions) -> FlowState:
+    def _start(self, particles: Any, options: RunOptions) -> FlowState:
         if not isinstance(particles, FlowResult):
             state = FlowState(
                 as_floats("particles", particles),

@@ -9,6 +9,7 @@ import array_api_compat as compat
 import energyflow_backends as backends
 from energyflow_backends import (
     Array,
+    ArrayLike,
     PointSets,
     Projector,
     Request,
@@ -20,19 +21,19 @@ from energyflow_backends import (
 
 from .._core.checks import check_positive
 from .._sums.problem import problem
-from ..kernels import Kernel, Linear, SmoothKernel, as_kernel
+from ..kernels import Kernel, KernelName, Linear, SmoothKernel, as_kernel
 from .kale_dual import KaleDual
 from .kernel_pairs import kernel_pairs
 
 
 @not_compiled
 def kale(
-    x: Array,
-    y: Array,
-    a: Array | None = None,
-    b: Array | None = None,
+    x: ArrayLike,
+    y: ArrayLike,
+    a: ArrayLike | None = None,
+    b: ArrayLike | None = None,
     *,
-    kernel: Kernel | str = "gauss",
+    kernel: Kernel | KernelName = "gauss",
     regularization: float,
 ) -> Array:
     r"""KALE(P | Q), the KL approximate lower-bound estimator, of two weighted point sets.

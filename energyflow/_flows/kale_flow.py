@@ -8,10 +8,10 @@ from typing import Any
 
 import energyflow_backends as backends
 import numpy as np
-from energyflow_backends import Array, namespace
+from energyflow_backends import Array, ArrayLike, namespace
 
 from .._core.checks import check_positive
-from ..kernels import Gauss, Kernel, Laplace, Matern, as_kernel
+from ..kernels import Gauss, Kernel, KernelName, Laplace, Matern, as_kernel
 from .automatic.plan import Plan
 from .descent import Descent
 from .flow_state import FlowState
@@ -68,11 +68,11 @@ class KALEFlow(Descent):
 
     def __init__(
         self,
-        target: Array,
-        kernel: Kernel | str = "gauss",
+        target: ArrayLike,
+        kernel: Kernel | KernelName = "gauss",
         *,
         regularization: float,
-        target_weights: Array | None = None,
+        target_weights: ArrayLike | None = None,
         step_size: Schedule | str = "auto",
         momentum: Schedule = 0.0,
     ) -> None:

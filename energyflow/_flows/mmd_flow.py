@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import energyflow_backends as backends
-from energyflow_backends import Array, namespace
+from energyflow_backends import Array, ArrayLike, namespace
 
 from .._core.checks import check_choice
 from .._core.random import Rng
-from .._slices.slicing import Slicing
+from .._slices.slicing import Slicing, SlicingName
 from .._sums.kernel_sums import SumsOverflow
 from .._sums.mmd import mmd_squared
 from .._sums.witness import witness_gradient
-from ..kernels import Kernel, as_kernel
+from ..kernels import Kernel, KernelName, as_kernel
 from .automatic.curvature import Curvature, of_kernel
 from .automatic.directions import choose_directions
 from .automatic.plan import MOMENTUM, Pace, Plan, choose_pace, saved_pace
@@ -71,25 +71,26 @@ class MMDFlow(Descent):
 
     def __init__(
         self,
-        target: Array,
-        kernel: Kernel | str | Callable[[int], Kernel | str] = "energy",
+        target: ArrayLike,
+        kernel: Kernel | KernelName | Callable[[int], Kernel | KernelName] = "energy",
         *,
-        target_weights: Array | None = None,
-        method: str = "direct",
+        target_weights: ArrayLike | None = None,
+        method: Literal["direct", "sliced"] = "direct",
         n_projections: int | str = "auto",
-        slicing: str | Slicing = "auto",
+        slicing: SlicingName | Slicing = "auto",
         step_size: Schedule | str = "auto",
         momentum: Schedule | str = "auto",
         rng: Rng = None,
     ) -> None:
         super().__init__(target, target_weights, step_size, momentum, rng)
-        target, target_weights = self.target, self.target_weights
         scheduled = callable(kernel) and not isinstance(kernel, type)
         self.kernel: Any = kernel if scheduled else as_kernel(kernel, self.target)
         self.method = check_choice("method", method, ("direct", "sliced"))
-        self._size = effective_size(backends.count_of_all(target.shape[0]), target_weights)
-        self._points = sample(target, target_weights)
-        directions = choose_directions(n_projections, int(target.shape[1]), slicing, 1.0)
+        self._size = effective_size(
+            backends.count_of_all(self.target.shape[0]), self.target_weights
+        )
+        self._points = sample(self.target, self.target_weights)
+        directions = choose_directions(n_projections, int(self.target.shape[1]), slicing, 1.0)
         self._directions = directions if self.method == "sliced" else None
         self._measured: dict[str, Curvature | None] = {}
 

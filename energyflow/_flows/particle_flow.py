@@ -7,13 +7,13 @@ from typing import Any
 
 import energyflow_backends as backends
 import numpy as np
-from energyflow_backends import Array, Doubles, PointSets, Request, namespace
+from energyflow_backends import Array, ArrayLike, Doubles, PointSets, Request, namespace
 
 from .._core.blocks import rms_radius
 from .._core.checks import check_count, check_exponent
 from .._core.random import Rng, Source
 from .._slices.projectors import moved_index
-from .._slices.slicing import Slicing
+from .._slices.slicing import Slicing, SlicingName
 from .._sums.problem import working_dtype
 from .automatic.curvature import few_directions, of_slices
 from .automatic.directions import Directions, choose_directions
@@ -93,12 +93,12 @@ class ParticleFlow(Descent):
 
     def __init__(
         self,
-        target: Array,
+        target: ArrayLike,
         *,
-        target_weights: Array | None = None,
+        target_weights: ArrayLike | None = None,
         exponent: float = 1.0,
         n_projections: int | str = "auto",
-        slicing: str | Slicing = "auto",
+        slicing: SlicingName | Slicing = "auto",
         step_size: Schedule | str = "auto",
         momentum: Schedule | str = "auto",
         batch_size: int | None = None,
@@ -107,11 +107,10 @@ class ParticleFlow(Descent):
         target = as_cloud("target", target, "M")
         self.exponent = check_exponent(exponent)
         super().__init__(target, target_weights, step_size, momentum, rng)
-        target_weights = self.target_weights
         self._minibatch = None
         if batch_size is not None:
-            self._minibatch = Minibatch(batch_size, int(target.shape[0]), target_weights)
-        self._size = effective_size(backends.count_of_all(target.shape[0]), target_weights)
+            self._minibatch = Minibatch(batch_size, int(target.shape[0]), self.target_weights)
+        self._size = effective_size(backends.count_of_all(target.shape[0]), self.target_weights)
         self._curvature = of_slices(
             self._sample(), self._size, few_directions(self._dimension(), slicing), self.exponent,
             int(target.shape[1]),

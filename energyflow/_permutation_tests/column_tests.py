@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import array_api_compat as compat
 import numpy as np
@@ -13,7 +13,7 @@ from energyflow_backends import Array, Doubles, namespace, not_compiled, to_host
 
 from .._core.checks import check_count
 from .._core.random import Rng, as_source
-from .._slices.slicing import Slicing
+from .._slices.slicing import Slicing, SlicingName
 from .energy_test import energy_test
 from .samples import as_samples
 from .several import pvalue, standardised
@@ -101,11 +101,11 @@ def column_tests(
     *samples: Any,
     n_resamples: int = 999,
     exponent: float = 1.0,
-    method: str = "auto",
+    method: Literal["auto", "exact", "sliced"] = "auto",
     n_projections: int = 128,
-    slicing: str | Slicing = "auto",
+    slicing: SlicingName | Slicing = "auto",
     strata: Sequence[Any] | None = None,
-    scale: str = "sd",
+    scale: Literal["auto", "none", "sd", "rank"] = "sd",
     rng: Rng = None,
 ) -> ColumnTests:
     r"""Test which columns make the difference of samples: each alone, and all but each.

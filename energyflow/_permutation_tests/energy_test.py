@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import array_api_compat as compat
 import energyflow_backends as backends
@@ -14,7 +14,7 @@ from .._core.checks import check_choice, check_count, check_exponent, check_meth
 from .._core.progress import Progress, Report, in_batches
 from .._core.random import Rng, as_source
 from .._slices.directions import sampled_projector
-from .._slices.slicing import Slicing
+from .._slices.slicing import Slicing, SlicingName
 from .pooled import PooledPoints
 from .relabelling import (
     Labels,
@@ -36,11 +36,11 @@ def energy_test(
     *samples: Any,
     n_resamples: int | str = 999,
     exponent: float = 1.0,
-    method: str = "auto",
+    method: Literal["auto", "exact", "sliced"] = "auto",
     n_projections: int = 128,
-    slicing: str | Slicing = "auto",
+    slicing: SlicingName | Slicing = "auto",
     strata: Sequence[Any] | None = None,
-    scale: str = "auto",
+    scale: Literal["auto", "none", "sd", "rank"] = "auto",
     rng: Rng = None,
     progress: bool = False,
 ) -> EnergyTestResult:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import array_api_compat as compat
 import energyflow_backends as backends
@@ -15,7 +15,7 @@ from energyflow_backends import Array, Doubles, namespace, not_compiled
 from .._core.checks import check_count, check_positive
 from .._core.progress import Progress
 from .._core.random import Rng, Source, as_source
-from ..kernels import Gauss, Laplace, Matern, RadialKernel
+from ..kernels import Gauss, KernelName, Laplace, Matern, RadialKernel
 from .pooled import PooledPoints
 from .relabelling import check_strata, relabellings
 from .samples import as_samples, warn_of_scales
@@ -80,11 +80,11 @@ def kernel_test(
     x: Any,
     y: Any,
     *,
-    kernel: RadialKernel | str = "gauss",
+    kernel: RadialKernel | KernelName = "gauss",
     bandwidth: float | str | None = None,
     n_resamples: int = 999,
     strata: Sequence[Any] | None = None,
-    scale: str = "auto",
+    scale: Literal["auto", "none", "sd", "rank"] = "auto",
     rng: Rng = None,
     progress: bool = False,
 ) -> KernelTestResult:

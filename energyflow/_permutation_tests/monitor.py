@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import energyflow_backends as backends
 import numpy as np
@@ -21,6 +21,7 @@ from .._core.random import Rng, as_source
 from .._core.reading import opened_archive
 from .._core.tables.columns import as_table, in_order_of, is_table
 from .._slices.directions import SLICINGS, sampled_projector
+from .._slices.slicing import SlicingName
 from .samples import as_sample
 from .several import pvalue
 
@@ -115,8 +116,8 @@ class EnergyMonitor:
         alpha: float = 0.05,
         n_resamples: int | None = None,
         n_projections: int = 128,
-        slicing: str = "auto",
-        scale: str = "sd",
+        slicing: SlicingName = "auto",
+        scale: Literal["none", "sd", "rank"] = "sd",
         rng: Rng = None,
     ) -> None:
         self.n_batches = check_count("n_batches", n_batches)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from energyflow_backends import Array, namespace, to_host
 
 from .._core.checks import check_count, check_number
 from .._core.random import Rng, as_source
-from .._slices.slicing import Slicing
+from .._slices.slicing import Slicing, SlicingName
 from .._sums.kernel_sums import kernel_sum
 from ..kernels import Riesz
 from .effect_size import EffectSize, bootstrapped
@@ -61,9 +62,9 @@ class EnergyTestResult:
     exponent: float
     samples: tuple[Array, ...]
     columns: tuple[str, ...] | None
-    scale: str
+    scale: Literal["none", "sd", "rank"]
     enumerated: bool
-    _slicing: str | Slicing
+    _slicing: SlicingName | Slicing
     _rng: int
 
     def __repr__(self) -> str:

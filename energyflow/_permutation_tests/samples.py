@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import array_api_compat as compat
 import numpy as np
@@ -38,10 +38,10 @@ class Samples:
 
     points: tuple[Array, ...]
     columns: tuple[str, ...] | None
-    scale: str
+    scale: Literal["none", "sd", "rank"]
 
 
-def as_samples(samples: tuple[Any, ...], scale: str, names: Sequence[str]) -> Samples:
+def as_samples(samples: tuple[Any, ...], scale: Any, names: Sequence[str]) -> Samples:
     """Samples as a test compares them; `names` are those of the samples in messages.
 
     Columns of frames are matched by name. "auto" divides them by their pooled standard deviations,
@@ -64,7 +64,7 @@ def as_samples(samples: tuple[Any, ...], scale: str, names: Sequence[str]) -> Sa
         points = [in_order_of(first, name, t).values for name, t in zip(names, read, strict=True)]
     else:
         points = [as_sample(name, sample) for name, sample in zip(names, samples, strict=True)]
-    chosen = scale if scale != "auto" else ("none" if columns is None else "sd")
+    chosen: Any = scale if scale != "auto" else ("none" if columns is None else "sd")
     if chosen != "none":
         points = _scaled(points, chosen, names)
     return Samples(tuple(points), columns, chosen)

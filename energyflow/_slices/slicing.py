@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from energyflow_backends import Projector
 
 from .._core.random import Source
+
+SlicingName = Literal["auto", "iid", "orthogonal", "sobol", "equispaced", "distance", "hadamard"]
 
 
 class Slicing(ABC):

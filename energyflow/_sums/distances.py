@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from energyflow_backends import Array, Projector, library_of, not_compiled
+from energyflow_backends import Array, ArrayLike, Projector, library_of, not_compiled
 
-from .._core.checks import check_count, check_directions
+from .._core.checks import Estimator, check_count, check_directions
 from .._core.random import Rng, agreed, as_source
 from .._slices.directions import sampled_projector
 from .._slices.projectors import DenseProjector
-from .._slices.slicing import Slicing
+from .._slices.slicing import Slicing, SlicingName
 from .problem import Problem, problem
 
 
@@ -24,13 +24,13 @@ _N_PROJECTIONS = _Default(128)
 
 @not_compiled
 def energy_distance(
-    x: Array,
-    y: Array,
-    a: Array | None = None,
-    b: Array | None = None,
+    x: ArrayLike,
+    y: ArrayLike,
+    a: ArrayLike | None = None,
+    b: ArrayLike | None = None,
     *,
     exponent: float = 1.0,
-    estimator: str = "V",
+    estimator: Estimator = "V",
     chunk_size: int | None = None,
 ) -> Array:
     r"""Energy distance between two weighted point sets, by sums over all pairs.
@@ -90,13 +90,13 @@ def energy_distance(
 
 @not_compiled
 def energy_gradient(
-    x: Array,
-    y: Array,
-    a: Array | None = None,
-    b: Array | None = None,
+    x: ArrayLike,
+    y: ArrayLike,
+    a: ArrayLike | None = None,
+    b: ArrayLike | None = None,
     *,
     exponent: float = 1.0,
-    estimator: str = "V",
+    estimator: Estimator = "V",
     chunk_size: int | None = None,
 ) -> Array:
     r"""Gradient of `energy_distance` with respect to x.
@@ -137,16 +137,16 @@ def energy_gradient(
 
 @not_compiled
 def sliced_energy_distance(
-    x: Array,
-    y: Array,
-    a: Array | None = None,
-    b: Array | None = None,
+    x: ArrayLike,
+    y: ArrayLike,
+    a: ArrayLike | None = None,
+    b: ArrayLike | None = None,
     n_projections: int = _N_PROJECTIONS,
     *,
     exponent: float = 1.0,
     projections: Array | Projector | None = None,
-    slicing: str | Slicing = "auto",
-    estimator: str = "V",
+    slicing: SlicingName | Slicing = "auto",
+    estimator: Estimator = "V",
     rng: Rng = None,
     chunk_size: int | None = None,
 ) -> Array:
@@ -212,16 +212,16 @@ def sliced_energy_distance(
 
 @not_compiled
 def sliced_energy_gradient(
-    x: Array,
-    y: Array,
-    a: Array | None = None,
-    b: Array | None = None,
+    x: ArrayLike,
+    y: ArrayLike,
+    a: ArrayLike | None = None,
+    b: ArrayLike | None = None,
     n_projections: int = _N_PROJECTIONS,
     *,
     exponent: float = 1.0,
     projections: Array | Projector | None = None,
-    slicing: str | Slicing = "auto",
-    estimator: str = "V",
+    slicing: SlicingName | Slicing = "auto",
+    estimator: Estimator = "V",
     rng: Rng = None,
     chunk_size: int | None = None,
 ) -> Array:
@@ -263,16 +263,16 @@ def sliced_energy_gradient(
 
 @not_compiled
 def sliced_energy_value_and_gradient(
-    x: Array,
-    y: Array,
-    a: Array | None = None,
-    b: Array | None = None,
+    x: ArrayLike,
+    y: ArrayLike,
+    a: ArrayLike | None = None,
+    b: ArrayLike | None = None,
     n_projections: int = _N_PROJECTIONS,
     *,
     exponent: float = 1.0,
     projections: Array | Projector | None = None,
-    slicing: str | Slicing = "auto",
-    estimator: str = "V",
+    slicing: SlicingName | Slicing = "auto",
+    estimator: Estimator = "V",
     rng: Rng = None,
     chunk_size: int | None = None,
 ) -> tuple[Array, Array]:

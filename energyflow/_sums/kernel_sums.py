@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import array_api_compat as compat
 import energyflow_backends as backends
 import numpy as np
 from energyflow_backends import (
     Array,
+    ArrayLike,
     LineKernel,
     Projector,
     known_values,
@@ -33,8 +34,8 @@ from .._core.random import HostSource, Rng
 from .._slices.constants import slicing_constant
 from .._slices.families import SampledProjector
 from .._slices.projectors import DenseProjector
-from .._slices.slicing import Slicing
-from ..kernels import Kernel, Linear, RadialKernel, Riesz, SmoothKernel, as_kernel
+from .._slices.slicing import Slicing, SlicingName
+from ..kernels import Kernel, KernelName, Linear, RadialKernel, Riesz, SmoothKernel, as_kernel
 from ..kernels._spectra import Spectrum, line_kernel
 from .distances import _N_PROJECTIONS, _projector
 from .problem import Problem, problem
@@ -42,16 +43,16 @@ from .problem import Problem, problem
 
 @not_compiled
 def kernel_sum(
-    x: Array,
-    y: Array,
-    weights: Array | None = None,
+    x: ArrayLike,
+    y: ArrayLike,
+    weights: ArrayLike | None = None,
     n_projections: int = _N_PROJECTIONS,
     *,
-    kernel: Kernel | str = "energy",
+    kernel: Kernel | KernelName = "energy",
     projections: Array | Projector | None = None,
-    slicing: str | Slicing = "auto",
+    slicing: SlicingName | Slicing = "auto",
     rng: Rng = None,
-    method: str = "sliced",
+    method: Literal["sliced", "direct"] = "sliced",
     tolerance: float = 1e-4,
     chunk_size: int | None = None,
 ) -> Array:
@@ -139,16 +140,16 @@ def kernel_sum(
 
 @not_compiled
 def kernel_sum_gradient(
-    x: Array,
-    y: Array,
-    weights: Array | None = None,
+    x: ArrayLike,
+    y: ArrayLike,
+    weights: ArrayLike | None = None,
     n_projections: int = _N_PROJECTIONS,
     *,
-    kernel: Kernel | str = "energy",
+    kernel: Kernel | KernelName = "energy",
     projections: Array | Projector | None = None,
-    slicing: str | Slicing = "auto",
+    slicing: SlicingName | Slicing = "auto",
     rng: Rng = None,
-    method: str = "sliced",
+    method: Literal["sliced", "direct"] = "sliced",
     tolerance: float = 1e-4,
     chunk_size: int | None = None,
 ) -> Array:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
-from energyflow_backends import Array, namespace, not_compiled
+from energyflow_backends import Array, ArrayLike, namespace, not_compiled
 
 from .._core.checks import check_choice, check_count, shape
-from ..kernels import Kernel, RadialKernel, as_kernel
+from ..kernels import Kernel, KernelName, RadialKernel, as_kernel
 from .kernel_sums import kernel_sum
 from .problem import Problem, problem
 from .witness import full_weights
@@ -15,13 +15,13 @@ from .witness import full_weights
 
 @not_compiled
 def mmd_squared(
-    x: Array,
-    y: Array,
-    a: Array | None = None,
-    b: Array | None = None,
+    x: ArrayLike,
+    y: ArrayLike,
+    a: ArrayLike | None = None,
+    b: ArrayLike | None = None,
     *,
-    kernel: Kernel | str = "energy",
-    estimator: str = "V",
+    kernel: Kernel | KernelName = "energy",
+    estimator: Literal["V", "U", "linear"] = "V",
     chunk_size: int | None = None,
 ) -> Array:
     r"""Squared maximum mean discrepancy of two weighted point sets.

@@ -6,9 +6,10 @@ from typing import Any
 
 import array_api_compat as compat
 import numpy as np
-from energyflow_backends import Array, known_values, namespace, not_compiled
+from energyflow_backends import Array, ArrayLike, known_values, namespace, not_compiled
 
 from .._core.checks import (
+    Estimator,
     as_floats,
     check_array,
     check_choice,
@@ -29,12 +30,12 @@ _TOO_FAR = "samples and truth must be small enough for their score to be finite"
 
 @not_compiled
 def energy_score(
-    samples: Array,
-    truth: Array,
-    weights: Array | None = None,
+    samples: ArrayLike,
+    truth: ArrayLike,
+    weights: ArrayLike | None = None,
     *,
     exponent: float = 1.0,
-    estimator: str = "V",
+    estimator: Estimator = "V",
 ) -> Array:
     r"""Energy score of samples of a prediction, small where they are near the truth.
 
@@ -99,7 +100,11 @@ def energy_score(
 
 @not_compiled
 def crps(
-    samples: Array, truth: Array, weights: Array | None = None, *, estimator: str = "V"
+    samples: ArrayLike,
+    truth: ArrayLike,
+    weights: ArrayLike | None = None,
+    *,
+    estimator: Estimator = "V",
 ) -> Array:
     r"""Continuous ranked probability score, the energy score of each coordinate by itself.
 

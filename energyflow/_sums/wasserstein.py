@@ -7,6 +7,7 @@ from typing import Any
 import energyflow_backends as backends
 from energyflow_backends import (
     Array,
+    ArrayLike,
     HadamardProducts,
     PointSets,
     Projector,
@@ -21,22 +22,22 @@ from .._core.checks import check_count, check_positive
 from .._core.random import Rng
 from .._slices.families import SampledProjector
 from .._slices.projectors import DenseProjector
-from .._slices.slicing import Slicing
+from .._slices.slicing import Slicing, SlicingName
 from .distances import _N_PROJECTIONS, _projector
 from .problem import problem
 
 
 @not_compiled
 def sliced_wasserstein_distance(
-    x: Array,
-    y: Array,
-    a: Array | None = None,
-    b: Array | None = None,
+    x: ArrayLike,
+    y: ArrayLike,
+    a: ArrayLike | None = None,
+    b: ArrayLike | None = None,
     n_projections: int = _N_PROJECTIONS,
     p: float = 2.0,
     *,
     projections: Array | Projector | None = None,
-    slicing: str | Slicing = "auto",
+    slicing: SlicingName | Slicing = "auto",
     rng: Rng = None,
     chunk_size: int | None = None,
 ) -> Array:
@@ -106,15 +107,15 @@ def sliced_wasserstein_distance(
 
 @not_compiled
 def max_sliced_wasserstein_distance(
-    x: Array,
-    y: Array,
-    a: Array | None = None,
-    b: Array | None = None,
+    x: ArrayLike,
+    y: ArrayLike,
+    a: ArrayLike | None = None,
+    b: ArrayLike | None = None,
     n_projections: int = _N_PROJECTIONS,
     p: float = 2.0,
     *,
     projections: Array | None = None,
-    slicing: str | Slicing = "auto",
+    slicing: SlicingName | Slicing = "auto",
     n_starts: int = 4,
     n_steps: int = 50,
     rng: Rng = None,

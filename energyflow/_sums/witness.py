@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import array_api_compat as compat
-from energyflow_backends import Array, Projector, detached, known_values, namespace, not_compiled
+from energyflow_backends import (
+    Array,
+    ArrayLike,
+    Projector,
+    detached,
+    known_values,
+    namespace,
+    not_compiled,
+)
 
 from .._core.checks import (
     as_floats,
@@ -19,8 +27,8 @@ from .._core.checks import (
     shape,
 )
 from .._core.random import Rng
-from .._slices.slicing import Slicing
-from ..kernels import Kernel
+from .._slices.slicing import Slicing, SlicingName
+from ..kernels import Kernel, KernelName
 from .distances import _N_PROJECTIONS
 from .kernel_sums import SumsOverflow, kernel_sum, kernel_sum_gradient
 from .problem import problem
@@ -28,17 +36,17 @@ from .problem import problem
 
 @not_compiled
 def witness(
-    points: Array,
-    x: Array,
-    y: Array,
-    a: Array | None = None,
-    b: Array | None = None,
+    points: ArrayLike,
+    x: ArrayLike,
+    y: ArrayLike,
+    a: ArrayLike | None = None,
+    b: ArrayLike | None = None,
     n_projections: int = _N_PROJECTIONS,
     *,
-    kernel: Kernel | str = "energy",
-    method: str = "direct",
+    kernel: Kernel | KernelName = "energy",
+    method: Literal["direct", "sliced"] = "direct",
     projections: Array | Projector | None = None,
-    slicing: str | Slicing = "auto",
+    slicing: SlicingName | Slicing = "auto",
     rng: Rng = None,
     tolerance: float = 1e-4,
     chunk_size: int | None = None,
@@ -98,17 +106,17 @@ def witness(
 
 @not_compiled
 def witness_gradient(
-    points: Array,
-    x: Array,
-    y: Array,
-    a: Array | None = None,
-    b: Array | None = None,
+    points: ArrayLike,
+    x: ArrayLike,
+    y: ArrayLike,
+    a: ArrayLike | None = None,
+    b: ArrayLike | None = None,
     n_projections: int = _N_PROJECTIONS,
     *,
-    kernel: Kernel | str = "energy",
-    method: str = "direct",
+    kernel: Kernel | KernelName = "energy",
+    method: Literal["direct", "sliced"] = "direct",
     projections: Array | Projector | None = None,
-    slicing: str | Slicing = "auto",
+    slicing: SlicingName | Slicing = "auto",
     rng: Rng = None,
     tolerance: float = 1e-4,
     chunk_size: int | None = None,

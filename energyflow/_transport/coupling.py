@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from energyflow_backends import Array, dtype_name, namespace, not_compiled, to_host
+from energyflow_backends import Array, ArrayLike, dtype_name, namespace, not_compiled, to_host
 from numpy.typing import NDArray
 
 from .._core.checks import (
@@ -98,17 +98,17 @@ class Coupling:
 
 @not_compiled
 def conditional_coupling(
-    x: Array,
-    y_x: Array | None,
-    z: Array,
-    y_z: Array | None,
-    a: Array | None = None,
-    b: Array | None = None,
+    x: ArrayLike,
+    y_x: ArrayLike | None,
+    z: ArrayLike,
+    y_z: ArrayLike | None,
+    a: ArrayLike | None = None,
+    b: ArrayLike | None = None,
     *,
     p: float = 2.0,
     beta: float = math.inf,
     groups: tuple[Array, Array] | None = None,
-    method: str = "exact",
+    method: Literal["exact", "sinkhorn"] = "exact",
     regularization: float | None = None,
     mass: float = 1.0,
 ) -> Coupling:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from energyflow_backends import Array, Doubles, differentiable_value, namespace, not_compiled
+from energyflow_backends import (
+    Array,
+    ArrayLike,
+    Doubles,
+    differentiable_value,
+    namespace,
+    not_compiled,
+)
 
 from .._core.checks import check_points, shape
 from .._sums.problem import working_dtype
@@ -22,17 +29,17 @@ _PAIRS = 2**16  # whose differences are held at once
 
 @not_compiled
 def conditional_wasserstein_distance(
-    x: Array,
-    y_x: Array | None,
-    z: Array,
-    y_z: Array | None,
-    a: Array | None = None,
-    b: Array | None = None,
+    x: ArrayLike,
+    y_x: ArrayLike | None,
+    z: ArrayLike,
+    y_z: ArrayLike | None,
+    a: ArrayLike | None = None,
+    b: ArrayLike | None = None,
     *,
     p: float = 2.0,
     beta: float = math.inf,
     groups: tuple[Array, Array] | None = None,
-    method: str = "exact",
+    method: Literal["exact", "sinkhorn"] = "exact",
     regularization: float | None = None,
     return_coupling: bool = False,
 ) -> Any:

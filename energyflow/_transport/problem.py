@@ -58,8 +58,8 @@ class TransportProblem:
 
 def transport_problem(
     sets: Sets[Array],
-    a: Array | None,
-    b: Array | None,
+    a: Any,
+    b: Any,
     *,
     p: Any,
     beta: Any,

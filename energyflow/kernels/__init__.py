@@ -3,6 +3,7 @@
 from ._kernels import Energy as Energy
 from ._kernels import Gauss as Gauss
 from ._kernels import Kernel as Kernel
+from ._kernels import KernelName as KernelName
 from ._kernels import Laplace as Laplace
 from ._kernels import Linear as Linear
 from ._kernels import Matern as Matern

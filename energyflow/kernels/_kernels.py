@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from energyflow_backends import (
@@ -25,6 +25,8 @@ from .._core.checks import check_exponent, check_positive, warn
 from ._spectra import GaussSpectrum, MaternSpectrum, Spectrum
 
 _HIGHEST_ORDER = 100  # of Matern kernels in compiled sums, whose time grows with it
+
+KernelName = Literal["energy", "riesz", "gauss", "laplace", "matern", "linear"]
 
 
 class Kernel:

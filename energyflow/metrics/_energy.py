@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from energyflow_backends import Array, Doubles, library_of, to_host
@@ -56,7 +57,7 @@ def energy_distance_report(
     real: Array | None = None,
     strata: Array | None = None,
     n_repeats: int = 10,
-    method: str = "auto",
+    method: Literal["auto", "exact", "sliced"] = "auto",
     n_projections: int = 500,
 ) -> EnergyReport:
     r"""Energy distance of samples to held-out data beside that between two real sets of that size.
