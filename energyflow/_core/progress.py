@@ -1,4 +1,4 @@
-"""A progress bar with the rate and a few numbers, by tqdm, on a terminal or in a notebook."""
+"""Progress with the time left, the rate and a few numbers, by tqdm: a bar, or lines in a file."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from time import perf_counter
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from energyflow_backends import is_first
 
 SECONDS_BETWEEN_DRAWINGS = 0.1
+SECONDS_BETWEEN_LINES = 30.0
+_COUNTS = {
+    "steps": "{n_fmt}/{total_fmt} steps [{elapsed}<{remaining}, {rate_noinv_fmt}{postfix}]",
+    "stages": "{n:.2f}/{total_fmt} stages [{elapsed}<{remaining}{postfix}]",
+}
 
 Report = Callable[[int], object]
 T = TypeVar("T")
@@ -22,25 +28,33 @@ R = TypeVar("R")
 class Progress:
     """A progress bar with numbers and a rate in it; cheap enough to update at every step.
 
-    Nothing is drawn where standard error is neither a terminal nor a notebook's, and only the
-    first of several processes draws. The rate counts from the first update. A terminal that goes
-    away ends the drawing, and nothing else.
+    Where standard error is neither a terminal nor a notebook's, but a file or a pipe, there is a
+    plain line now and then instead. Only the first of several processes draws. The rate counts
+    from the first update. A terminal that goes away ends the drawing, and nothing else.
 
-    total: the step at which the loop ends; enabled: False draws nothing anywhere.
+    total: the step at which the loop ends; enabled: False draws nothing anywhere; unit: what is
+    counted, steps, or stages and parts of them.
     """
 
-    def __init__(self, total: int, description: str = "", enabled: bool = True) -> None:
+    def __init__(
+        self,
+        total: int,
+        description: str = "",
+        enabled: bool = True,
+        unit: Literal["steps", "stages"] = "steps",
+    ) -> None:
         self.total = total
+        self.unit = unit
         self.description = description
         self.enabled = enabled
         self._numbers: dict[str, float] = {}
         self._bar: Any = None
 
     def __enter__(self) -> Self:
-        self.enabled = self.enabled and is_first() and _can_draw()
+        self.enabled = self.enabled and is_first() and sys.stderr is not None
         return self
 
-    def update(self, step: int, **numbers: float) -> None:
+    def update(self, step: float, **numbers: float) -> None:
         """Report that `step` is done; a number stays beside the bar until it is given anew."""
         if not self.enabled:
             return
@@ -71,8 +85,14 @@ class Progress:
         except OSError:
             self.enabled, self._bar = False, None
 
-    def _start(self, step: int) -> Any:
-        """A bar whose rate counts from `step`."""
+    def _start(self, step: float) -> Any:
+        """A bar, or lines, whose rate counts from `step`."""
+        about = {"total": self.total, "initial": step, "unit": f" {self.unit}"}
+        if self.total:
+            bar = "|{bar}| " if _can_draw() else " "
+            about["bar_format"] = "{desc}: {percentage:3.0f}%" + bar + _COUNTS[self.unit]
+        if not _can_draw():
+            return _Lines(self.description, about)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="IProgress not found")  # text will do
             from tqdm.auto import tqdm
@@ -84,9 +104,42 @@ class Progress:
                 """Not closed once more, on a terminal that may be gone."""
 
         return Bar(
-            total=self.total, initial=step, desc=self.description, unit=" steps", file=sys.stderr,
-            mininterval=SECONDS_BETWEEN_DRAWINGS, miniters=1, **_size(),
+            desc=self.description, file=sys.stderr, mininterval=SECONDS_BETWEEN_DRAWINGS,
+            miniters=1, **about, **_size(),
         )  # fmt: skip
+
+
+class _Lines:
+    """What `Progress` uses of a bar, as plain lines every so often: short loops write none."""
+
+    def __init__(self, description: str, about: dict[str, Any]) -> None:
+        self.n = about["initial"]
+        self._about = about | {"prefix": description}
+        self._text, self._wrote = "", False
+        self._start = self._last = perf_counter()
+
+    def set_postfix_str(self, text: str, refresh: bool = False) -> None:
+        """Numbers for the next line."""
+        self._text = text
+
+    def update(self, more: float) -> None:
+        """Count, and write a line if one is due."""
+        self.n += more
+        if perf_counter() - self._last >= SECONDS_BETWEEN_LINES:
+            self._write()
+
+    def close(self) -> None:
+        """The last line, where there were others."""
+        if self._wrote:
+            self._write()
+
+    def _write(self) -> None:
+        from tqdm import tqdm
+
+        self._last, self._wrote = perf_counter(), True
+        elapsed = self._last - self._start
+        line = tqdm.format_meter(n=self.n, elapsed=elapsed, postfix=self._text, **self._about)
+        print(line, file=sys.stderr, flush=True)
 
 
 def in_batches(

@@ -114,7 +114,7 @@ def test_a_terminal_of_unknown_size_shows_the_bar():
     with open(theirs, "w") as stream, redirect_stderr(stream), Progress(2, "flow") as progress:
         progress.update(1, distance=1.0)
     shown = b""
-    while b"1/2 [" not in shown or b"distance 1" not in shown:
+    while b"1/2 steps [" not in shown or b"distance 1" not in shown:
         shown += os.read(ours, 4096)  # an OSError where nothing more comes
     os.close(ours)
 
@@ -132,10 +132,40 @@ def test_disabled_is_silent(terminal):
     assert terminal.getvalue() == ""
 
 
-def test_no_terminal_is_silent(capsys):
+def test_short_loops_are_silent_in_files(capsys):
     with Progress(2, "flow") as progress:
         progress.update(1, distance=1.0)
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_file_gets_a_plain_line_now_and_then(tmp_path, monkeypatch):
+    now = 0.0
+    monkeypatch.setattr(_progress, "perf_counter", lambda: now)
+    path = tmp_path / "log"
+    with path.open("w") as stream, redirect_stderr(stream), Progress(100, "flow") as progress:
+        for step in range(101):
+            now = 1.0 * step
+            progress.update(step, distance=step / 8)
+    lines = path.read_text().splitlines()
+    assert lines[0] == "flow:  30% 30/100 steps [00:30<01:10,  1.00 steps/s, distance 3.75]"
+    assert [line[6:10] for line in lines] == [" 30%", " 60%", " 90%", "100%"]
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+def test_parts_of_stages_give_the_time_left(terminal, monkeypatch, drawn):
+    now = 100.0
+    monkeypatch.setattr("tqdm.std.time", lambda: now)
+    monkeypatch.setattr(_progress, "perf_counter", lambda: now)
+    monkeypatch.setattr(_progress, "SECONDS_BETWEEN_LINES", 0.0)
+    stream = terminal if drawn else io.StringIO()
+    with redirect_stderr(stream), Progress(4, "training", unit="stages") as progress:
+        progress.update(0.1, loss=1.0)
+        now = 110.0
+        progress.update(0.2, loss=0.5)
+    shown = terminal.shown if drawn else stream.getvalue()
+    # a tenth of a stage in 10 seconds: 38 tenths are left
+    assert "0.20/4 stages [00:10<06:20, loss 0.5]" in shown
+    assert "5%" in shown
 
 
 def test_a_notebook_shows_the_bar(monkeypatch):

@@ -98,9 +98,9 @@ class Run:
     def train(self) -> None:
         """Train the stages that are left, until something ends it."""
         n_stages = self.plan.n_stages
-        with Progress(n_stages, "training", self.trainer.progress) as bar:
+        with Progress(n_stages, "training", self.trainer.progress, "stages") as bar:
             for number in range(len(self.records), n_stages):
-                report = partial(bar.update, number)
+                report = partial(_show, bar, number)
                 ended = self._ends_before(number)
                 if ended is None:
                     training = self._train_stage(number, report)
@@ -180,6 +180,7 @@ class Run:
                 self.step += 1
                 self.session_steps += 1
                 self.last = perf_counter() - before
+                report(done=training.step / stage.n_steps)
                 self._measure(number, training, report)
                 due = not training.is_over and self._due(training.step)
                 stop, due = any_process(interrupted.is_set(), due)
@@ -210,7 +211,8 @@ class Run:
         if not math.isfinite(loss):
             raise TrainingDiverged(number, training.step)
         self._note(number, loss=loss, **numbers)
-        report(network=training.step, loss=loss, **numbers)
+        rate = self.session_steps / max(self.session_seconds, 1e-9)
+        report(training.step / stage.n_steps, loss=loss, **numbers, **{"steps/s": rate})
         if numbers:
             self.validations.append((number, self.step, numbers["validation"]))
 
@@ -258,7 +260,7 @@ class Run:
         record = Record(number, self.step, self.seconds, None, numbers)
         self.records.append(record)
         self._note(number, **numbers)
-        report(**numbers)
+        report(1.0, **numbers)
         if self.trainer.folder is not None:
             if is_first():
                 self.plan.draw(self.trainer.folder.picture(number))
@@ -274,6 +276,11 @@ class Run:
         if callbacks:
             told = [callback(stage, self.step, numbers) for callback in callbacks if is_first()]
             self.stopped = self.stopped or any_process(any(told))[0]
+
+
+def _show(bar: Progress, stage: int, done: float = 0.0, **numbers: float) -> None:
+    """Show numbers, and how much of a stage is done."""
+    bar.update(stage + done, **numbers)
 
 
 def warm_start(plan: TrainingPlan) -> bool:
