@@ -1,6 +1,8 @@
 """Pictures of flows, drawn by matplotlib on figures of their own (no pyplot, no screen)."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -143,9 +145,18 @@ def save_images(
 
 
 def _figure(width: float, height: float) -> "Figure":
+    """A figure that notebooks show, although pyplot does not know it."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained")
+    vars(figure)["_repr_png_"] = partial(_png, figure)
+    return figure
+
+
+def _png(figure: "Figure") -> bytes:
+    with BytesIO() as file:
+        figure.savefig(file, format="png")
+        return file.getvalue()
 
 
 def _save(figure: "Figure", path: Path) -> Path:
