@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from _documentation import formulas, sources
@@ -19,6 +20,21 @@ CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 SOURCES = sources()
 WIDTHS = {"desk": 1280, "phone": 390}
+FIRST_FOUND = {
+    "CSV": "howto/tables", "pandas": "howto/tables", "p-value": "howto/tables",
+    "missing values": "howto/tables", "effect size": "api/tests", "C2ST": "howto/posterior-checks",
+    "calibration": "howto/posterior-checks", "deblurring": "howto/operators",
+    "inverse problem": "howto/operators", "CT": "howto/operators", "GPU": "howto/gpu-memory",
+    "memory": "howto/gpu-memory", "training time": "howto/own-data", "labels": "howto/own-data",
+    "image": "howto/own-data", "FAQ": "howto/troubleshooting", "NaN": "howto/troubleshooting",
+    "save": "howto/save-and-resume", "resume": "howto/save-and-resume",
+    "callback": "howto/own-loop", "DataLoader": "howto/own-loop",
+    "training loop": "howto/own-loop", "torch.export": "howto/own-loop",
+    "weights": "howto/weights", "batch": "howto/batches", "loss": "howto/losses",
+    "JAX": "howto/losses", "seed": "howto/reproducibility", "Dask": "howto/large-data",
+    "torchrun": "howto/several-machines", "Wasserstein": "explanation/conditional-wasserstein",
+    "log likelihood": "api/models", "install": "",
+}  # fmt: skip
 
 # text that a reader sees, without code
 _TEXT = """() => {
@@ -146,3 +162,18 @@ def test_search_finds(tab: Any) -> None:
     assert "osterior" in result.inner_text()
     result.click()
     tab.wait_for_url("**h=posterior**")
+
+
+def test_the_right_page_is_found_first(tab: Any) -> None:
+    if tab.kind == "phone":
+        pytest.skip("results are those of the desk")
+    first = {}
+    for query in FIRST_FOUND:
+        tab.goto("index.html", wait_until="networkidle")
+        tab.locator("input[name=query]").press_sequentially(query)
+        result = tab.locator(".md-search-result__link").first
+        result.wait_for(timeout=20_000)
+        tab.wait_for_timeout(300)  # results of the whole query
+        path = urlsplit(result.evaluate("e => e.href")).path
+        first[query] = path.strip("/").removesuffix("index.html")
+    assert first == FIRST_FOUND
