@@ -149,6 +149,16 @@ def test_flows_scores_and_couplings() -> None:
     assert ef.witness(start, target, start).shape == (2,)
 
 
+@pytest.mark.parametrize("test", [ef.energy_test, ef.kernel_test, ef.independence_test])
+def test_tests_of_lists(test: Callable[..., Any]) -> None:
+    lists, floats = (
+        test(x, y, n_resamples=19, rng=0)
+        for x, y in ((X.tolist(), Y.tolist()), (X.astype(float), Y.astype(float)))
+    )
+    assert float(lists.statistic) == float(floats.statistic)
+    assert lists.pvalue == floats.pvalue
+
+
 def test_models_take_lists_integers_and_images_without_channels() -> None:
     models = pytest.importorskip("energyflow.models", reason="models are an extra")
     small = {"n_steps": 2, "architecture": models.MLP(width=8, depth=1)}
