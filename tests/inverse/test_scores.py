@@ -41,10 +41,19 @@ def test_equal_numbers_share_a_middle_rank_and_constants_are_zero() -> None:
     np.testing.assert_array_equal(found[:, 1], 0)
 
 
-def test_beyond_what_was_observed_scores_stay() -> None:
-    q = rng().normal(size=(SIZE, 1))
+def test_beyond_what_was_observed_scores_of_light_tails_go_on() -> None:
+    q = rng().normal(5, 1e-3, size=(SIZE, 1))
     scores = NormalScores.of(q)
-    far = scores(np.array([[-1e9], [q.min()], [q.max()], [1e9]]))[:, 0]
+    end = q.max()
+    found = scores(np.array([[end], [end + 1e-3], [end + 10e-3]]))[:, 0]
+    np.testing.assert_allclose(np.diff(found), [1, 9], rtol=0.1)
+    mirrored = NormalScores.of(-q)(-np.array([[end + 10e-3]]))
+    assert mirrored[0, 0] == pytest.approx(-found[2])
+
+
+def test_beyond_what_was_observed_scores_of_heavy_tails_stay() -> None:
+    q = stats.cauchy().rvs((SIZE, 1), random_state=0)
+    far = NormalScores.of(q)(np.array([[-1e9], [q.min()], [q.max()], [1e9]]))[:, 0]
     assert far[0] == far[1] < -3
     assert far[3] == far[2] > 3
 
@@ -82,6 +91,17 @@ def test_damaged_files(tmp_path, knots, values, message) -> None:
     write_arrays(tmp_path / "scores.npz", {"knots": knots, "scores": values})
     with pytest.raises(ValueError, match=message):
         NormalScores.load(tmp_path / "scores.npz")
+
+
+@pytest.mark.parametrize("sds", [5, 10])
+def test_a_linear_gaussian_stays_one_far_out(sds: float) -> None:
+    theta, noise = np.random.default_rng(2).normal(size=(2, SIZE, 1))
+    flow = PosteriorFlow(n_steps=1, n_rounds=1, architecture=MLP(width=8, depth=0), device="cpu")
+    flow.fit(theta, theta + 0.5 * noise, progress=False, n_validation=10)
+    y = sds * 1.25**0.5
+    samples = flow.sample(np.array([y]), 5000, rng=0).samples
+    assert abs(samples.mean() - y / 1.25) < 0.3 * 0.2**0.5
+    assert samples.std() == pytest.approx(0.2**0.5, rel=0.1)
 
 
 @pytest.fixture(scope="module")
