@@ -169,6 +169,7 @@ class _Task:
 
     def _one(self, given: Any, *place: int) -> _Outcome:
         seed = [self.seed, *place]
+        given = given.clone() if is_tensor(given) else given.copy()  # may be changed in place
         try:
             if self.takes_rng:
                 observed = self.simulator(given, rng=np.random.default_rng(seed))
@@ -184,11 +185,11 @@ class _Task:
 
 
 def _numbers(observed: Any) -> Floats:
-    """An observation as floating numbers."""
+    """A copy of an observation as floating numbers: simulators may use a buffer again."""
     host = np.asarray(to_host(observed) if library_of(observed) is not None else observed)
     if host.dtype.kind not in "biuf":
         raise TypeError(f"simulator must give real numbers, got {host.dtype}")
-    return host if host.dtype.kind == "f" else host.astype(np.float64)
+    return host.astype(host.dtype if host.dtype.kind == "f" else np.float64)
 
 
 def _run(task: _Task, parameters: Any, n_jobs: int) -> list[_Outcome]:

@@ -95,6 +95,36 @@ def test_batches() -> None:
     )
 
 
+@pytest.mark.parametrize("batched", [False, True])
+def test_simulators_may_use_a_buffer_again(batched: bool) -> None:
+    buffer = np.empty((1000, 2) if batched else 2)
+
+    def simulator(theta: np.ndarray) -> np.ndarray:
+        return np.multiply(theta, 2, out=buffer[: len(theta)])
+
+    pairs = simulate(PRIOR, simulator, 1500 if batched else 20, batched=batched)
+    np.testing.assert_array_equal(pairs.observations, 2 * pairs.parameters)
+
+
+@pytest.mark.parametrize("batched", [False, True])
+@pytest.mark.parametrize("with_torch", [False, True])
+def test_simulators_may_change_parameters_in_place(batched: bool, with_torch: bool) -> None:
+    prior: Any = PRIOR
+    if with_torch:
+        torch = pytest.importorskip("torch", reason="torch is an extra")
+        prior = torch.distributions.Uniform(torch.zeros(2), torch.ones(2))
+
+    def simulator(theta: Any) -> Any:
+        theta *= 2
+        return theta
+
+    pairs = simulate(prior, simulator, 20, batched=batched)
+    np.testing.assert_array_equal(
+        np.asarray(pairs.parameters), np.asarray(draw(prior, 20, np.random.default_rng(0)))
+    )
+    np.testing.assert_array_equal(np.asarray(pairs.observations), 2 * np.asarray(pairs.parameters))
+
+
 def test_global_generators_are_as_before() -> None:
     random.seed(4)
     np.random.seed(4)  # noqa: NPY002
