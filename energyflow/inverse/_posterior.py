@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from energyflow_backends import Doubles, Floats
@@ -15,7 +16,7 @@ from ._base import Problem
 _SAMPLES_DRAWN = 4
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Posterior:
     """Samples of the posterior, given an observation, or of those of several observations.
 
@@ -29,7 +30,7 @@ class Posterior:
         How images are observed.
     batched : bool
         Whether the first axis is that of several observations: all summaries have it too, and
-        ``posterior[k]`` is the one of observation k.
+        ``posterior[k]`` is the one of observation k, ``posterior[1:3]`` of two of them.
 
     Raises
     ------
@@ -47,7 +48,7 @@ class Posterior:
 
     samples: Floats
     observation: Floats | None = None
-    problem: Problem | None = field(default=None, repr=False)
+    problem: Problem | None = None
     batched: bool = False
 
     def __post_init__(self) -> None:
@@ -59,16 +60,26 @@ class Posterior:
             raise ValueError(f"samples must be at least 2 rows, got shape {self.samples.shape}")
         check_finite("samples", self.samples)
 
+    def __repr__(self) -> str:
+        count, *shape = self.samples.shape[self._axis :]
+        several = f", of {len(self)} observations" if self.batched else ""
+        return f"Posterior({count} samples of shape {tuple(shape)}{several})"
+
     def __len__(self) -> int:
         """How many samples, or how many observations."""
         return len(self.samples)
 
-    def __getitem__(self, k: int) -> Posterior:
-        """The posterior of one of several observations."""
+    def __getitem__(self, k: Any) -> Posterior:
+        """The posterior of one of several observations; of some of them by a slice, a list or an
+        array of indices, or a mask.
+        """
         if not self.batched:
             raise TypeError("a posterior of one observation has no parts: index its samples")
-        observation = None if self.observation is None else self.observation[k]
-        return Posterior(self.samples[k], observation, self.problem)
+        which = np.arange(len(self))[np.asarray(k) if isinstance(k, list) else k]
+        if which.ndim > 1 or not which.size:
+            raise IndexError(f"a posterior must be indexed by observations, got {which.shape}")
+        observation = None if self.observation is None else self.observation[which]
+        return Posterior(self.samples[which], observation, self.problem, batched=which.ndim == 1)
 
     @property
     def _axis(self) -> int:

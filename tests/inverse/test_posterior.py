@@ -50,6 +50,30 @@ def test_pictures(channels: int, tmp_path, rng: np.random.Generator) -> None:
     assert not (tmp_path / "q.png").exists()
 
 
+@pytest.mark.parametrize("some", [slice(1, 3), [3, 0], np.array([2]), np.arange(5) > 1])
+def test_some_of_several_observations_stay_apart(some, rng: np.random.Generator) -> None:
+    samples, seen = rng.normal(size=(5, 7, 2)), rng.normal(size=(5, 3))
+    part = Posterior(samples, seen, batched=True)[some]
+    assert part.batched
+    np.testing.assert_array_equal(part.mean, samples.mean(1)[some])
+    np.testing.assert_array_equal(part.observation, seen[some])
+
+
+def test_what_is_no_index_of_observations() -> None:
+    several = Posterior(np.zeros((5, 7, 2)), batched=True)
+    assert len([one.mean for one in several]) == 5  # and iterating ends
+    assert several[np.int64(-1)].mean.shape == (2,)
+    for wrong in (5, slice(9, 12), [], (0, 1), np.zeros((2, 2), int)):
+        with pytest.raises(IndexError):
+            several[wrong]
+
+
+def test_one_line_says_how_many_samples() -> None:
+    assert str(Posterior(np.zeros((9, 3)))) == "Posterior(9 samples of shape (3,))"
+    several = Posterior(np.zeros((5, 7, 2)), np.ones((5, 4)), batched=True)
+    assert str(several) == "Posterior(7 samples of shape (2,), of 5 observations)"
+
+
 def test_bad_samples() -> None:
     with pytest.raises(ValueError, match="at least 2 rows"):
         Posterior(np.zeros((1, 3)))
