@@ -20,6 +20,10 @@ INF = np.inf
         (([0, -INF], 2), [0, -INF], [2, 2]),
         ((np.zeros(2, np.float32), np.ones(2)), [0, 0], [1, 1]),
         (stats.uniform([1, 2], [1, 3]), [1, 2], [2, 5]),
+        (([0, 1], [2, 3]), [0, 1], [2, 3]),
+        ([(0, 0), (1, 2)], [0, 0], [1, 2]),  # (0, 0) is no pair
+        ([(0, 1), (1, 2)], [0, 1], [1, 2]),  # the same either way
+        (np.array([[0, 0], [1, 1]]), [0, 0], [1, 1]),
         (stats.norm(), [-INF, -INF], [INF, INF]),
         ([stats.expon(), stats.beta(2, 3)], [0, 0], [INF, 1]),
         ((stats.uniform(-1, 4), stats.norm()), [-1, -INF], [3, INF]),
@@ -56,7 +60,7 @@ def test_supports_of_torch() -> None:
 @pytest.mark.parametrize(
     ("given", "kind", "message"),
     [
-        (1.5, TypeError, r"bounds must be a pair \(low, high\).*got float"),
+        (1.5, TypeError, r"bounds must be \(low, high\).*got float"),
         ("ab", TypeError, "got str"),
         ((0, 1, 2), ValueError, "got 3 entries"),
         ((1, 1), ValueError, "low < high"),
@@ -66,6 +70,11 @@ def test_supports_of_torch() -> None:
         ((-1.7e308, 1.7e308), ValueError, "high - low exceeds"),
         (([0, 0], [1, 1, 1]), ValueError, "of one length"),
         ((np.zeros((2, 2)), 1), ValueError, "of one length"),
+        ([(0, 1), (2, 3)], ValueError, r"for pairs write bounds=\(\[0.0, 2.0\], \[1.0, 3.0\]\), "),
+        (((0, 1), (2, 3)), ValueError, r"else bounds=\(\[0.0, 1.0\], \[2.0, 3.0\]\)$"),
+        (np.array([[0, 10], [-5, 5]]), ValueError, r"bounds must be \(lows, highs\)"),
+        ([(0, 1), (2, 3), (4, 5)], ValueError, r"bounds must be \(low, high\).*got 3 entries"),
+        ([stats.uniform(0, 1), (2, 3)], TypeError, "bounds must be distributions .*, got tuple"),
         ((0, "x"), ValueError, "bounds must be real numbers"),
     ],
 )

@@ -11,7 +11,10 @@ from energyflow_backends import Doubles, Floats, library_of, to_host
 
 from ..._core.checks import as_numbers
 
-_WANTED = "a pair (low, high), a distribution of scipy.stats or torch, or a sequence of those"
+_WANTED = (
+    "(low, high), each a number or an array (d,), a distribution of scipy.stats or torch, or a "
+    "sequence of distributions"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +52,8 @@ class Bounds:
         Raises
         ------
         TypeError, ValueError
-            If it is none of these, or a distribution has no box for its support.
+            If it is none of these, or a distribution has no box for its support; or if lists
+            ``[[a, b], [c, d]]`` may as well be pairs (low, high) of each parameter.
         """
         if hasattr(bounds, "support"):
             low, high = _support(bounds)
@@ -57,11 +61,19 @@ class Bounds:
         if not isinstance(bounds, Sequence | np.ndarray) or isinstance(bounds, str | bytes):
             raise TypeError(f"bounds must be {_WANTED}, got {type(bounds).__name__}")
         if any(hasattr(part, "support") for part in bounds):
-            sides = [cls.of(part) for part in bounds]
-            return cls(*(np.concatenate([getattr(s, n) for s in sides]) for n in ("low", "high")))
+            if others := [part for part in bounds if not hasattr(part, "support")]:
+                raise TypeError(
+                    "bounds must be distributions throughout where one is: stats.uniform(low, "
+                    f"high - low) in place of a pair, got {type(others[0]).__name__}"
+                )
+            parts = [cls.of(part) for part in bounds]
+            return cls(*(np.concatenate([getattr(p, n) for p in parts]) for n in ("low", "high")))
         if len(bounds) != 2:
             raise ValueError(f"bounds must be {_WANTED}, got {len(bounds)} entries")
-        return cls(*_together(*bounds))
+        sides = _together(*bounds)
+        if not isinstance(bounds, tuple) or all(isinstance(part, tuple) for part in bounds):
+            _check_no_pairs(np.stack(sides) if sides[0].shape == sides[1].shape else sides[0])
+        return cls(*sides)
 
     def of_columns(self, d: int) -> tuple[Doubles, Doubles]:
         """Lower and upper bounds of each of d parameters."""
@@ -69,6 +81,18 @@ class Bounds:
             raise ValueError(f"bounds must be of the {d} parameters, got {len(self.low)} of them")
         low, high = (np.broadcast_to(side, (d,)).copy() for side in (self.low, self.high))
         return low, high
+
+
+def _check_no_pairs(given: Doubles) -> None:
+    """Refuse what may as well be pairs (low, high) of two parameters, as in scipy.optimize."""
+    if given.shape != (2, 2) or (given == given.T).all() or not (given[:, 0] < given[:, 1]).all():
+        return
+    lows, highs = given.T.tolist()
+    raise ValueError(
+        "bounds must be (lows, highs), and not a pair of each parameter, got "
+        f"{given.tolist()}, which may be either: for pairs write bounds=({lows}, {highs}), else "
+        f"bounds=({given[0].tolist()}, {given[1].tolist()})"
+    )
 
 
 def _together(low: Any, high: Any) -> tuple[Doubles, Doubles]:
