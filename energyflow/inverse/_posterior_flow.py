@@ -235,7 +235,9 @@ class PosteriorFlow:
 
         Notes
         -----
-        The solver takes all m n points in one pass, some thousand at a time.
+        The solver takes all m n points in one pass, some thousand at a time. A warning names the
+        first column of an observation that is outside the training observations by more than a
+        tenth of their range: the posterior is extrapolated there.
         """
         observed = self._observed()
         batch, single = observed.batch(observation)
@@ -275,7 +277,8 @@ class PosteriorFlow:
 
         Notes
         -----
-        The network is differentiated d times a call: for small d.
+        The network is differentiated d times a call: for small d. Outside the training
+        observations it warns as `sample` does.
         """
         observed, learned, model = self._observed(), self._learned, self.model
         known = () if model.fitted is None else model.fitted.description.shape
@@ -286,6 +289,7 @@ class PosteriorFlow:
             )
         batch, single = observed.batch(observation)
         theta, shape = as_parameters(points, known[0], len(batch), single)
+        self._warn_beyond(batch)
         rows = np.arange(len(theta)) * len(batch) // len(theta)
         logs = learned.log_density(
             theta,
@@ -368,7 +372,10 @@ class PosteriorFlow:
             raise ValueError(f"{folder} holds no {PROBLEM}: it is no run of a posterior")
         model = load(folder, network=network, embedding=embedding, device=device)
         assert model.fitted is not None
-        how, learned = Learned.load(path.parent, math.prod(model.fitted.description.shape))
+        known = model.fitted.description
+        if known.conditions is None:
+            raise ValueError(f"{folder} holds a model without conditions: it is no posterior")
+        how, learned = Learned.load(path.parent, math.prod(known.shape), known.conditions.shape)
         sampler = cls(read_problem(path) if problem is None else problem, model, **how)
         sampler._fitted = learned
         if learned.parameters is not None:
@@ -396,8 +403,14 @@ class PosteriorFlow:
             return Observed(seen)  # the observation itself
         return Observed(self.problem.operator(np.zeros((1, *seen), np.float32)).shape[1:])
 
+    def _warn_beyond(self, batch: Floats) -> None:
+        """Warn once where vectors lie outside the training observations."""
+        if self._learned.range is not None:
+            self._learned.range.warn_beyond(batch)
+
     def _drawn(self, batch: Floats, n: int, rng: Any) -> Floats:
         """Samples (m, n, *image) for observations (m, *observation)."""
+        self._warn_beyond(batch)
         condition, lifted = self._condition(batch)
         learned, shape = self._learned, self._shape(lifted)
         base, condition = learned.base(condition, lifted), learned.seen(condition)

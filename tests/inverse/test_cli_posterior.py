@@ -81,6 +81,7 @@ def test_vectors_from_a_line_of_text(run, tmp_path) -> None:
     extra = ("--guess", "regression", "--components", 1, "--start", "normal")
     assert run("train", "posterior", *how, *extra)[0] == 0
     kept = json.loads((tmp_path / "run" / "guess.json").read_text())
+    assert np.shape(kept.pop("range")) == (2, 2)
     assert kept == {
             "guess": "regression", "components": 1.0, "parameters": True,
             "shape": [2], "observed": [2], "scores": False,

@@ -14,6 +14,7 @@ from energyflow_backends import Doubles, Floats
 from ..._core.checks import check_choice, check_count, check_each, check_flag
 from ..._core.files import read_json, write_json
 from .bounds import Bounds
+from .observed import ObservedRange
 from .parameters import ParameterTransform
 from .pca import WhitenedPCA, check_share
 from .ridge import CrossFittedRidge
@@ -40,6 +41,7 @@ class Learned:
     shape: tuple[int, ...] | None = None  # of a point; runs of before do not say it
     observed: tuple[int, ...] | None = None  # of an observation; neither
     scores: NormalScores | None = None
+    range: ObservedRange | None = None  # of vectors; nor this
 
     @classmethod
     def of(
@@ -72,7 +74,9 @@ class Learned:
         if share is not None:
             components = WhitenedPCA.of(points, share)
             points = components.reduce(points)
-        return cls(parameters, regression, components, shape, observed, scores), points
+        between = ObservedRange.of(condition) if condition.ndim == 2 else None
+        parts = parameters, regression, components, shape, observed, scores, between
+        return cls(*parts), points
 
     def seen(self, condition: Floats) -> Floats:
         """Conditions as the model is given them."""
@@ -149,6 +153,7 @@ class Learned:
             "shape": self.shape,
             "observed": self.observed,
             "scores": self.scores is not None,
+            "range": None if self.range is None else self.range.settings(),
         }
         write_json(folder / GUESS, settings)
         for part, name in (
@@ -161,26 +166,30 @@ class Learned:
                 part.save(folder / name)
 
     @classmethod
-    def load(cls, folder: Path, size: int) -> tuple[dict[str, Any], Self]:
+    def load(
+        cls, folder: Path, size: int, condition: tuple[int, ...]
+    ) -> tuple[dict[str, Any], Self]:
         """Read what `save` wrote: the settings `guess` and `components`, and what was learned.
 
         size : numbers of a sample of the model.
+        condition : the shape of one of its conditions.
 
         Raises
         ------
         OSError, ValueError
             If a file cannot be read, or is damaged.
         """
-        how, with_parameters, with_scores, shapes = _read_settings(folder / GUESS)
+        how, with_parameters, with_scores, rest = _read_settings(folder / GUESS)
         with_regression, with_components = how["guess"] == "regression", how["components"]
         learned = cls(
             ParameterTransform.load(folder / PARAMETERS) if with_parameters else None,
             CrossFittedRidge.load(folder / REGRESSION) if with_regression else None,
             None if with_components is None else WhitenedPCA.load(folder / COMPONENTS),
-            *shapes,
-            NormalScores.load(folder / SCORES) if with_scores else None,
+            scores=NormalScores.load(folder / SCORES) if with_scores else None,
+            **rest,
         )
         learned._check(folder, size)
+        learned._check_conditions(folder, condition)
         return how, learned
 
     def _check(self, folder: Path, size: int) -> None:
@@ -196,15 +205,31 @@ class Learned:
             if learned != size:
                 raise ValueError(f"{folder / name}: expected {size} numbers, got {learned}")
             size = given
-        if self.scores is not None and self.regression is not None:
-            seen, wanted = self.scores.knots.shape[1], len(self.regression.matrix)
-            if 2 * seen != wanted:
-                raise ValueError(f"{folder / SCORES}: expected {wanted} / 2 numbers, got {seen}")
         if self.shape is not None and math.prod(self.shape) != size:
             raise ValueError(f"{folder / GUESS}: expected a shape of {size} numbers")
+        if self.shape is not None and len(self.shape) == 1 and self.parameters is None:
+            raise ValueError(f"{folder / GUESS}: expected parameters, for points are vectors")
 
-
-Shape = tuple[int, ...] | None
+    def _check_conditions(self, folder: Path, condition: tuple[int, ...]) -> None:
+        """Whether the parts fit the conditions of the model."""
+        width = math.prod(condition)
+        if self.scores is not None and self.regression is None:
+            raise ValueError(f"{folder / GUESS}: expected a regression where there are scores")
+        if len(condition) == 1 and self.observed not in (None, condition):
+            raise ValueError(f"{folder / GUESS}: expected observed {condition}")
+        inputs = []
+        if self.scores is not None:
+            inputs += [(SCORES, self.scores.knots.shape[1], width)]
+        if self.regression is not None:
+            features = width if self.scores is None else 2 * width
+            inputs += [(REGRESSION, len(self.regression.matrix), features)]
+        if self.range is not None:
+            inputs += [(GUESS, len(self.range.low), width)]
+        for name, given, expected in inputs:
+            if given != expected:
+                raise ValueError(
+                    f"{folder / name}: expected {expected} numbers of an observation, got {given}"
+                )
 
 
 def _features(condition: Floats, scores: NormalScores | None) -> Floats:
@@ -212,9 +237,9 @@ def _features(condition: Floats, scores: NormalScores | None) -> Floats:
     return condition if scores is None else scores.features(condition)
 
 
-def _read_settings(path: Path) -> tuple[dict[str, Any], bool, bool, tuple[Shape, Shape]]:
+def _read_settings(path: Path) -> tuple[dict[str, Any], bool, bool, dict[str, Any]]:
     """Settings of the guess; whether parameters are transformed and observations scored; shapes of
-    points and observations.
+    points and observations, and the range of these.
 
     Older runs say only the first.
     """
@@ -225,8 +250,13 @@ def _read_settings(path: Path) -> tuple[dict[str, Any], bool, bool, tuple[Shape,
         transformed, scored = (
             check_flag(name, settings.get(name, False)) for name in ("parameters", "scores")
         )
-        shapes = [settings.get(name) for name in ("shape", "observed")]
-        points, observed = (s and check_each("shape", s, check_count) for s in shapes)
-        return how, transformed, scored, (points, observed)
+        rest: dict[str, Any] = {
+            name: check_each(name, settings[name], check_count)
+            for name in ("shape", "observed")
+            if settings.get(name) is not None
+        }
+        if settings.get("range") is not None:
+            rest["range"] = ObservedRange.read(settings["range"])
+        return how, transformed, scored, rest
     except (ValueError, KeyError, TypeError):
         raise ValueError(f"{path}: expected JSON with guess and components") from None

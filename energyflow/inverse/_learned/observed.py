@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
-from energyflow_backends import Floats, library_of, to_host
+import numpy as np
+from energyflow_backends import Doubles, Floats, library_of, to_host
 
-from ..._core.checks import check_array, check_finite, shape
+from ..._core.checks import as_numbers, check_array, check_finite, shape, warn
 
 _AXES = (2, 3, 4)  # of observations: vectors, series or sets, maps
 
@@ -40,6 +41,55 @@ class Observed:
             )
         check_finite(name, array)
         return (array[None] if single else array), single
+
+
+@dataclass(frozen=True, eq=False)
+class ObservedRange:
+    """Smallest and largest number of each column (m,) of the training observations."""
+
+    low: Doubles
+    high: Doubles
+
+    @classmethod
+    def of(cls, observations: Floats) -> Self:
+        """Of vectors (n, m)."""
+        low, high = observations.min(axis=0), observations.max(axis=0)
+        return cls(low.astype(np.float64), high.astype(np.float64))
+
+    def warn_beyond(self, observations: Floats) -> None:
+        """Warn of vectors (n, m) that lie beyond by more than a tenth of the range."""
+        least = 1e-6 * np.maximum(abs(self.low), abs(self.high))  # rounding to float32
+        over = np.maximum(self.low - observations, observations - self.high)
+        with np.errstate(over="ignore"):
+            far = over > np.maximum((self.high - self.low) / 10, least)
+        if not far.any():
+            return
+        row, column = np.argwhere(far)[0]
+        several = f"{int(far.any(axis=1).sum())} of {len(far)} observations lie"
+        warn(
+            f"{several if len(far) > 1 else 'the observation lies'} outside the training "
+            f"observations, and the posterior is extrapolated: column {column} is "
+            f"{observations[row, column]:.6g}, trained between {self.low[column]:.6g} and "
+            f"{self.high[column]:.6g}"
+        )
+
+    def settings(self) -> list[list[float]]:
+        """For a file of JSON."""
+        return [self.low.tolist(), self.high.tolist()]
+
+    @classmethod
+    def read(cls, settings: Any) -> Self:
+        """What `settings` gave.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If they are something else.
+        """
+        low, high = (as_numbers("range", side) for side in settings)
+        if low.shape != high.shape or low.ndim != 1 or not (low <= high).all():
+            raise ValueError("range must be two lists of numbers, the smaller ones first")
+        return cls(low, high)
 
 
 def as_host(name: str, array: Any) -> Floats:

@@ -61,7 +61,8 @@ class NormalScores:
                 observations.T, self.knots.T, self.scores.T, strict=True
             )
         ]
-        return (np.stack(found, axis=1) + slopes * beyond).astype(observations.dtype)
+        scored = np.stack(found, axis=1) + slopes * beyond
+        return np.asarray(scored, observations.dtype)
 
     def features(self, observations: Floats) -> Floats:
         """Observations, with heavy tails cut, and beside them their scores: (n, 2 m).
