@@ -17,6 +17,7 @@ SECONDS_BETWEEN_DRAWINGS = 0.1
 SECONDS_BETWEEN_LINES = 30.0
 _COUNTS = {
     "steps": "{n_fmt}/{total_fmt} steps [{elapsed}<{remaining}, {rate_noinv_fmt}{postfix}]",
+    "simulations": "{n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}{postfix}]",
     "stages": "{n:.2f}/{total_fmt} stages [{elapsed}<{remaining}{postfix}]",
 }
 
@@ -33,7 +34,7 @@ class Progress:
     from the first update. A terminal that goes away ends the drawing, and nothing else.
 
     total: the step at which the loop ends; enabled: False draws nothing anywhere; unit: what is
-    counted, steps, or stages and parts of them.
+    counted, steps, simulations, or stages and parts of them.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class Progress:
         total: int,
         description: str = "",
         enabled: bool = True,
-        unit: Literal["steps", "stages"] = "steps",
+        unit: Literal["steps", "simulations", "stages"] = "steps",
     ) -> None:
         self.total = total
         self.unit = unit

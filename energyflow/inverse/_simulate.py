@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -13,15 +13,18 @@ from energyflow_backends import Floats, library_of, to_host
 
 from .._core.checks import check_choice, check_count, check_flag, warn
 from .._core.extras import need
+from .._core.progress import Progress
 from .._core.random import as_generator
 from ._function import takes_rng
 from ._prior import draw, is_tensor, restored, seed_all
 
 _CHUNK = 1000  # simulations whose random numbers have one seed, in batches
+_SERIAL_CHUNK = 10  # one by one, between two drawings of the progress bar
+_FIRST = 100  # one by one, of which one must succeed
 _MOST_SHOWN = 200  # letters of a failure
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Simulations:
     """Pairs for `PosteriorFlow.fit`: ``flow.fit(pairs.parameters, pairs.observations)``.
 
@@ -34,9 +37,14 @@ class Simulations:
         Simulations that raised an error or gave NaN or infinite numbers, and were dropped.
     """
 
-    parameters: Any = field(repr=False)
-    observations: Any = field(repr=False)
+    parameters: Any
+    observations: Any
     n_failed: int = 0
+
+    def __repr__(self) -> str:
+        shapes = f"parameters {tuple(self.parameters.shape)}"
+        shapes += f", observations {tuple(self.observations.shape)}"
+        return f"Simulations({shapes}, n_failed={self.n_failed})"
 
     def __len__(self) -> int:
         """How many pairs."""
@@ -52,6 +60,7 @@ def simulate(
     batched: bool = False,
     n_jobs: int = 1,
     workers: Literal["processes", "threads"] = "processes",
+    progress: bool = False,
 ) -> Simulations:
     """Draw parameters from a prior and simulate an observation for each.
 
@@ -75,6 +84,8 @@ def simulate(
         joblib.
     workers : "processes" or "threads"
         What runs them: threads suit simulators that leave Python's interpreter for long.
+    progress : bool
+        Draw a progress bar, which counts simulations.
 
     Returns
     -------
@@ -86,14 +97,16 @@ def simulate(
     TypeError, ValueError
         If an argument is of the wrong type or out of range, or observations differ in shape.
     RuntimeError
-        If all simulations failed; the first failure is its cause.
+        If all simulations failed, or all of the first ones, after which no other is run; the first
+        failure is its cause.
 
     Notes
     -----
     Pairs depend on the seed alone, not on `n_jobs`. A simulator without `rng` that draws from the
     global generators of Python, NumPy or torch finds them seeded, and they are as before
     afterwards; in threads, which share them, it must take `rng`. A batch that raises an error is
-    simulated again one by one.
+    simulated again one by one. Where all of the first 100 fail (1000 for each job, if `batched`),
+    the others are not run. Ctrl-C raises KeyboardInterrupt, and nothing of the pairs is kept.
 
     Examples
     --------
@@ -101,9 +114,10 @@ def simulate(
     >>> from energyflow import inverse
     >>> prior = stats.uniform([0, 0], [1, 2])
     >>> inverse.simulate(prior, lambda theta, rng: theta + rng.normal(size=2), 50)
-    Simulations(n_failed=0)
+    Simulations(parameters (50, 2), observations (50, 2), n_failed=0)
     """
     n, batched = check_count("n", n), check_flag("batched", batched)
+    check_flag("progress", progress)
     n_jobs = -1 if n_jobs == -1 else check_count("n_jobs", n_jobs)
     check_choice("workers", workers, ("processes", "threads"))
     if not callable(simulator):
@@ -114,7 +128,9 @@ def simulate(
         simulator, batched, takes_rng(simulator), None if n_jobs == 1 else workers,
         int(generator.integers(2**62)),
     )  # fmt: skip
-    return _collected(parameters, _run(task, parameters, n_jobs))
+    with Progress(n, "simulations", progress, "simulations") as bar:
+        outcomes = _run(task, parameters, n_jobs, bar)
+    return _collected(parameters, outcomes)
 
 
 @dataclass(frozen=True)
@@ -192,41 +208,63 @@ def _numbers(observed: Any) -> Floats:
     return host.astype(host.dtype if host.dtype.kind == "f" else np.float64)
 
 
-def _run(task: _Task, parameters: Any, n_jobs: int) -> list[_Outcome]:
-    """The outcomes of all simulations, in order."""
-    n, size = len(parameters), _CHUNK
+def _run(task: _Task, parameters: Any, n_jobs: int, bar: Progress) -> list[_Outcome]:
+    """The outcomes of all simulations, in order; only of the first ones if all of these fail."""
+    n, jobs = len(parameters), 1
     if task.workers is not None:
         need("joblib", "n_jobs above 1", "models")
-        from joblib import Parallel, cpu_count, delayed
+        from joblib import cpu_count
 
-        parts = 4 * (cpu_count() if n_jobs == -1 else n_jobs)
-        size = size if task.batched else min(size, -(-n // parts))
-    chunks = [(first, parameters[first : first + size]) for first in range(0, n, size)]
-    if task.workers is None:
-        done = [task(*chunk) for chunk in chunks]
-    else:
-        done = Parallel(n_jobs, prefer=task.workers)(delayed(task)(*chunk) for chunk in chunks)
-    return [outcome for part in done for outcome in part]
+        jobs = cpu_count() if n_jobs == -1 else n_jobs
+    first = min(n, jobs * _CHUNK if task.batched else max(_FIRST, jobs))
+    outcomes: list[_Outcome] = []
+    for start, stop in ((0, first), (first, n)):
+        size = _CHUNK if task.batched else _chunk(stop - start, jobs)
+        starts = range(start, stop, size)
+        chunks = [(k, parameters[k : min(k + size, stop)]) for k in starts]
+        for part in _parts(task, chunks, n_jobs):
+            outcomes += [_checked(outcome) for outcome in part]
+            bar.update(len(outcomes))
+        if all(isinstance(outcome, _Failure) for outcome in outcomes):
+            break
+    return outcomes
+
+
+def _chunk(n: int, jobs: int) -> int:
+    """How many simulations one by one are a chunk."""
+    return _SERIAL_CHUNK if jobs == 1 else min(_CHUNK, max(1, -(-n // (4 * jobs))))
+
+
+def _parts(task: _Task, chunks: list[tuple[int, Any]], n_jobs: int) -> Iterable[list[_Outcome]]:
+    """The outcomes of each chunk, in order."""
+    if task.workers is None or not chunks:
+        return (task(*chunk) for chunk in chunks)
+    from joblib import Parallel, delayed
+
+    parallel = Parallel(n_jobs, prefer=task.workers, return_as="generator")
+    parts: Iterable[list[_Outcome]] = parallel(delayed(task)(*chunk) for chunk in chunks)
+    return parts
+
+
+def _checked(outcome: _Outcome) -> _Outcome:
+    """An observation of finite numbers, or a failure."""
+    if isinstance(outcome, _Failure) or np.isfinite(outcome).all():
+        return outcome
+    return _Failure("NaN or infinite numbers")
 
 
 def _collected(parameters: Any, outcomes: list[_Outcome]) -> Simulations:
     """Pairs of what did not fail; a warning counts the rest."""
-    observed: list[Floats] = []
-    kept: list[int] = []
-    failed: dict[int, _Failure] = {}
-    for k, outcome in enumerate(outcomes):
-        if isinstance(outcome, _Failure):
-            failed[k] = outcome
-        elif not np.isfinite(outcome).all():
-            failed[k] = _Failure("NaN or infinite numbers")
-        else:
-            kept.append(k)
-            observed.append(outcome)
+    kept = [k for k, outcome in enumerate(outcomes) if not isinstance(outcome, _Failure)]
+    observed = [outcome for outcome in outcomes if not isinstance(outcome, _Failure)]
+    failed = {k: o for k, o in enumerate(outcomes) if isinstance(o, _Failure)}
     if failed:
         first, failure = next(iter(failed.items()))
+        rest = len(parameters) - len(outcomes)
         message = (
             f"{len(failed)} of {len(outcomes)} simulations failed, the first (of parameters "
             f"{parameters[first].tolist()}) with {failure.reason[:_MOST_SHOWN]}"
+            + (f"; the other {rest} were not run" if rest else "")
         )
         if not kept:
             raise RuntimeError(message) from failure.error

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from energyflow._core.progress import Progress
 from energyflow.inverse import simulate
 from energyflow.inverse._prior import draw
 
@@ -156,6 +157,45 @@ def test_all_failed() -> None:
         simulate(PRIOR, lambda theta: theta * np.nan, 9)
     with pytest.raises(RuntimeError, match="TypeError: simulator must give real numbers, got <U1"):
         simulate(PRIOR, lambda theta: "a", 9)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_no_more_is_run_once_all_of_the_first_failed(n_jobs: int) -> None:
+    pytest.importorskip("joblib", reason="joblib is an extra")
+    calls = []
+
+    def simulator(theta: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        calls.append(theta)
+        raise ArithmeticError("never")
+
+    with pytest.raises(RuntimeError, match=r"100 of 100 .* never; the other 4900 were not run"):
+        simulate(PRIOR, simulator, 5000, n_jobs=n_jobs, workers="threads")
+    assert len(calls) == 100
+
+
+def test_an_interrupt_leaves_the_generators_as_before() -> None:
+    def simulator(theta: np.ndarray) -> np.ndarray:
+        if theta[0] > 0.9:
+            raise KeyboardInterrupt
+        return theta + np.random.normal()  # noqa: NPY002
+
+    np.random.seed(4)  # noqa: NPY002
+    with pytest.raises(KeyboardInterrupt):
+        simulate(PRIOR, simulator, 200)
+    assert np.random.normal() == np.random.RandomState(4).normal()  # noqa: NPY002
+
+
+def test_progress_counts_simulations(capsys: Any, monkeypatch: Any) -> None:
+    steps = []
+    monkeypatch.setattr(Progress, "update", lambda bar, step: steps.append((step, bar.total)))
+    simulate(PRIOR, noisy, 125)
+    assert steps[:2] == [(10, 125), (20, 125)]
+    assert steps[-2:] == [(120, 125), (125, 125)]
+    monkeypatch.undo()
+    simulate(PRIOR, noisy, 5)
+    assert not capsys.readouterr().err
+    pairs = simulate(PRIOR, noisy, 5, progress=True)
+    assert str(pairs) == "Simulations(parameters (5, 2), observations (5, 3), n_failed=0)"
 
 
 @pytest.mark.parametrize(
