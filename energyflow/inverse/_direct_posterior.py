@@ -61,7 +61,15 @@ class DirectPosterior:
         return f"DirectPosterior({self.flow!r})"
 
     def set_default_x(self, x: Any) -> Self:
-        """Take this observation where no other is given."""
+        """Take this observation where no other is given.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the flow is trained and this is not one observation of its shape.
+        """
+        if self.flow.model.fitted is not None:
+            self._single(x)
         self.default_x = x
         return self
 

@@ -149,7 +149,7 @@ class PosteriorFlow:
             The run's folder; the problem is saved in it too.
         **how
             Of `Model.fit`: `resume`, `budget`, `stop_after`, `patience`, `name`, `progress`,
-            `n_validation`.
+            `callbacks`, `n_validation`.
 
         Returns
         -------
@@ -182,7 +182,7 @@ class PosteriorFlow:
             )
             if held.shape[1:] != points.shape[1:]:
                 raise ValueError(
-                    f"held_out must be of the images' shape {points.shape[1:]}, "
+                    f"held_out must be of the training's shape {points.shape[1:]}, "
                     f"got {held.shape[1:]}"
                 )
             if observed_held != observed:
@@ -447,7 +447,7 @@ class PosteriorFlow:
         """Training pairs: residuals of the lift (of vectors, the points), and their conditions;
         and the shape of an observation. The name is that of the images in messages, if another.
         """
-        points, seen = name or "images", f"{name}_observations".lstrip("_")
+        points, seen = name or "images or parameters", f"{name}_observations".lstrip("_")
         images = as_host(points, images)
         if observations is None:
             if self.problem is None:

@@ -22,6 +22,10 @@ def draw(prior: Any, n: int, rng: np.random.Generator) -> Any:
     """
     if isinstance(prior, Sequence) and not isinstance(prior, str) and len(prior):
         columns = [draw(part, n, rng) for part in prior]
+        if len({is_tensor(column) for column in columns}) > 1:
+            raise TypeError(
+                "prior must be distributions of one library, got some of torch beside others"
+            )
         return sys.modules["torch"].cat(columns, 1) if is_tensor(columns[0]) else np.hstack(columns)
     if hasattr(prior, "rvs"):
         if hasattr(prior, "support"):

@@ -74,6 +74,8 @@ def test_bad_input(posterior: DirectPosterior) -> None:
         posterior.sample((3,), np.ones((2, 1)))
     with pytest.raises(ValueError, match=r"x must have shape \(1,\)"):
         posterior.sample((3,), np.ones(2))
+    with pytest.raises(ValueError, match=r"x must have shape \(1,\)"):
+        DirectPosterior(posterior.flow).set_default_x(np.zeros(5))
     with pytest.raises(TypeError, match="sample_shape must be a tuple, got int"):
         posterior.sample(3, np.ones(1))
     with pytest.raises(TypeError, match="x must be an array"):

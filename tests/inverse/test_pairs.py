@@ -229,17 +229,23 @@ def test_tensors_are_taken(pairs: PosteriorFlow) -> None:
 def test_bad_input(pairs: PosteriorFlow) -> None:
     theta, seen = _pairs(20)
     for given, kind, message in (
-        ((theta[:, 0], seen), ValueError, r"images must have .*images\[:, None\] is of one param"),
+        ((theta[:, 0], seen), ValueError, r"images or parameters must have .*\[:, None\]$"),
         ((theta, seen[:, 0]), ValueError, r"observations\[:, None\] is of one number"),
         (
             (theta, seen[:3]),
             ValueError,
-            "observations must be one for each of the 20 images, got 3",
+            "observations must be one for each of the 20 images or parameters, got 3",
         ),
         ((theta, None), ValueError, "observations must be given"),
         ((theta, seen * np.nan), ValueError, "observations must be finite"),
+        (
+            (theta, seen * np.full(2, 1e-300)),
+            ValueError,
+            "must be of sizes .*: divide column 0 by its size",
+        ),
+        ((theta, seen * [1, 1e300]), ValueError, "must be of sizes .*: divide column 1 by its"),
         ((theta, [1, 2]), TypeError, "observations must be an array"),
-        ((theta.tolist(), seen), TypeError, "images must be an array"),
+        ((theta.tolist(), seen), TypeError, "images or parameters must be an array"),
         ((theta, seen[:, None, None, None]), ValueError, r"observations must be vectors \(n, m\)"),
     ):
         with pytest.raises(kind, match=message):

@@ -171,9 +171,9 @@ def test_bad_input(learned) -> None:
         coarse.fit(images, images[:5, :, :4, :4])
     with pytest.raises(ValueError, match=r"of shape \(3, 8, 8\), got those of shape \(1, 8, 8\)"):
         coarse.fit(np.repeat(images, 3, axis=1), images[:, :, :4, :4])
-    with pytest.raises(ValueError, match=r"held_out must be of the images' shape \(1, 8, 8\)"):
+    with pytest.raises(ValueError, match=r"held_out must be of the training's shape \(1, 8, 8\)"):
         coarse.fit(images, held_out=np.zeros((9, 3, 8, 8)), progress=False)
-    with pytest.raises(TypeError, match="images must be an array"):
+    with pytest.raises(TypeError, match="images or parameters must be an array"):
         coarse.fit(images.tolist(), images[:, :, :4, :4])
 
 

@@ -47,6 +47,15 @@ def test_files(tmp_path, rng: np.random.Generator) -> None:
         CrossFittedRidge.load(tmp_path / "r.npz")
 
 
+@pytest.mark.parametrize("size", [1e-280, 1e-200, 1e280])
+def test_no_size_of_conditions_matters(size: float, rng: np.random.Generator) -> None:
+    q, noise = rng.normal(size=(2, 200, 3))
+    for points in (q + 0.1 * noise, noise):
+        plain, scaled = (CrossFittedRidge.fit(points, q * s) for s in (1.0, size))
+        np.testing.assert_allclose(scaled[1], plain[1], rtol=1e-6, atol=1e-9)
+        np.testing.assert_allclose(scaled[0](q * size), plain[0](q), rtol=1e-6, atol=1e-9)
+
+
 def test_bad_input() -> None:
     with pytest.raises(ValueError, match="pairs, at least 2, got 1 and 1"):
         CrossFittedRidge.fit(np.zeros((1, 2)), np.zeros((1, 2)))

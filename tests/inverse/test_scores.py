@@ -120,6 +120,20 @@ def test_posteriors_of_powers_are_those_of_their_logarithms(of_powers, y: float)
     assert samples.std() == pytest.approx(0.2**0.5, rel=0.1)
 
 
+@pytest.mark.parametrize("size", [1e-200, 1e250])
+def test_units_of_observations_may_be_extreme(size: float) -> None:
+    theta, noise = rng().normal(size=(2, 200, 1))
+    kind = {"n_steps": 1, "n_rounds": 1, "architecture": MLP(width=8, depth=0), "device": "cpu"}
+    means = [
+        PosteriorFlow(**kind)
+        .fit(theta, unit * (theta + noise), progress=False, n_validation=10)
+        .sample(np.array([unit * 1.5]), 500, rng=0)
+        .mean
+        for unit in (1.0, size)
+    ]
+    np.testing.assert_allclose(means[1], means[0], atol=1e-3)
+
+
 def test_densities_see_scores_too(of_powers) -> None:
     grid = np.linspace(-3, 5, 400)[:, None]
     logs = of_powers.log_prob(grid, np.array([np.exp(10.0)]))

@@ -67,6 +67,8 @@ def test_priors_of_torch_leave_the_global_generator_alone() -> None:
         assert pairs.observations.shape == (20, size + 1)
         assert torch.equal(pairs.observations, again.observations)
     assert torch.equal(torch.random.get_rng_state(), before)
+    with pytest.raises(TypeError, match="prior must be distributions of one library"):
+        simulate([d.Normal(0.0, 1.0), stats.norm()], noisy, 5)
 
 
 @pytest.mark.parametrize("simulator", [noisy, legacy, lambda theta: np.float32(theta[0])])

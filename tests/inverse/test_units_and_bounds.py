@@ -113,12 +113,12 @@ def test_units_do_not_matter() -> None:
 
 
 def test_bad_input() -> None:
-    with pytest.raises(TypeError, match=r"bounds must be a pair \(low, high\)"):
+    with pytest.raises(TypeError, match=r"bounds must be \(low, high\)"):
         PosteriorFlow(PROBLEM, bounds=3)
     flow = PosteriorFlow(PROBLEM, bounds=(0, 1), **FAST)
     with pytest.raises(ValueError, match=r"within the bounds, got [0-9]+ of 100 outside"):
         flow.fit(_drawn(0, 100), progress=False)
-    with pytest.raises(ValueError, match="images must be finite"):
+    with pytest.raises(ValueError, match="images or parameters must be finite"):
         flow.fit(np.full((9, 2), np.nan), np.zeros((9, 2)), progress=False)
 
 

@@ -10,6 +10,7 @@ from energyflow_backends import Doubles, Floats, library_of, to_host
 
 from ..._core.checks import as_numbers, check_array, check_finite, shape, warn
 
+_LARGEST = 1e290
 _AXES = (2, 3, 4)  # of observations: vectors, series or sets, maps
 
 
@@ -107,7 +108,7 @@ def as_pairs(points: str, images: Floats, name: str, observations: Any) -> Float
         If either is not finite, or shapes do not fit; the names are those in messages.
     """
     if images.ndim not in (2, 4) or len(images) < 2 or 0 in images.shape:
-        more = f": {points}[:, None] is of one parameter" if images.ndim == 1 else ""
+        more = ": of one parameter, add an axis by [:, None]" if images.ndim == 1 else ""
         raise ValueError(
             f"{points} must have shape (n, d) or (n, C, H, W) with n at least 2, "
             f"got {images.shape}{more}"
@@ -127,7 +128,23 @@ def as_pairs(points: str, images: Floats, name: str, observations: Any) -> Float
     array = to_host(observations)
     check_finite(points, images)
     check_finite(name, array)
+    _check_size(name, array)
     return array
+
+
+def _check_size(name: str, array: Floats) -> None:
+    """Refuse numbers whose differences, or their inverses, are close to overflow."""
+    rows = array.reshape(-1, array.shape[-1])
+    low, high = rows.min(axis=0).astype(np.float64), rows.max(axis=0).astype(np.float64)
+    size = np.maximum(abs(low), abs(high))
+    with np.errstate(over="ignore"):
+        bad = (size > _LARGEST) | ((low < high) & (high - low < 1 / _LARGEST))
+    if bad.any():
+        column = int(bad.argmax())
+        raise ValueError(
+            f"{name} must be of sizes between {1 / _LARGEST:g} and {_LARGEST:g}: divide column "
+            f"{column} by its size, got {size[column]:.3g}"
+        )
 
 
 def as_parameters(points: Any, d: int, m: int, single: bool) -> tuple[Floats, tuple[int, ...]]:

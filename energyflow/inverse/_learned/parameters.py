@@ -67,12 +67,17 @@ class ParameterTransform:
         Raises
         ------
         ValueError
-            If parameters are outside the bounds; how many is said.
+            If parameters are outside the bounds; the first one is named.
         """
-        outside = int(self.outside(points).sum())
-        if outside:
+        outside = self.outside(points)
+        if outside.any():
+            row = points[outside][0]
+            low, high = self.low.astype(row.dtype), self.high.astype(row.dtype)
+            column = int(((row < low) | (row > high)).argmax())
             raise ValueError(
-                f"parameters must lie within the bounds, got {outside} of {len(points)} outside"
+                f"parameters must lie within the bounds, got {outside.sum()} of {len(points)} "
+                f"outside, the first with {row[column]:.6g} in column {column}, which is between "
+                f"{self.low[column]:.6g} and {self.high[column]:.6g}"
             )
         return np.asarray((self._unbounded(points) - self.mean) / self.scale).astype(
             points.dtype if dtype is None else dtype

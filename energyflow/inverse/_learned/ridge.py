@@ -114,8 +114,10 @@ def _units(q: Doubles, by_column: bool) -> tuple[Doubles, Doubles]:
     """What numbers of conditions (N, n) are moved and divided by."""
     if not by_column:
         return np.zeros(q.shape[1]), np.ones(q.shape[1])
-    scale = q.std(axis=0)
-    return q.mean(axis=0), np.where(np.ptp(q, axis=0) > 0, scale, 1.0)
+    width = np.ptp(q, axis=0)
+    width = np.where(width > 0, width, 1.0)  # whose squares may overflow, or vanish
+    scale = width * (q / width).std(axis=0)
+    return q.mean(axis=0), np.where(scale > 0, scale, 1.0)
 
 
 class _Fold:
