@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Integral
@@ -214,6 +216,22 @@ def keyed_source(seed: int, use: str, *where: int) -> HostSource:
 def keyed_generator(seed: int, use: str, *where: int, step: int = 0) -> np.random.Generator:
     """A NumPy generator; the same numbers for the same arguments, on every machine."""
     return keyed_source(seed, use, *where).host(step, 0)
+
+
+@contextmanager
+def torch_seeded(seed: int) -> Iterator[None]:
+    """Seed the global generators of torch (CPU and CUDA), and restore their states after it."""
+    torch: Any = sys.modules["torch"]
+    in_use = torch.cuda.default_generators if torch.cuda.is_initialized() else ()
+    generators = [torch.random.default_generator, *in_use]
+    before = [generator.get_state() for generator in generators]
+    try:
+        for generator in generators:
+            generator.manual_seed(seed)
+        yield
+    finally:
+        for generator, state in zip(generators, before, strict=True):
+            generator.set_state(state)
 
 
 def agreed(source: Source) -> Source:

@@ -103,7 +103,8 @@ class TrainingPlan(Protocol):
     columns : tuple of str
         Names of the numbers for the log.
     settings : dict
-        What settings.json holds; a run is resumed only with the same.
+        What settings.json holds; a run is resumed only with the same. `seed` (0 if there is none)
+        also seeds what networks draw from torch's global generators, as dropout does.
     """
 
     n_stages: int

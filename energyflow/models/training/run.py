@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 
-from energyflow_backends import EnergyflowError, agree, any_process, is_first
+from energyflow_backends import EnergyflowError, agree, any_process, is_first, sharding
 
 from ..._core import interrupts as _interrupts
 from ..._core.progress import Progress
+from ..._core.random import keyed_generator, torch_seeded
 from .._weights import Tensors
 from .budget import Budget
 from .early_stopping import best, have_settled, stops_early
@@ -160,8 +161,10 @@ class Run:
 
     def _train_stage(self, number: int, report: Report) -> StageTraining:
         """Take the steps of a stage, or those that are left of it, or fit."""
-        trainer, stage = self.trainer, self.plan.begin(number, report)
-        training = StageTraining(stage, trainer)
+        trainer, seed = self.trainer, self._torch_seed(number)
+        with torch_seeded(seed):
+            stage = self.plan.begin(number, report)
+        training = StageTraining(stage, trainer, seed)
         if self.carried:
             training.restore(self.carried, 0)
         unfinished = self._unfinished(number)
@@ -193,6 +196,12 @@ class Run:
             raise KeyboardInterrupt
         _check_finite(number, training)
         return training
+
+    def _torch_seed(self, number: int) -> int:
+        """The seed of torch's global generators in a stage, one for each process."""
+        here, seed = sharding(), self.plan.settings.get("seed", 0)
+        place = number, 0 if here is None else here.rank
+        return int(keyed_generator(seed, "torch", *place).integers(2**62))
 
     def _unfinished(self, number: int) -> tuple[Record, Tensors] | None:
         """The checkpoint inside a stage."""
@@ -254,7 +263,9 @@ class Run:
         if self.warm_start:
             network = copy.deepcopy(network)
             self.carried = training.tensors()
-        numbers = training.stage.numbers | self.plan.finish(number, network)
+        seed = self._torch_seed(number)
+        with torch_seeded(seed):
+            numbers = training.stage.numbers | self.plan.finish(number, network)
         if not math.isfinite(numbers.get("distance", 0.0)):
             raise TrainingDiverged(number, training.step)
         record = Record(number, self.step, self.seconds, None, numbers)
@@ -263,7 +274,8 @@ class Run:
         report(1.0, **numbers)
         if self.trainer.folder is not None:
             if is_first():
-                self.plan.draw(self.trainer.folder.picture(number))
+                with torch_seeded(seed):
+                    self.plan.draw(self.trainer.folder.picture(number))
             self.trainer.folder.write_stage(
                 record, network.state_dict(), self.plan.state(), self.carried
             )

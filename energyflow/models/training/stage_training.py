@@ -13,6 +13,7 @@ import torch
 from energyflow_backends import any_process
 from torch import Tensor, nn
 
+from ..._core.random import torch_seeded
 from .._weights import Tensors, load_weights, prefixed, without_prefix
 from .distributed_loss import SharedLoss
 from .early_stopping import BestSoFar
@@ -41,9 +42,13 @@ class Optimisation:
 
 
 class StageTraining:
-    """A stage with its optimiser and the moving average of its weights."""
+    """A stage with its optimiser and the moving average of its weights.
 
-    def __init__(self, stage: Stage, how: Optimisation) -> None:
+    What a network draws from torch's global generators, as dropout does, is a function of the seed
+    and the step; the generators are as before after each.
+    """
+
+    def __init__(self, stage: Stage, how: Optimisation, seed: int = 0) -> None:
         self.stage = stage
         self.step = 0
         self.clip = how.clip
@@ -57,15 +62,17 @@ class StageTraining:
         self.mixed = how.mixed_precision and self.device.type == "cuda"
         self._losses: list[Tensor] = []
         self._best = BestSoFar()
+        self._seed = seed
 
     def advance(self) -> None:
         """One step of the optimiser."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.stage.learning_rate(self.step) / self._best.divisor
         self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
-            loss = self.loss(self.step)
-        loss.backward()  # type: ignore[no-untyped-call]
+        with torch_seeded(self._seed + self.step):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
+                loss = self.loss(self.step)
+            loss.backward()  # type: ignore[no-untyped-call]
         if self.clip is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.clip)
         self.optimizer.step()
@@ -77,7 +84,7 @@ class StageTraining:
     def mean_loss(self) -> float:
         """Over the steps since the last call; before the first one, the loss that it has."""
         if not self.step:
-            with torch.no_grad():
+            with torch.no_grad(), torch_seeded(self._seed):
                 return float(self.loss.over_processes(self.loss(0)))
         mean = float(torch.stack(self._losses).float().mean())
         self._losses.clear()
@@ -114,7 +121,8 @@ class StageTraining:
         """
         network = self._current
         network.eval()
-        loss = validation.loss(network)
+        with torch_seeded(self._seed):
+            loss = validation.loss(network)
         self.network.train()
         if not self.step:
             loss *= 1 - (validation.least_gain or 0.0)

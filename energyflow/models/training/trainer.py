@@ -17,6 +17,7 @@ from energyflow_kernels.compilation import compilation
 from ..._core.checks import warn
 from ..._core.memory import TRAINING, advising
 from ..._core.progress import tell
+from ..._core.random import torch_seeded
 from .._weights import Tensors
 from .allowance import Allowance, Decisions, slowest
 from .log import Log, draw_losses, seconds_to_draw_losses
@@ -250,7 +251,7 @@ class Trainer(TrainerOptions):
         if kept is not None:
             decisions = _checked(kept, self.folder)
         elif self.budget is not None:
-            with compilation() as compiled:
+            with compilation() as compiled, torch_seeded(0):
                 decisions = self._decided(plan, lambda: start + compiled())
             start += compiled()
             if self.folder is not None:
