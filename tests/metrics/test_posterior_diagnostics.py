@@ -166,7 +166,7 @@ def test_predictive_levels_of_exchangeable_observations(rng) -> None:
         rejected["shift"] += int(found.shift_pvalue <= 0.06)
     assert rejections_within_chance(rejected["distance"], 300, 0.06)
     assert rejections_within_chance(rejected["shift"], 300, 0.06)
-    assert rejected["numbers"] <= stats.binom.ppf(0.999, 300, 0.06)
+    assert rejections_within_chance(rejected["numbers"], 300, 0.06)
 
 
 def test_an_observation_that_was_used_is_seldom_called_wrong(rng) -> None:
@@ -188,9 +188,22 @@ def test_single_numbers_and_ties(rng) -> None:
     assert found.outside() == ("peak",)
     assert found.above[1] > 5
     assert found.pvalues[2] == 1
-    np.testing.assert_allclose(found.pvalues[1], 3 * 2 / 200)
+    np.testing.assert_allclose(found.pvalues[1], 1 / 200)
     few = metrics.posterior_predictive(rng.normal(size=(10, 4)), np.full(4, 9.0))
     assert few.verdict() == "too few simulated observations to tell"
+    assert "too few" in repr(few)
+    with pytest.warns(UserWarning, match="10 simulated .* at the level 0.05: simulate 19 or more"):
+        few.outside()
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("n", [19, 100, 500])
+def test_one_number_of_many_is_found(n: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    observation = np.zeros(20)
+    observation[[3, 7]] = 50, -60
+    simulated = rng.normal(size=(n, 20))
+    assert metrics.posterior_predictive(simulated, observation).outside() == ("3", "7")
 
 
 def test_pictures(tmp_path, rng) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import ceil
 
 import numpy as np
 from energyflow_backends import Array, Doubles, Floats
 
-from ..._core.checks import check_flag
+from ..._core.checks import check_flag, warn
 from .._points import as_points, distance_blocks, host
 from .names import as_names
-from .uniformity import holm
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +23,7 @@ class PredictiveCheck:
     names : tuple of str
         The numbers of the observation.
     pvalues : array (k,)
-        Of each number by itself, two-sided, corrected for their number (Holm).
+        Of each number, two-sided, corrected for their number (Westfall and Young).
     above : array (k,)
         Where each number of the observation lies: its distance from the mean of the simulated
         ones, in their standard deviations.
@@ -72,15 +72,22 @@ class PredictiveCheck:
         Parameters
         ----------
         alpha : float
-            Level of the tests of all numbers together.
+            Level of the tests of all numbers together. Where there are fewer than 1 / alpha - 1
+            simulated observations, nothing can be found, and a warning says so.
         """
+        if 1 / (self.n_simulated + 1) > alpha:
+            warn(
+                f"{self.n_simulated} simulated observations are too few to find a number outside "
+                f"at the level {alpha:g}: simulate {ceil(1 / alpha) - 1} or more"
+            )
         return tuple(self.names[k] for k in np.flatnonzero(self.pvalues <= alpha))
 
     def __repr__(self) -> str:
         return (
             f"PredictiveCheck({self.n_simulated} simulated, distance_pvalue="
             f"{self.distance_pvalue:.3g}, shift_pvalue={self.shift_pvalue:.3g}, "
-            f"{len(self.outside())} of {len(self.names)} numbers outside: {self.verdict()})"
+            f"{(self.pvalues <= 0.05).sum()} of {len(self.names)} numbers outside: "
+            f"{self.verdict()})"
         )
 
 
@@ -93,11 +100,13 @@ def posterior_predictive(
 ) -> PredictiveCheck:
     r"""Posterior predictive check: an observation among those simulated from posterior samples.
 
-    .. math:: p = \min\left(1, 2 \, \frac{1 + \min(\#\{t_i \le t\}, \#\{t_i \ge t\})}{n + 1}\right)
+    .. math:: p_j = \frac{1}{n + 1} \# \left\{i : \max_l |z_{il}| \ge |z_j| \right\}
 
-    for each number t of the observation and its n simulated values, and for the mean of the
-    standardised numbers. Of the energy distance that each of the n + 1 has from the others p is
-    the share of distances at least as large as the observation's.
+    for each number j of the observation, with z the numbers of all n + 1 observations in their
+    standard deviations from their means. The maximum is over the numbers l that lie no further out
+    than j, and p-values grow from the number that lies furthest out on. Of the energy distance
+    that each of the n + 1 has from the others p is the share of distances at least as large as the
+    observation's, and of the mean of the z twice the lesser of the shares on either side.
 
     Parameters
     ----------
@@ -123,8 +132,9 @@ def posterior_predictive(
 
     Notes
     -----
-    Cost: O(n^2 k). The least p-value is 1 / (n + 1), two-sided 2 / (n + 1): take n = 100 or more.
-    Ties count on both sides: p-values are too large there, never too small. An observation that the
+    Cost: O(n^2 k). The least p-value is 1 / (n + 1), of the mean 2 / (n + 1): take n = 100 or more,
+    whatever k is. Ties count as further out: p-values are too large there, never too small. A
+    number with heavy tails hides others: give its logarithm or rank. An observation that the
     posterior has seen lies nearer to the simulated ones than a fresh one: there p-values are too
     large as well, and only a held-out observation can show that samples are too wide.
 
@@ -132,7 +142,8 @@ def posterior_predictive(
     ----------
     Gelman, Meng, Stern, "Posterior predictive assessment of model fitness via realized
     discrepancies", Statistica Sinica 1996. Székely, Rizzo, "Energy statistics: A class of
-    statistics based on distances", 2013.
+    statistics based on distances", 2013. Westfall, Young, "Resampling-Based Multiple Testing",
+    1993 (step-down maxima).
     """
     held_out = check_flag("held_out", held_out)
     points = _together(host("simulated", simulated), host("observation", observation))
@@ -143,7 +154,7 @@ def posterior_predictive(
     distance_pvalue = float(_two_sided(far)) if held_out else float((far >= far[-1]).mean())
     above = (points[-1] - points[:-1].mean(axis=0)) / _scale(points[:-1])
     return PredictiveCheck(
-        labels, holm(_two_sided(points)), above, distance_pvalue,
+        labels, _step_down(points), above, distance_pvalue,
         float(_two_sided(points.mean(axis=1))), float(far[-1] / (np.median(far[:-1]) or 1.0)),
         len(points) - 1,
     )  # fmt: skip
@@ -167,6 +178,16 @@ def _scale(points: Doubles) -> Doubles:
     """Standard deviations of the columns, 1 where there is none."""
     spread = points.std(axis=0)
     return np.where(spread > 0, spread, 1.0)
+
+
+def _step_down(points: Doubles) -> Doubles:
+    """P-values (k,) of the columns of the last of n + 1 exchangeable rows of mean zero."""
+    far = np.abs(points)
+    order = np.argsort(-far[-1], kind="stable")
+    furthest = np.maximum.accumulate(far[:, order[::-1]], axis=1)[:, ::-1]  # of those left, a row
+    pvalues = np.empty(len(order))
+    pvalues[order] = np.maximum.accumulate((furthest >= furthest[-1]).mean(axis=0))
+    return pvalues
 
 
 def _two_sided(values: Doubles) -> Doubles:
