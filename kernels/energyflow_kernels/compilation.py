@@ -23,6 +23,8 @@ def compilation() -> Iterator[Callable[[], float]]:
 
         def on_end(self, _: event.Event) -> None:
             nonlocal total
+            if not begun:  # it started before we listened
+                return
             since = begun.pop()
             if not begun:
                 total += perf_counter() - since
