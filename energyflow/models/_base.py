@@ -392,6 +392,8 @@ class Model(ABC, Generic[S]):
         entries = run.settings(cls.kind)
         try:
             settings = kind.from_json(entries)
+            chosen: dict[str, Any] = dict.fromkeys(entries.get("chosen", ()))
+            given = replace(settings, **chosen)
             description = Description.from_json(entries)
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"{folder}: settings.json is damaged: {error}") from None
@@ -402,7 +404,8 @@ class Model(ABC, Generic[S]):
                 f"{folder}: the model has an embedding of its own; pass it as embedding="
             )
         modules: dict[str, Any] = {} if embedding is None else {"embedding": embedding}
-        model = cls(network, device=device, **modules, **vars(settings))
+        model = cls(network, device=device, **modules, **vars(given))
+        model.settings = settings  # type: ignore[assignment]
         with naming(folder):
             weights = run.weights()
             matches = (re.match(r"networks\.([0-9]{1,6})\.", name) for name in weights)
@@ -423,8 +426,10 @@ class Model(ABC, Generic[S]):
         return self._fitted
 
     def _entries(self, description: Description) -> dict[str, Any]:
-        """For settings.json."""
-        return {"model": self.kind, **description.as_json(), **self.settings.as_json()}
+        """For settings.json; "chosen" names the settings that were not given."""
+        given, settings = self._given.as_json(), self.settings.as_json()
+        chosen = [name for name in settings if settings[name] is not None and given[name] is None]
+        return {"model": self.kind, **description.as_json(), **settings, "chosen": chosen}
 
     def _origin(self, held_out: Pair | None) -> dict[str, Any]:
         """What else a run that is resumed should have kept, for settings.json."""

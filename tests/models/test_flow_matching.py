@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 
 import numpy as np
@@ -287,6 +288,34 @@ def test_batches_are_the_same_when_made_in_the_background(monkeypatch) -> None:
 
 
 # -- runs ----------------------------------------------------------------------------------------
+
+
+def test_a_loaded_model_chooses_anew_for_other_data(tmp_path) -> None:
+    x = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
+    model = FlowMatching(n_rounds=1, architecture=MLP(width=8, depth=1))
+    model.fit(x, x[:, :1], out=tmp_path / "run", budget="2 steps", progress=False)
+    model.save(tmp_path / "saved")
+    for folder in ("run", "saved"):
+        loaded = FlowMatching.load(tmp_path / folder)
+        assert loaded.settings == model.settings
+        assert (loaded.settings.base, loaded.settings.batch_size) == ("gaussian", 128)
+        loaded.save(tmp_path / folder / "again")
+        texts = [(tmp_path / f / "settings.json").read_text() for f in ("saved", f"{folder}/again")]
+        assert texts[0] == texts[1]
+        loaded.fit(x, budget="2 steps", progress=False)
+        chosen, given = loaded.settings, (loaded.settings.n_rounds, loaded.settings.architecture)
+        assert (chosen.base, chosen.batch_size, chosen.coupling) == ("none", 256, "conditional-ot")
+        assert given == (1, MLP(width=8, depth=1))
+
+
+def test_folders_that_do_not_say_what_was_chosen_load(tmp_path) -> None:
+    x = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
+    FlowMatching(**TINY).fit(x, budget="2 steps", progress=False).save(tmp_path / "old")
+    file = tmp_path / "old" / "settings.json"
+    entries = json.loads(file.read_text())
+    assert "coupling" in entries.pop("chosen")
+    file.write_text(json.dumps(entries))
+    assert FlowMatching.load(tmp_path / "old").settings.coupling == entries["coupling"]
 
 
 @pytest.mark.parametrize("library", ["numpy", "torch"])

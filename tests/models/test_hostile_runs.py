@@ -56,6 +56,8 @@ def test_settings_that_claim_more_than_the_weights_hold_are_refused(saved, form,
     [
         ({"shape": [2**20, 2**20, 2**20]}, "shape must have"),
         ({"shape": []}, "shape must have"),
+        ({"chosen": ["solver"]}, "solver must be"),
+        ({"chosen": 3}, "damaged"),
         ({"spread": float("nan")}, "spread must be"),
         ({"library": "numpy2"}, "library must be one of"),
         ({"given_network": 0}, "given_network must be True or False"),

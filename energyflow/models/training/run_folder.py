@@ -28,7 +28,7 @@ SETTINGS, PLAN, WEIGHTS, CHECKPOINTS, SAMPLES, BOARD = (
 _NETWORK, _STATE, _TRAINING, _RECORD = (
     "network.safetensors", "state.safetensors", "training.safetensors", "record.json",
 )  # fmt: skip
-_NOT_COMPARED = ("n_blocks", "data")  # the data themselves are compared, by their fingerprint
+_NOT_COMPARED = ("n_blocks", "data", "chosen")  # the data are compared by their fingerprint
 _OTHERWISE = {  # whole messages for what says nothing to a reader
     "fingerprint": "holds a run on other data or conditions",
     "held_out": "holds a run with other held_out data",
