@@ -20,6 +20,7 @@ from torch import Tensor, nn  # noqa: E402
 
 from ._core.checks import check_choice, check_count, check_exponent, check_flag  # noqa: E402
 from ._core.random import keyed_generator  # noqa: E402
+from ._slices.directions import check_slicing  # noqa: E402
 from ._slices.slicing import Slicing  # noqa: E402
 from ._sums.distances import energy_distance, sliced_energy_distance  # noqa: E402
 from ._sums.wasserstein import check_power, sliced_wasserstein_distance  # noqa: E402
@@ -81,7 +82,7 @@ class _Sliced(_Loss):
     ) -> None:
         super().__init__(reduction)
         self.n_projections = check_count("n_projections", n_projections)
-        self.slicing = slicing
+        self.slicing = check_slicing(slicing)
         self.rng = rng if isinstance(rng, torch.Generator) else check_count("rng", rng, 0)
         self._calls = 0
 

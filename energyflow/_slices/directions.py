@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import numpy as np
 from energyflow_backends import Array, Projector, not_compiled
 
@@ -10,7 +12,7 @@ from .._core.random import JaxSource, Rng, Source, as_source
 from .families import FAMILIES, SampledProjector, UnitSlicing
 from .hadamard import HadamardSlicing
 from .projectors import DenseProjector
-from .slicing import Slicing
+from .slicing import Slicing, SlicingName
 from .spread_store import ready
 
 _UNIT = {family.name: family for family in FAMILIES}
@@ -23,25 +25,28 @@ def resolve_slicing(
     slicing: str | Slicing, n: int, d: int, source: Source | None = None
 ) -> Slicing:
     """The slicing of that name for n directions in R^d; raises if it does not exist there."""
+    slicing = check_slicing(slicing)
     if not isinstance(slicing, Slicing):
-        if not isinstance(slicing, str):
-            raise TypeError(
-                f"slicing must be a name or a Slicing object, got {type(slicing).__name__}"
-                + (
-                    f" {slicing.__name__}: make an object of it"
-                    if isinstance(slicing, type)
-                    else ""
-                )
-            )
-        if slicing == "patches":
-            raise ValueError(
-                "slicing 'patches' must know the shape of the images: "
-                "pass energyflow.PatchSlicing(shape) in its place"
-            )
-        name = check_choice("slicing", slicing, SLICINGS)
-        slicing = _NAMED[_best(n, d, source) if name == "auto" else name]
+        slicing = _NAMED[_best(n, d, source) if slicing == "auto" else slicing]
     slicing.check(d)
     return slicing
+
+
+def check_slicing(slicing: Any) -> SlicingName | Slicing:
+    """A slicing, or one of SLICINGS."""
+    if isinstance(slicing, Slicing):
+        return slicing
+    if not isinstance(slicing, str):
+        kind = f" {slicing.__name__}: make an object of it" if isinstance(slicing, type) else ""
+        raise TypeError(
+            f"slicing must be a name or a Slicing object, got {type(slicing).__name__}{kind}"
+        )
+    if slicing == "patches":
+        raise ValueError(
+            "slicing 'patches' must know the shape of the images: "
+            "pass energyflow.PatchSlicing(shape) in its place"
+        )
+    return cast(SlicingName, check_choice("slicing", slicing, SLICINGS))
 
 
 def unit_slicing(name: str, n: int, d: int, source: Source) -> UnitSlicing:

@@ -119,6 +119,8 @@ def test_bad_settings() -> None:
         (lambda: losses.EnergyDistance(reduction="max"), "reduction"),
         (lambda: losses.SlicedEnergyDistance(0), "n_projections"),
         (lambda: losses.SlicedEnergyDistance(rng=-1), "rng"),
+        (lambda: losses.SlicedEnergyDistance(slicing="foo"), "slicing must"),
+        (lambda: losses.SlicedWasserstein(slicing="patches"), "PatchSlicing"),
         (lambda: losses.SlicedWasserstein(p=0.5), "p must"),
     ):
         with pytest.raises(ValueError, match=word):
