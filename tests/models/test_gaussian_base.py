@@ -119,6 +119,39 @@ def test_whitening_does_not_turn_coordinates_nor_blow_up_constant_ones() -> None
         assert float(torch.corrcoef(torch.stack([points[:, k].float(), z[:, k]]))[0, 1]) > 0.98
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_whitening_knows_no_units(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    points = torch.from_numpy(rng.normal(size=(300, 3)) @ rng.normal(size=(3, 3)) + 5)
+    units = torch.tensor([1.0, 1e-6, 1e5]).double()
+    whitened = [Scaling.standard(p).whitened(p) for p in (points, points * units)]
+    z, other = whitened[0].apply(points), whitened[1].apply(points * units)
+    torch.testing.assert_close(other, z, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(whitened[1].undo(z), points * units, rtol=1e-5, atol=1e-11)
+    volumes = [scaling.log_volume(3) for scaling in whitened]
+    assert volumes[1] - volumes[0] == pytest.approx(float(units.log().sum()), abs=1e-6)
+
+
+def test_constants_that_rounding_moves_are_not_blown_up() -> None:
+    points = torch.randn(500, 2, generator=torch.Generator().manual_seed(0)).double()
+    points[:, 1] = 0.1 + 1e-18 * points[:, 1]
+    z = Scaling.standard(points).whitened(points).apply(points)
+    assert float(z[:, 1].abs().max()) < 1e-10
+    assert float(z[:, 0].std()) == pytest.approx(1, abs=1e-2)
+
+
+def test_samples_do_not_depend_on_units() -> None:
+    points, conditions = gaussian(400)
+    units = np.array([1.0, 1e-6])
+    models = [fitted(points * unit, conditions, n_steps=50) for unit in (1.0, units)]
+    one, other = (np.asarray(m.sample(2000, np.array([1.0]), rng=0)) for m in models)
+    np.testing.assert_allclose(other / units, one, rtol=1e-3)
+    at = [
+        m.log_likelihood(one[:5] * u, np.ones(1)) for m, u in zip(models, (1, units), strict=True)
+    ]
+    np.testing.assert_allclose(np.asarray(at[1]) + np.log(1e-6), at[0], atol=1e-2)
+
+
 @pytest.mark.parametrize(
     ("whitening", "message"),
     [

@@ -10,14 +10,14 @@ from torch import Tensor
 
 from .arrays import check_finite, dtype_of
 
-_LEAST = 1e-8  # of variances that are whitened, in units of the largest
+_LEAST = 1e-8  # of variances along axes that are whitened, in units of the largest
 
 
 @dataclass(frozen=True)
 class Scaling:
     """(data - offset) / scale, with equal units in all directions; or whitened.
 
-    whitening : symmetric (d, d), by which vectors are multiplied then; None for equal units.
+    whitening : (d, d), by which vectors are multiplied then; None for equal units.
     """
 
     offset: Tensor
@@ -60,14 +60,19 @@ class Scaling:
     def whitened(self, points: Tensor) -> Scaling:
         """The same, followed by a whitening of these vectors (n, d) of the data.
 
-        The whitening is the symmetric one (ZCA): it turns no uncorrelated coordinate.
+        Coordinates come to standard deviation 1, whatever their units; then the whitening is the
+        symmetric one (ZCA-cor): it turns no uncorrelated coordinate.
         """
-        covariance = torch.cov(self.apply(points).double().T, correction=0)
-        variances, axes = torch.linalg.eigh(covariance.reshape(points.shape[1], -1))
+        scaled, d = self.apply(points).double(), points.shape[1]
+        units = scaled.std(0, correction=0)
+        rounding = torch.finfo(points.dtype).eps * points.abs().amax(0) / self.scale
+        units = torch.where(units > rounding, units, 1.0)
+        correlation = torch.cov((scaled / units).T, correction=0).reshape(d, d)
+        variances, axes = torch.linalg.eigh(correlation)
         if not variances[-1] > 0:
             return self
         deviations = variances.clamp(min=_LEAST * variances[-1]).sqrt()
-        return replace(self, whitening=(axes / deviations) @ axes.T)
+        return replace(self, whitening=(axes / deviations) @ axes.T / units[:, None])
 
     def apply(self, points: Tensor) -> Tensor:
         """To the units of the networks, as float32."""
