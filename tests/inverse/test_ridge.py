@@ -56,6 +56,18 @@ def test_no_size_of_conditions_matters(size: float, rng: np.random.Generator) ->
         np.testing.assert_allclose(scaled[0](q * size), plain[0](q), rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_seen_well_is_not_shrunk_for_what_is_not(seed: int) -> None:
+    """The second condition is nearly the first one: a large ridge would mix them."""
+    rng = np.random.default_rng(seed)
+    q = rng.normal(size=(400, 2))
+    q[:, 1] = q[:, 0] + 0.05 * q[:, 1]
+    clear, hidden = q[:, :1] + 1e-4 * rng.normal(size=(400, 1)), 5 * rng.normal(size=(400, 1))
+    _, left = CrossFittedRidge.fit(np.hstack([clear, hidden]), q)
+    np.testing.assert_allclose(left[:, :1], CrossFittedRidge.fit(clear, q)[1], atol=1e-12)
+    assert left[:, 0].std() < 2e-3
+
+
 def test_bad_input() -> None:
     with pytest.raises(ValueError, match="pairs, at least 2, got 1 and 1"):
         CrossFittedRidge.fit(np.zeros((1, 2)), np.zeros((1, 2)))

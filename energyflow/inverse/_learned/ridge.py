@@ -25,8 +25,9 @@ class CrossFittedRidge(AffineMap):
               W = S_{pq} \big( S_{qq} + \lambda \, \tfrac{\mathrm{tr} S_{qq}}{n} I \big)^{-1}
 
     with the covariances S of conditions of n numbers; lambda is the power of ten from 1e-5 to 1
-    with the least error in cross-validation with five folds. Of vectors and series each number is
-    first divided by its standard deviation: units do not matter.
+    with the least error in cross-validation with five folds: one for all pixels of images, one for
+    each number of vectors. Numbers of conditions that are vectors or series are first divided by
+    their standard deviations: units do not matter.
 
     Attributes
     ----------
@@ -84,21 +85,24 @@ class CrossFittedRidge(AffineMap):
         q = (q - shift) / scale
         fold_of = np.arange(len(p)) % min(_FOLDS, len(p))
         folds = [_Fold(p, q, fold_of == k) for k in range(fold_of.max() + 1)]
-
-        def residuals(ridge: float) -> Doubles:
-            beyond = np.empty_like(p)
-            for fold in folds:
-                matrix, offset = fold.solve(ridge)
-                beyond[fold.held_out] = p[fold.held_out] - q[fold.held_out] @ matrix - offset
-            return beyond
-
-        errors = {ridge: float(np.square(residuals(ridge)).mean()) for ridge in _RIDGES}
-        best = min(errors, key=errors.__getitem__)
-        solved = zip(*(fold.solve(best) for fold in folds), strict=True)
-        matrix, offset = (np.mean(part, axis=0) for part in solved)
+        errors = np.stack([np.square(_residuals(p, q, folds, r)).mean(axis=0) for r in _RIDGES])
+        if points.ndim > 2:
+            errors = np.broadcast_to(errors.mean(axis=1, keepdims=True), errors.shape)
+        best = errors.argmin(axis=0)  # (d,)
+        matrix, offset, left = (
+            np.empty((q.shape[1], p.shape[1])),
+            np.empty(p.shape[1]),
+            np.empty_like(p),
+        )
+        for k in np.unique(best):
+            columns = best == k
+            left[:, columns] = _residuals(p, q, folds, _RIDGES[k])[:, columns]
+            solved = zip(*(fold.solve(_RIDGES[k]) for fold in folds), strict=True)
+            of_all, offset_of_all = (np.mean(part, axis=0) for part in solved)
+            matrix[:, columns], offset[columns] = of_all[:, columns], offset_of_all[columns]
         matrix = matrix / scale[:, None]
         found = cls(matrix.astype(dtype), (offset - shift @ matrix).astype(dtype))
-        return found, residuals(best).astype(points.dtype).reshape(points.shape)
+        return found, left.astype(points.dtype).reshape(points.shape)
 
     def __call__(self, conditions: Floats) -> Floats:
         """g(q) for conditions (N, ...), as rows (N, d)."""
@@ -108,6 +112,15 @@ class CrossFittedRidge(AffineMap):
     def rescaled(self, factor: Doubles) -> Self:
         """For points in units that are larger by a factor (d,)."""
         return type(self)(self.matrix / factor, self.offset / factor)
+
+
+def _residuals(p: Doubles, q: Doubles, folds: list[_Fold], ridge: float) -> Doubles:
+    """Points less the regression of the folds that they are not in: (N, d)."""
+    left = np.empty_like(p)
+    for fold in folds:
+        matrix, offset = fold.solve(ridge)
+        left[fold.held_out] = p[fold.held_out] - q[fold.held_out] @ matrix - offset
+    return left
 
 
 def _units(q: Doubles, by_column: bool) -> tuple[Doubles, Doubles]:
