@@ -108,13 +108,14 @@ def remove_parts(folder: Path, name: str = "") -> None:
 def new_folder(path: Path) -> Iterator[Path]:
     """A folder to fill beside `path`; it gets that name once it is complete (atomic).
 
-    What killed writers of the same folder have left is removed.
+    What killed writers of the same folder have left is removed. Errors name files as they would be
+    in `path`.
     """
     path = Path(os.path.abspath(path))
     remove_parts(path.parent, path.name)
     part = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
-    part.mkdir(parents=True)
     try:
+        part.mkdir(parents=True)
         yield part
         part.rename(path)
         handle = os.open(path.parent, os.O_RDONLY)
@@ -122,6 +123,12 @@ def new_folder(path: Path) -> Iterator[Path]:
             os.fsync(handle)
         finally:
             os.close(handle)
+    except OSError as error:
+        file = str(path) if error.filename is None else str(error.filename)
+        if error.errno is not None and (error.filename is None or part.name in file):
+            named = file.replace(part.name, path.name)
+            raise OSError(error.errno, error.strerror, named) from error
+        raise
     finally:
         shutil.rmtree(part, ignore_errors=True)
 

@@ -16,7 +16,7 @@ import pytest
 from disks import mounted, short_files
 
 import energyflow as ef
-from energyflow._core.files import atomic_write, write_json
+from energyflow._core.files import atomic_write, new_folder, write_json
 from energyflow._core.memory import CHUNKS, PARTICLES, advise, is_out_of_memory
 from energyflow.cli import main
 
@@ -64,6 +64,20 @@ def test_a_full_disk_leaves_what_was_there(full) -> None:
     assert (caught.value.errno, caught.value.filename) == (number, str(folder / "a.bin"))
     assert names(folder) == ["a.bin"]
     assert (folder / "a.bin").read_bytes() == b"old"
+
+
+def test_a_folder_that_does_not_fit_names_the_file_as_it_would_be(full) -> None:
+    folder, filled, number = full
+    with (
+        filled(),
+        pytest.raises(OSError) as caught,  # noqa: PT011
+        new_folder(folder / "000001") as part,
+        atomic_write(part / "state.safetensors") as handle,
+    ):
+        handle.write(bytes(2**20))
+    named = str(folder / "000001" / "state.safetensors")
+    assert (caught.value.errno, caught.value.filename) == (number, named)
+    assert names(folder) == []
 
 
 def test_a_flow_on_a_full_disk_names_it_and_keeps_the_older_result(full, run, tmp_path) -> None:

@@ -316,6 +316,7 @@ def test_a_full_disk_is_reported_and_the_run_is_resumed(tmp_path) -> None:
         matching().fit(data(), out=tmp_path / "run", progress=False)
     assert caught.value.errno == errno.EFBIG
     assert str(tmp_path / "run") in caught.value.filename
+    assert ".part" not in caught.value.filename
     assert not list(tmp_path.rglob("*.part*"))
     matching().fit(data(), out=tmp_path / "run", progress=False, resume=True)
     assert torch.equal(
