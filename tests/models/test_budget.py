@@ -10,6 +10,7 @@ from time import perf_counter, sleep
 import numpy as np
 import pytest
 import torch
+from _lines import rows
 from _training_rank import MODELS
 from energyflow_kernels.compilation import compilation
 from hypothesis import given
@@ -26,6 +27,7 @@ from energyflow.models import (
     Trainer,
     TrainingPlan,
 )
+from energyflow.models.flow_generator.stages import FlowPlan
 from energyflow.models.training.allowance import Allowance
 
 
@@ -99,6 +101,30 @@ def test_a_model_is_planned_for_what_it_costs(kind: str) -> None:
     assert look(1e-9)[n_steps] == 1
     whole = {"n_blocks": 1, "network_steps": 20} if kind == "flow" else {}
     assert look(math.inf, 25) == (whole or {"n_steps": 25, "n_rounds": 3})
+
+
+def test_a_flow_that_takes_too_long_has_fewer_steps(tmp_path, monkeypatch) -> None:
+    """Of three seconds each; the plan is kept, and a resumed run flows as long."""
+    monkeypatch.setattr(FlowPlan, "_seconds_of_a_flow", lambda plan: lambda n_steps: 3.0 * n_steps)
+    points = np.random.default_rng(0).normal(size=(80, 2)).astype(np.float32)
+    how = {"n_blocks": 3, "n_particles": 40, "n_projections": 4, "architecture": MLP(8, 1)}
+
+    def fit(folder: str, **more) -> FlowGenerator:
+        model = FlowGenerator(network_steps=20, first_exponent=5, **how)
+        return model.fit(points, out=tmp_path / folder, budget=60.0, progress=False, **more)
+
+    whole = fit("whole")
+    decided = json.loads((tmp_path / "whole" / "plan.json").read_text())["decisions"]
+    assert 4 <= decided["flow_steps"] <= 8
+    assert decided["n_blocks"] == whole.n_trained == 1
+    (tmp_path / "cut").mkdir()
+    for name in ("plan.json", "settings.json"):
+        (tmp_path / "cut" / name).write_bytes((tmp_path / "whole" / name).read_bytes())
+    for cut in ("7 steps", None):
+        resumed = fit("cut", stop_after=cut, resume=True)
+    np.testing.assert_array_equal(resumed.sample(5, rng=0), whole.sample(5, rng=0))
+    (row,) = [row for row in rows(tmp_path / "cut") if row["flow_steps"]]
+    assert float(row["flow_steps"]) == decided["flow_steps"]
 
 
 def test_seconds_end_a_training(tmp_path) -> None:

@@ -26,6 +26,9 @@ from ..training.validation import Draw, downsampled, drawn_evenly, flat_array
 from .chain import Chain
 from .settings import Block, FlowSettings
 
+_FLOW = 0.5  # of the seconds that may be planned for, at most, in the flow of the first block
+_WARM_UP = 1000  # particles, and data points
+
 
 class FlowPlan(ModelPlan[Chain]):
     """The training plan of a `FlowGenerator`: a stage for each block of the flow.
@@ -52,7 +55,7 @@ class FlowPlan(ModelPlan[Chain]):
         self._pairs: Tensors = {}  # training pairs start and motion, condition: N rows a block
 
     def decide(self, allowance: Allowance) -> Decisions:
-        """Blocks, steps of a network and samples for validation that fit a budget."""
+        """Blocks, steps of flow and network, and samples for validation that fit a budget."""
         n_steps, most = self._network_steps, self.validator.n_samples
         if not allowance.timed:
             n_blocks = int(min(self.n_stages, allowance.steps // n_steps))
@@ -60,8 +63,10 @@ class FlowPlan(ModelPlan[Chain]):
                 "n_blocks": max(n_blocks, 1),
                 "network_steps": n_steps if n_blocks else int(allowance.steps),
             }
-        network, chain, options = copy.deepcopy(self._first_network), self.chain, self._options
+        network, options = copy.deepcopy(self._first_network), self._options
         flow = self._seconds_of_a_flow()
+        self._shorten(_steps_within(_FLOW * allowance.to_spend(), flow))
+        chain = self.chain
         self.chain = chain.with_network(network)
         sampling = allowance.sampling(
             network, lambda n: self.validator.distance(self.preview(), n), self.draw, most,
@@ -74,7 +79,8 @@ class FlowPlan(ModelPlan[Chain]):
         )
         self._pairs = {}
         fitting = self._fitting(allowance.to_spend(), flow, sampling.seconds, batch_size, step)
-        return {**fitting, "batch_size": batch_size, **sampling.as_decisions()}
+        fitting |= {"flow_steps": chain.blocks[0].n_steps, "batch_size": batch_size}
+        return fitting | sampling.as_decisions()
 
     def _fitting(
         self, left: float, flow: Callable[[int], float], sampling: float, batch: int, step: float
@@ -103,11 +109,19 @@ class FlowPlan(ModelPlan[Chain]):
     def adopt(self, decisions: Decisions) -> None:
         """Plan for the blocks and steps that were decided."""
         super().adopt(decisions)
+        self._shorten(decisions.get("flow_steps", self.chain.blocks[0].n_steps))
         self.n_stages = min(self.n_stages, decisions["n_blocks"])
         self._network_steps = decisions["network_steps"]
         self._validates = bool(decisions.get("validates", 1))
         if "batch_size" in decisions:
             self._options = replace(self._options, batch_size=decisions["batch_size"])
+
+    def _shorten(self, flow_steps: int) -> None:
+        """Flow for fewer steps in the first block, the only one then."""
+        first, *others = self.chain.blocks
+        if flow_steps < first.n_steps:
+            blocks = (replace(first, n_steps=flow_steps), *others)
+            self.chain, self.n_stages = replace(self.chain, blocks=blocks), 1
 
     def begin(self, stage: int, report: Report) -> Stage:
         """Flow for a block, and set the task of learning where each particle came from."""
@@ -213,8 +227,8 @@ class FlowPlan(ModelPlan[Chain]):
         noise = self.chain.start(n, rng)
         return noise, drawn_evenly(self.data.condition, n, rng, device)
 
-    def _flow(self, block: Block, report: Report) -> FlowResult:
-        """The particles after the steps of the block."""
+    def _flow(self, block: Block, report: Report, most: int | None = None) -> FlowResult:
+        """The particles after the steps of the block; so many of them and of the data at most."""
         first, options = self._steps, self._options
         conditions = self.data.description.conditions
 
@@ -233,7 +247,7 @@ class FlowPlan(ModelPlan[Chain]):
             "n_steps": block.n_steps,
             "callback": show,
             "progress": False,
-            "velocity": self._flat(self._velocity),
+            "velocity": self._flat(self._velocity)[:most],
             "first_step": first,
         }
         target, particles = self._flat(self.data.points, block.shape), self._flat(self._particles)
@@ -245,12 +259,13 @@ class FlowPlan(ModelPlan[Chain]):
             how["condition_weight"] = weight_in_flows(options.condition_weight, conditions)
             arrays.append(self._flat(condition, block.shape))
             where.append(self._flat(given, block.shape))
+        arrays = [array[:most] for array in arrays]
         flow = kind(*arrays, **how)
         if block.step_size is None:
             automatic = flow.automatic_step_size(options.n_particles)
             how["step_size"] = lambda step: block.step_factor * automatic(step)
             flow = kind(*arrays, **how)
-        result: FlowResult = flow.run(*where, **run)
+        result: FlowResult = flow.run(*(array[:most] for array in where), **run)
         return result
 
     def _next_network(self) -> nn.Module:
@@ -274,13 +289,13 @@ class FlowPlan(ModelPlan[Chain]):
     def _seconds_of_a_flow(self) -> Callable[[int], float]:
         """Of so many steps, by a step of the first block that is thrown away.
 
-        It is taken after another one, which loads and compiles what a flow needs.
+        It is taken after one of a few particles, which loads and compiles what a flow needs.
         """
         block = replace(self.chain.blocks[0], n_steps=1)
-        for _ in range(2):
-            start = perf_counter()
-            result = self._flow(block, lambda **numbers: None)
-            whole = slowest(perf_counter() - start)
+        self._flow(block, lambda **numbers: None, _WARM_UP)
+        start = perf_counter()
+        result = self._flow(block, lambda **numbers: None)
+        whole = slowest(perf_counter() - start)
         step = slowest(float(result.history_seconds[0]))
         return lambda n_steps: whole + (n_steps - 1) * step
 
@@ -312,3 +327,9 @@ class FlowPlan(ModelPlan[Chain]):
     def _flat(self, tensor: Tensor, shape: tuple[int, ...] = ()) -> Array:
         """Rows for flows, images at the resolution of `shape`."""
         return flat_array(downsampled(tensor, shape), self.chain.device)
+
+
+def _steps_within(seconds: float, flow: Callable[[int], float]) -> int:
+    """Steps of a flow that fit, one at least."""
+    step = max(flow(2) - flow(1), 1e-9)
+    return 1 + max(int((seconds - flow(1)) / step), 0)
