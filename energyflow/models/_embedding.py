@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from .._core.random import torch_seeded
+
 _AXES = (2, 4)  # of features: vectors (n, k) or maps (n, C, H, W)
 
 
@@ -33,7 +35,7 @@ def embedded_shape(embedding: nn.Module, shape: Sequence[int]) -> tuple[int, ...
     """
     probe = copy.deepcopy(embedding).cpu().eval()
     try:
-        with torch.no_grad(), torch.device("cpu"):
+        with torch.no_grad(), torch.device("cpu"), torch_seeded(0):
             features = probe(torch.zeros(2, *shape))
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         raise ValueError(

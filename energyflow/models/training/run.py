@@ -199,7 +199,7 @@ class Run:
 
     def _torch_seed(self, number: int) -> int:
         """The seed of torch's global generators in a stage, one for each process."""
-        here, seed = sharding(), self.plan.settings.get("seed", 0)
+        here, seed = sharding(), self.plan.settings.get("seed") or 0
         place = number, 0 if here is None else here.rank
         return int(keyed_generator(seed, "torch", *place).integers(2**62))
 
@@ -286,8 +286,8 @@ class Run:
             self.log.write(stage=stage, step=self.step, seconds=self.seconds, **numbers)
         callbacks = self.trainer.callback_list
         if callbacks:
-            told = [callback(stage, self.step, numbers) for callback in callbacks if is_first()]
-            self.stopped = self.stopped or any_process(any(told))[0]
+            stops = [callback(stage, self.step, numbers) for callback in callbacks if is_first()]
+            self.stopped = self.stopped or any_process(any(stops))[0]
 
 
 def _show(bar: Progress, stage: int, done: float = 0.0, **numbers: float) -> None:
