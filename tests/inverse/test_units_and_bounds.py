@@ -55,8 +55,7 @@ def test_as_much_is_near_a_bound_as_should_be(seed: int) -> None:
     theta = np.random.default_rng(seed).random((100_000, 2), np.float32)
     flow = PosteriorFlow(
         Linear([1.0, 1.0]) + Gaussian(std), bounds=(0, 1), seed=seed, n_steps=2000, n_rounds=2,
-        coupling="none", ema=0.99, learning_rate=5e-3, learning_rate_decay="cosine",
-        weight_decay=0.0, device="cpu",
+        learning_rate_decay="cosine", device="cpu",
     )  # fmt: skip
     samples = flow.fit(theta, rng=seed, progress=False).sample(seen, 100_000, rng=seed).samples
     exact = stats.truncnorm(-seen / std, (1 - seen) / std, loc=seen, scale=std)
