@@ -83,25 +83,46 @@ class _Sliced(_Loss):
         super().__init__(reduction)
         self.n_projections = check_count("n_projections", n_projections)
         self.slicing = check_slicing(slicing)
-        self.rng = rng if isinstance(rng, torch.Generator) else check_count("rng", rng, 0)
+        self.rng = _checked(rng)
+        self._first = rng.get_state() if isinstance(rng, torch.Generator) else torch.empty(0)
         self._calls = 0
 
     def _directions(self) -> dict[str, Any]:
         """Arguments of a sliced distance: those of this call."""
         how: dict[str, Any] = {"n_projections": self.n_projections, "slicing": self.slicing}
         if isinstance(self.rng, torch.Generator):
-            return how | {"rng": self.rng}
+            if self.training:
+                return how | {"rng": self.rng}
+            fixed = torch.Generator(self.rng.device)
+            fixed.set_state(self._first)
+            return how | {"rng": fixed}
         self._calls += self.training
         step = self._calls if self.training else 0
         return how | {"rng": keyed_generator(self.rng, "loss", step=step)}
 
     def get_extra_state(self) -> Tensor:
-        """The number of calls while it trained, which `state_dict` keeps, a tensor ()."""
+        """The number of calls while it trained, or the generator's state: `state_dict` keeps it."""
+        if isinstance(self.rng, torch.Generator):
+            return self.rng.get_state()
         return torch.tensor(self._calls)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Go on after so many calls, a tensor ()."""
-        self._calls = int(state)
+        """Continue after so many calls, or in the state of a generator."""
+        if isinstance(self.rng, torch.Generator):
+            self.rng.set_state(state.cpu())
+        else:
+            self._calls = int(state)
+
+
+def _checked(rng: Any) -> int | torch.Generator:
+    """A seed or a generator of torch."""
+    if isinstance(rng, torch.Generator):
+        return rng
+    try:
+        return check_count("rng", rng, 0)
+    except TypeError:
+        what = type(rng).__name__
+        raise TypeError(f"rng must be an integer or a torch.Generator, got {what}") from None
 
 
 class EnergyDistance(_Loss):

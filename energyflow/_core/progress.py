@@ -106,7 +106,7 @@ class Progress:
 
         return Bar(
             desc=self.description, file=sys.stderr, mininterval=SECONDS_BETWEEN_DRAWINGS,
-            miniters=1, **about, **_size(),
+            miniters=0, **about, **_size(),
         )  # fmt: skip
 
 

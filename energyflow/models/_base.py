@@ -118,7 +118,7 @@ class Model(ABC, Generic[S]):
     def __repr__(self) -> str:
         usual = self.presets["default"].settings
         names = [field.name for field in fields(usual)]
-        given = {k: getattr(self.settings, k) for k in names}
+        given = {k: getattr(self._given, k) for k in names}
         words = [f"{k}={value!r}" for k, value in given.items() if value != getattr(usual, k)]
         return f"{type(self).__name__}({', '.join(words)}): {self._state}"
 

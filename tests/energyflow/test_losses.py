@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 
+import numpy as np
 import pytest
 
 import energyflow as ef
@@ -86,6 +87,21 @@ def test_a_generator_of_torch_draws_the_directions(sets) -> None:
         for seed in (0, 0, 1)
     ]
     assert values[0] == values[1] != values[2]
+
+
+def test_generators_of_torch_keep_what_the_module_promises(sets) -> None:
+    """After eval() the same directions, and a resumed training those of one without a cut."""
+    loss = losses.SlicedEnergyDistance(8, rng=torch.Generator().manual_seed(3))
+    first = loss(*sets)
+    state = loss.state_dict()
+    second = loss(*sets)
+    loss.eval()
+    assert loss(*sets) == loss(*sets) == first
+    resumed = losses.SlicedEnergyDistance(8, rng=torch.Generator().manual_seed(9))
+    resumed.load_state_dict(state)
+    assert resumed(*sets) == second
+    with pytest.raises(TypeError, match=r"an integer or a torch\.Generator, got Generator"):
+        losses.SlicedEnergyDistance(rng=np.random.default_rng(0))
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,7 @@ def test_parts_of_stages_give_the_time_left(terminal, monkeypatch, drawn):
         progress.update(0.1, loss=1.0)
         now = 110.0
         progress.update(0.2, loss=0.5)
-    shown = terminal.shown if drawn else stream.getvalue()
+        shown = terminal.shown if drawn else stream.getvalue()  # before it is closed
     # a tenth of a stage in 10 seconds: 38 tenths are left
     assert "0.20/4 stages [00:10<06:20, loss 0.5]" in shown
     assert "5%" in shown

@@ -60,6 +60,12 @@ def test_points_are_read_in_order(data: Any) -> None:
     assert torch.equal(points, X)
 
 
+def test_reading_leaves_the_global_generator_alone() -> None:
+    state = torch.get_rng_state()
+    in_memory("data", TensorDataset(X), None)
+    assert torch.equal(state, torch.get_rng_state())
+
+
 @pytest.mark.parametrize(
     "data",
     [

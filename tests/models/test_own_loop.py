@@ -78,7 +78,7 @@ def test_conditional_transport_keeps_conditions(form: str) -> None:
     condition = labels if form == "labels" else labels[:, None].float()
     x1 = batch(40, 2) + 100 * labels[:, None]
     drawn = sample_location_and_conditional_flow(
-        None, x1, condition, coupling="conditional-ot", rng=0
+        None, x1, condition, coupling="conditional-ot", beta=math.inf, rng=0
     )
     assert drawn.condition is not None
     end = moved(drawn.x_t, 1 - drawn.t, drawn.u_t)

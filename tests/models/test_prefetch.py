@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from energyflow.models.training.prefetch import Prefetcher
+from energyflow.models.flow_matching.prefetch import Prefetcher
 
 
 def threads() -> list[str]:

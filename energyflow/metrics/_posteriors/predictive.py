@@ -13,6 +13,8 @@ from ..._core.checks import check_flag, warn
 from .._points import as_points, distance_blocks, host
 from .names import as_names
 
+_NAMED = 3  # numbers outside that a verdict names
+
 
 @dataclass(frozen=True, eq=False)
 class PredictiveCheck:
@@ -52,18 +54,22 @@ class PredictiveCheck:
         Parameters
         ----------
         alpha : float
-            Level of the two tests of the whole observation together.
+            Level of all tests together: of the mean, of the distance, and of the single numbers.
         """
-        if 4 / (self.n_simulated + 1) > alpha:
-            return "too few simulated observations to tell"
         words = []
-        if self.shift_pvalue <= alpha / 2:
+        if self.shift_pvalue <= alpha / 3:
             words.append(f"shifted {'down' if self.above.mean() > 0 else 'up'}")
-        if self.distance_pvalue <= alpha / 2:
+        if self.distance_pvalue <= alpha / 3:
             if self.distance < 1:
                 words.append("too wide")
             elif not words:
                 words.append("too narrow or of another shape")
+        out = [name for name, p in zip(self.names, self.pvalues, strict=True) if p <= alpha / 3]
+        if out:
+            more = f" and {len(out) - _NAMED} more" if len(out) > _NAMED else ""
+            words.append(f"outside: {', '.join(out[:_NAMED])}{more}")
+        if not words and 6 / (self.n_simulated + 1) > alpha:
+            return "too few simulated observations to tell"
         return " and ".join(words) or "no deviation found"
 
     def outside(self, alpha: float = 0.05) -> tuple[str, ...]:
@@ -132,7 +138,7 @@ def posterior_predictive(
 
     Notes
     -----
-    Cost: O(n^2 k). The least p-value is 1 / (n + 1), of the mean 2 / (n + 1): take n = 100 or more,
+    Cost: O(n^2 k). The least p-value is 1 / (n + 1), of the mean 2 / (n + 1): take n = 120 or more,
     whatever k is. Ties count as further out: p-values are too large there, never too small. A
     number with heavy tails hides others: give its logarithm or rank. An observation that the
     posterior has seen lies nearer to the simulated ones than a fresh one: there p-values are too

@@ -18,7 +18,10 @@ def in_memory(name: str, data: Any, condition: Any) -> tuple[Any, Any]:
     """Data with their conditions: those of a data set or loader as tensors, others as they are."""
     if not isinstance(data, Dataset | DataLoader):
         return data, condition
-    loader = DataLoader(data, _BATCH) if isinstance(data, Dataset) else data
+    if isinstance(data, Dataset):  # a generator of its own: else torch's global one would move
+        loader = DataLoader(data, _BATCH, generator=torch.Generator())
+    else:
+        loader = data
     points, given = _Batches(name, loader).read()
     if given is None:
         return points, condition

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..._core.random import keyed_generator
 from ..._transport.coupling import conditional_coupling
-from ..training.prefetch import Prefetcher
+from .prefetch import Prefetcher
 from .settings import FlowMatchingSettings
 
 _MOST_THREADS = 4

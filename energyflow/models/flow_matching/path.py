@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
@@ -48,7 +47,7 @@ def sample_location_and_conditional_flow(
     condition: Tensor | None = None,
     *,
     coupling: CouplingName = "none",
-    beta: float = math.inf,
+    beta: float = 20.0,
     sigma: float = 0.0,
     rng: Rng = None,
 ) -> PathSample:
@@ -72,8 +71,9 @@ def sample_location_and_conditional_flow(
         condition follows x1; or by conditional optimal transport, where x0_i has the condition of
         x1_i as well, which its path keeps. As in `FlowMatchingSettings`.
     beta : float
-        Weight of floating conditions in a conditional coupling, in units of x over units of the
-        condition; with infinity, paths stay at equal conditions. Labels are always kept.
+        Factor of floating conditions in a conditional coupling, in units of x over units of the
+        condition: standardise both. With infinity, paths stay at equal conditions, and conditions
+        that all differ leave nothing to couple. Labels are always kept.
     sigma : float
         Standard deviation of the noise around the straight path.
     rng : int, generator or None
