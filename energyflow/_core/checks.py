@@ -141,10 +141,13 @@ def as_floats(name: str, values: Any, like: Any = None) -> Array:
         dtype = xp.__array_namespace_info__().default_dtypes(device=device)["real floating"]
         made: Array = xp.asarray(numbers, dtype=dtype, device=device)
         return made
-    plain = not isinstance(values, np.ma.MaskedArray | np.matrix) and library_of(values) is not None
+    library = library_of(values)
+    plain = library is not None and not isinstance(values, np.ma.MaskedArray | np.matrix)
+    if library == "dask":  # whose chunks may be of another library, and are refused later
+        plain = isinstance(values.dtype, np.dtype)
     if plain and dtype_name(values) in _WHOLE:
         xp = namespace(values)
-        single = library_of(values) == "jax"  # which may have no float64
+        single = library == "jax"  # which may have no float64
         values = xp.astype(values, xp.asarray(0.0).dtype if single else xp.float64)
     floats: Array = values
     return floats

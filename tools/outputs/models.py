@@ -65,6 +65,7 @@ def metrics(r: Recording) -> None:
     truths, posterior = rng.random((6, 1, 8, 8)), rng.random((6, 10, 1, 8, 8))
     r.call("psnr", metrics.psnr, posterior[:, 0], truths)
     r.call("ssim", metrics.ssim, posterior[:, 0], truths)
+    r.call("c2st", metrics.c2st, samples[:60], moons.test[:60])
     r.call("sbc", metrics.sbc, posterior, truths)
     r.call("tarp", metrics.tarp, posterior, truths)
     r.call("posterior predictive", metrics.posterior_predictive, posterior[0], truths[0])
