@@ -92,6 +92,16 @@ def check_flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
+def check_answer(value: Any) -> bool:
+    """Whether what a callback returned is true."""
+    try:
+        return bool(value)
+    except (TypeError, ValueError, RuntimeError) as error:  # arrays of several numbers
+        raise TypeError(
+            f"callback must return something true or false, got {type(value).__name__}: {error}"
+        ) from error
+
+
 def check_path(name: str, value: Any) -> Path:
     """A path as text or as an object of `os.PathLike`."""
     text = os.fspath(value) if isinstance(value, os.PathLike) else value

@@ -14,6 +14,7 @@ from energyflow_backends import Array, ArrayLike, namespace
 
 from .._core.checks import (
     as_floats,
+    check_answer,
     check_choice,
     check_count,
     check_finite,
@@ -341,13 +342,8 @@ def _stops(callback: Callback | None, state: FlowState, distance: float) -> bool
     """Whether the callback, which may keep and change what it is given, stops the flow."""
     if callback is None:
         return False
-    answer = callback(state.step, namespace(state.x).asarray(state.x, copy=True), distance)
-    try:
-        return bool(answer)
-    except (TypeError, ValueError, RuntimeError) as error:  # arrays of several numbers
-        raise TypeError(
-            f"callback must return something true or false, got {type(answer).__name__}: {error}"
-        ) from error
+    particles = namespace(state.x).asarray(state.x, copy=True)
+    return check_answer(callback(state.step, particles, distance))
 
 
 def as_cloud(name: str, points: Any, count: str) -> Array:

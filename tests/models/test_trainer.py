@@ -223,6 +223,8 @@ def test_callbacks_must_be_callable() -> None:
             Trainer(callbacks=strange)
     with pytest.raises(RuntimeError, match="mine"):
         train(Lines(), callbacks=[_raises], log_every=5)
+    with pytest.raises(TypeError, match="must return something true or false, got ndarray"):
+        train(Lines(), callbacks=lambda *row: np.ones(2), log_every=5)
 
 
 def _raises(stage: int, step: int, losses: dict[str, float]) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from energyflow_backends import Doubles, Integers
 
-from ..._core.pictures import ASIDE, REACHED, _figure
+from ..._core.pictures import ASIDE, REACHED, _figure, _save
 from .uniformity import band, places
 
 if TYPE_CHECKING:
@@ -16,6 +18,33 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 8
 _LEVEL = 0.95
+
+
+class Drawn:
+    """A result that draws itself."""
+
+    @abstractmethod
+    def figure(self) -> Figure:
+        """Draw the result, as a figure."""
+
+    def save_figure(self, path: str | Path) -> Path:
+        """Write `figure` to a file.
+
+        Parameters
+        ----------
+        path : path
+            Of the file, in one of matplotlib's formats: .png, .pdf, .svg and others.
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        ModuleNotFoundError, OSError
+            If matplotlib is not installed, or the file cannot be written.
+        """
+        return _save(self.figure(), Path(path))
 
 
 def ranks_figure(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +13,7 @@ from ..._core.checks import as_numbers, check_count
 from ..._core.random import Rng, as_generator
 from .._points import host
 from .names import as_names
+from .pictures import Drawn, ranks_figure
 from .uniformity import check_pairs, counts, deviations, holm, ranks, uniformity
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
 
 
 @dataclass(frozen=True, eq=False)
-class SBC:
+class SBC(Drawn):
     """The result of `sbc`: m truths, d parameters.
 
     Attributes
@@ -107,30 +107,7 @@ class SBC:
         ModuleNotFoundError
             If matplotlib is not installed.
         """
-        from .pictures import ranks_figure
-
         return ranks_figure(self.names, self.ranks, self.counts, self.pvalues, self.verdicts())
-
-    def save_figure(self, path: str | Path) -> Path:
-        """Write `figure` to a file.
-
-        Parameters
-        ----------
-        path : path
-            Of the file, in one of matplotlib's formats: .png, .pdf, .svg and others.
-
-        Returns
-        -------
-        Path
-
-        Raises
-        ------
-        ModuleNotFoundError, OSError
-            If matplotlib is not installed, or the file cannot be written.
-        """
-        from ..._core.pictures import _save
-
-        return _save(self.figure(), Path(path))
 
     def __repr__(self) -> str:
         found = self.verdicts()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +11,7 @@ from energyflow_backends import Array, Doubles, Floats
 from ..._core.checks import check_count, check_finite
 from ..._core.random import Rng, as_generator
 from .._points import host
+from .pictures import Drawn, coverage_figure
 from .uniformity import check_pairs, deviations, ranks, uniformity
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _PLACES = 50
 
 
 @dataclass(frozen=True, eq=False)
-class TARP:
+class TARP(Drawn):
     """The result of `tarp`: m truths.
 
     Attributes
@@ -76,31 +76,8 @@ class TARP:
         ModuleNotFoundError
             If matplotlib is not installed.
         """
-        from .pictures import coverage_figure
-
         title = f"{self.verdict()} (p = {self.pvalue:.2g})"
         return coverage_figure(self.levels, self.coverage, self.low, self.high, title)
-
-    def save_figure(self, path: str | Path) -> Path:
-        """Write `figure` to a file.
-
-        Parameters
-        ----------
-        path : path
-            Of the file, in one of matplotlib's formats: .png, .pdf, .svg and others.
-
-        Returns
-        -------
-        Path
-
-        Raises
-        ------
-        ModuleNotFoundError, OSError
-            If matplotlib is not installed, or the file cannot be written.
-        """
-        from ..._core.pictures import _save
-
-        return _save(self.figure(), Path(path))
 
     def __repr__(self) -> str:
         return (

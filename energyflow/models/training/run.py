@@ -12,6 +12,7 @@ from time import perf_counter
 from energyflow_backends import EnergyflowError, agree, any_process, is_first, sharding
 
 from ..._core import interrupts as _interrupts
+from ..._core.checks import check_answer
 from ..._core.progress import Progress
 from ..._core.random import keyed_generator, torch_seeded
 from .._weights import Tensors
@@ -286,7 +287,11 @@ class Run:
             self.log.write(stage=stage, step=self.step, seconds=self.seconds, **numbers)
         callbacks = self.trainer.callback_list
         if callbacks:
-            stops = [callback(stage, self.step, numbers) for callback in callbacks if is_first()]
+            stops = [
+                check_answer(callback(stage, self.step, numbers))
+                for callback in callbacks
+                if is_first()
+            ]
             self.stopped = self.stopped or any_process(any(stops))[0]
 
 
