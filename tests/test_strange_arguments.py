@@ -274,6 +274,7 @@ CASES: dict[str, Case] = {
         },
     ),
     "frechet_distance": (metrics.frechet_distance, {"features_x": X, "features_y": Y}),
+    "kernel_distance": (metrics.kernel_distance, {"features_x": X, "features_y": Y}),
     "nearest_neighbours": (
         metrics.nearest_neighbours, {"samples": X, "train": Y, "held_out": X + 1},
     ),

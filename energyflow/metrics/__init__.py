@@ -18,6 +18,7 @@ from ._energy import energy_distance_report as energy_distance_report
 from ._evaluate import evaluate as evaluate
 from ._fid import fid as fid
 from ._frechet import frechet_distance as frechet_distance
+from ._kernel_distance import kernel_distance as kernel_distance
 from ._neighbours import NeighbourReport as NeighbourReport
 from ._neighbours import nearest_neighbours as nearest_neighbours
 from ._posteriors.calibration import Calibration as Calibration
@@ -40,7 +41,7 @@ from ._report import Row as Row
 __all__ = [
     "COLUMNS", "SBC", "TARP", "Calibration", "ClassifierReport", "EnergyReport", "NeighbourReport",
     "PredictiveCheck", "Report", "Row", "c2st", "calibration", "classifier_report",
-    "energy_distance_report", "evaluate", "fid", "frechet_distance", "nearest_neighbours",
-    "pair_plot", "posterior_predictive", "posterior_table", "precision_recall", "psnr", "sbc",
+    "energy_distance_report", "evaluate", "fid", "frechet_distance", "kernel_distance",
+    "nearest_neighbours", "pair_plot", "posterior_predictive", "posterior_table", "precision_recall", "psnr", "sbc",
     "ssim", "tarp", "train_classifier",
 ]  # fmt: skip

@@ -15,6 +15,7 @@ from ..datasets import Dataset
 from ._classifier import Classifier, classifier_report, train_classifier
 from ._energy import energy_distance_report
 from ._frechet import frechet_distance
+from ._kernel_distance import kernel_distance
 from ._neighbours import nearest_neighbours
 from ._points import points_together
 from ._precision import precision_recall
@@ -57,7 +58,7 @@ def evaluate(
     n : int, optional
         Samples drawn from a generator: as many as training data, at most 10,000, when not given.
     features : "auto", "data" or callable
-        Where the Fréchet distance, precision and recall are computed: in the last hidden layer of
+        Where the Fréchet and kernel distance, precision and recall are computed: in the last hidden layer of
         a classifier trained on the training data ("auto", where there are labels), on the data
         themselves, or in a space of your own, a function from values to an array (n, f).
     k : int
@@ -72,7 +73,7 @@ def evaluate(
     Returns
     -------
     Report
-        With the rows: energy distance; Fréchet distance, precision and recall; for a
+        With the rows: energy distance; Fréchet and kernel distance, precision and recall; for a
         class-conditional model two accuracies, unless there is only one class; median distance
         to the nearest training point and fraction of copies.
 
@@ -232,11 +233,19 @@ def _in_feature_space(
         fixed, other = held_out[order[:n]], held_out[order[n : 2 * n]]
         drawn = samples[generator.permutation(len(samples))[:n]]
         measures = [
-            (frechet_distance(x, fixed), *precision_recall(fixed, x, k)) for x in (drawn, other)
+            (
+                frechet_distance(x, fixed),
+                kernel_distance(x, fixed),
+                *precision_recall(fixed, x, k),
+            )
+            for x in (drawn, other)
         ]
         results.append([[float(value) for value in row] for row in measures])
     means = np.mean(results, axis=0).T  # (measure, samples or real)
-    names = ("Fréchet distance", LOWER), ("precision", HIGHER), ("recall", HIGHER)
+    names = (
+        ("Fréchet distance", LOWER), ("kernel distance", LOWER),
+        ("precision", HIGHER), ("recall", HIGHER),
+    )  # fmt: skip
     return [
         Row(name, float(x), float(y), better)
         for (name, better), (x, y) in zip(names, means, strict=True)

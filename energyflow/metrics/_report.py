@@ -54,7 +54,7 @@ class Report:
     n_samples : int
         How many samples were evaluated.
     features : str
-        The space of the Fréchet distance, precision and recall.
+        The space of the Fréchet and kernel distance, precision and recall.
     samples, labels : arrays (n, ...) and (n,)
         The samples, and their classes; None where there are none.
     neighbours : NeighbourReport

@@ -1,4 +1,6 @@
-"""The Fréchet distance: closed forms, the formula by matrix roots, and what leaves it unchanged."""
+"""The Fréchet and the kernel distance: closed forms, and what leaves them unchanged."""
+
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.linalg import sqrtm
 
-from energyflow.metrics import frechet_distance
+from energyflow.metrics import frechet_distance, kernel_distance
 
 numbers = st.floats(-10, 10).map(lambda v: round(v, 3))
 sets = st.tuples(st.integers(2, 9), st.just(3)).flatmap(
@@ -65,13 +67,36 @@ def test_axioms(x, y):
     assert turned == pytest.approx(there, abs=1e-9 * scale)
 
 
-def test_every_library(xp):
+def test_the_kernel_distance_is_the_sum_over_pairs_of_different_points():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(7, 3)), rng.normal(size=(5, 3)) + 1
+
+    def kernel(p, q):
+        return (p @ q / 3 + 1) ** 3
+
+    def mean(points):
+        return np.mean([kernel(p, q) for p, q in permutations(points, 2)])
+
+    across = np.mean([kernel(p, q) for p in x for q in y])
+    wanted = mean(x) + mean(y) - 2 * across
+    assert float(kernel_distance(x, y)) == pytest.approx(wanted, rel=1e-12)
+
+
+def test_the_kernel_distance_is_unbiased():
+    """Of small sets of one law its mean is zero, where the Fréchet distance's is not."""
+    rng = np.random.default_rng(1)
+    values = [float(kernel_distance(*rng.normal(size=(2, 5, 4)))) for _ in range(4000)]
+    assert abs(np.mean(values)) < 3 * np.std(values) / 4000**0.5
+
+
+@pytest.mark.parametrize("distance", [frechet_distance, kernel_distance])
+def test_every_library(xp, distance):
     rng = np.random.default_rng(3)
     x, y = rng.normal(size=(20, 4)), rng.normal(size=(30, 4)) + 1
-    value = frechet_distance(xp.asarray(x), xp.asarray(y))
+    value = distance(xp.asarray(x), xp.asarray(y))
     assert type(value) is type(xp.asarray(1.0)) or xp.name.startswith("numpy")
     assert value.shape == ()
-    assert float(value) == pytest.approx(float(frechet_distance(x, y)), rel=1e-10)
+    assert float(value) == pytest.approx(float(distance(x, y)), rel=1e-10)
 
 
 @pytest.mark.parametrize(
@@ -84,6 +109,7 @@ def test_every_library(xp):
         (np.ones((3, 2), int), np.ones((3, 2)), TypeError, "int64"),
     ],
 )
-def test_bad_input_is_named(x, y, error, told):
+@pytest.mark.parametrize("distance", [frechet_distance, kernel_distance])
+def test_bad_input_is_named(distance, x, y, error, told):
     with pytest.raises(error, match=told):
-        frechet_distance(x, y)
+        distance(x, y)
