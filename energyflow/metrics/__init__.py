@@ -42,6 +42,6 @@ __all__ = [
     "COLUMNS", "SBC", "TARP", "Calibration", "ClassifierReport", "EnergyReport", "NeighbourReport",
     "PredictiveCheck", "Report", "Row", "c2st", "calibration", "classifier_report",
     "energy_distance_report", "evaluate", "fid", "frechet_distance", "kernel_distance",
-    "nearest_neighbours", "pair_plot", "posterior_predictive", "posterior_table", "precision_recall", "psnr", "sbc",
-    "ssim", "tarp", "train_classifier",
+    "nearest_neighbours", "pair_plot", "posterior_predictive", "posterior_table",
+    "precision_recall", "psnr", "sbc", "ssim", "tarp", "train_classifier",
 ]  # fmt: skip

@@ -58,9 +58,9 @@ def evaluate(
     n : int, optional
         Samples drawn from a generator: as many as training data, at most 10,000, when not given.
     features : "auto", "data" or callable
-        Where the Fréchet and kernel distance, precision and recall are computed: in the last hidden layer of
-        a classifier trained on the training data ("auto", where there are labels), on the data
-        themselves, or in a space of your own, a function from values to an array (n, f).
+        Where the Fréchet and kernel distance, precision and recall are computed: in the last hidden
+        layer of a classifier trained on the training data ("auto", where there are labels), on the
+        data themselves, or in a space of your own, a function from values to an array (n, f).
     k : int
         Neighbours that a ball reaches, see `precision_recall`.
     n_repeats : int

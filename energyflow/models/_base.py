@@ -25,7 +25,7 @@ from .._core.devices import as_device
 from .._core.random import Rng, as_source
 from .._core.reading import naming
 from ._fitted import Fitted, Networks, SamplingDiverged
-from ._networks import Architecture, suited
+from ._networks import Architecture, UNet, suited, unet_for
 from ._settings import ModelSettings, Preset
 from ._weights import NetworkFactory, Tensors, code_of, layers_of, without_prefix
 from .data.arrays import fingerprint, given_back
@@ -301,7 +301,11 @@ class Model(ABC, Generic[S]):
 
     def _chosen(self, data: TrainingSet) -> tuple[S, TrainingSet]:
         """The settings with what was left open, and the data in the units that belong to them."""
-        return self._given, data
+        settings = self._given
+        built = self._network is None and settings.architecture is None
+        if built and isinstance(self._suited(data.description.shape), UNet):
+            settings = replace(settings, architecture=unet_for(self.device))
+        return settings, data
 
     def sample(self, n: int, condition: Any = None, rng: Rng = None) -> Floats | Tensor:
         """Draw new samples.

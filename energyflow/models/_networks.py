@@ -119,6 +119,11 @@ def suited(shape: Sequence[int]) -> Architecture:
     return MLP() if is_small(shape) else UNet()
 
 
+def unet_for(device: torch.device) -> UNet:
+    """The UNet of which most is learned in the same time: on CPUs a narrow one."""
+    return UNet(channels=16, residual_blocks=1) if device.type == "cpu" else UNet()
+
+
 def is_small(shape: Sequence[int]) -> bool:
     """Whether points are vectors or very small images."""
     return len(shape) != 3 or _size(shape) <= _SMALL_IMAGE

@@ -16,7 +16,7 @@ from ..._core.random import Rng, keyed_generator
 from .._base import Model, Saved
 from .._settings import Preset
 from ..data.arrays import as_points
-from ..data.training_set import Description
+from ..data.training_set import Description, TrainingSet
 from ..training.plan import Task
 from ..training.single_network import Learning, SingleNetworkPlan
 from .class_flows import LABELS, REFERENCE, ClassFlows
@@ -207,6 +207,9 @@ class DMMD(Model[DMMDSettings]):
             n_terms=settings.levels_per_step,
             validation=validation,
         )
+
+    def _chosen(self, data: TrainingSet) -> tuple[DMMDSettings, TrainingSet]:
+        return self._given, data  # features of images are those of a convolutional network
 
     def _load(self, saved: Saved) -> ClassFlows:
         origin, weights, conditions = saved.origin, saved.weights, saved.description.conditions

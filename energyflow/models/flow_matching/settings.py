@@ -42,14 +42,14 @@ class FlowMatchingSettings(RoundsSettings):
         and 128 for others. Larger couplings make paths straighter, and cost more than in
         proportion: see the Notes of `FlowMatching`.
     n_steps : int, optional
-        Training steps, at most. When not given, 10,000; for posteriors of a few parameters 5000
-        from less than 20,000 pairs, and 2500 from less than 5000.
+        Training steps, at most. When not given, 10,000; 20,000 for images on CPUs; for posteriors
+        of a few parameters 5000 from less than 20,000 pairs, and 2500 from less than 5000.
     n_rounds : int, optional
         After each of so many equal rounds of steps, samples are compared with the data. When not
         given, 10, and 2 for posteriors of a few parameters.
     batch_size : int, optional
-        Points in a training step. When not given, 256, and 128 for posteriors of a few parameters
-        from less than 5000 pairs.
+        Points in a training step. When not given, 256; 128 for posteriors of a few parameters from
+        less than 5000 pairs, and 64 for images on CPUs.
     learning_rate : float
         Learning rate of the optimiser, Adam, at the first step.
     learning_rate_decay : {"cosine", "constant", "plateau"}
@@ -105,23 +105,27 @@ class FlowMatchingSettings(RoundsSettings):
     solver: SolverName = "midpoint"
     sampling_steps: Steps = 20
 
-    def chosen(self, n: int, *, few: bool, given_network: bool) -> FlowMatchingSettings:
+    def chosen(self, n: int, *, few: bool, slow: bool, given_network: bool) -> FlowMatchingSettings:
         """With what is not given, for n points.
 
-        few : whether they are those of posteriors of a few parameters.
+        few : whether they are those of posteriors of a few parameters. slow : whether they are
+        images, learned on a CPU.
         """
         coupling = self.coupling or ("none" if few else "conditional-ot")
         suits = few and coupling == "none" and not given_network
         base = self.base or ("gaussian" if suits else "none")
         less, least = (few and n < size for size in (20_000, 5_000))
+        n_steps, batch_size = (2500, 128) if least else (5000 if less else 10_000, 256)
+        if slow:
+            n_steps, batch_size = 20_000, 64
         return replace(
             self,
             coupling=coupling,
             base=base,
             times=self.times or ("logit-normal" if base == "gaussian" else "uniform"),
-            n_steps=self.n_steps or 10_000 // (4 if least else 2 if less else 1),
+            n_steps=self.n_steps or n_steps,
             n_rounds=self.n_rounds or (2 if few else 10),
-            batch_size=self.batch_size or (128 if least else 256),
+            batch_size=self.batch_size or batch_size,
         )
 
 
