@@ -168,8 +168,8 @@ def in_batches(
 
 
 def tell(text: str) -> None:
-    """Write a line where a bar would be drawn, and nowhere else."""
-    if is_first() and _can_draw():
+    """Write a line to standard error, by the first of several processes."""
+    if is_first() and sys.stderr is not None:
         with suppress(OSError):
             print(text, file=sys.stderr)
 

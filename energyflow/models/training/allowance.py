@@ -23,7 +23,35 @@ _WARM_UP = 2.0  # seconds that a first call may need to load and compile
 _TRIED = 0.02  # of the seconds that are left, for a larger batch to be tried
 
 Decisions = dict[str, int]
-"""What is planned for a budget, by the plan's own names: steps, stages, samples for validation."""
+"""What is planned for a budget, by the plan's own names: steps, stages, samples for validation;
+`seconds` are those that it is to take."""
+
+_STAGES = {"n_blocks": "blocks", "n_rounds": "rounds"}
+_STEPS_OF = {
+    "n_steps": "steps", "network_steps": "steps of each network", "batch_size": "points a step",
+}  # fmt: skip
+
+
+def in_words(decisions: Decisions) -> str:
+    """The stages, with the time that each takes, and the steps that are planned."""
+    seconds, parts = decisions.get("seconds"), []
+    for name, unit in _STAGES.items():
+        if name in decisions:
+            n = decisions[name]
+            each = "" if seconds is None else f" of about {_rounded(seconds / n)}"
+            parts.append(f"{n} {unit if n > 1 else unit[:-1]}{each}")
+    parts += [
+        f"{decisions[name]:,} {unit}" for name, unit in _STEPS_OF.items() if name in decisions
+    ]
+    return ", ".join(parts)
+
+
+def _rounded(seconds: float) -> str:
+    """A time to two digits, in the unit that suits it."""
+    for unit, size in (("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.2g} {unit}"
+    return f"{seconds:.2g} seconds"
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -96,9 +97,11 @@ class SingleNetworkPlan(ModelPlan[N]):
         if validates:  # after each round, and within it
             every = self.options.validated(n_steps, cost)["every"]
             fitting = (fitting - n_rounds * cost) / (1 + cost / every)
+        share = min(1.0, n_steps / fitting)
         n_steps = max(1, min(n_steps, int(fitting)))
         return {
             "n_steps": n_steps, "n_rounds": min(n_rounds, n_steps), "batch_size": batch_size,
+            "seconds": math.ceil(reserved + share * (allowance.to_spend() - reserved)),
             "validates": int(validates), **sampling.as_decisions(),
         }  # fmt: skip
 
@@ -106,9 +109,11 @@ class SingleNetworkPlan(ModelPlan[N]):
         """Rounds, and what is sampled after each: fewer where samples would be too few."""
         most, draw = self.validator.n_samples, self.draw
         sampling = allowance.sampling(network, self._validate_with, draw, most, self.n_stages)
-        if sampling.n_validation < min(most, _ENOUGH) and self.n_stages > 1:
-            return 1, allowance.sampling(network, self._validate_with, draw, most, 1)
-        return self.n_stages, sampling
+        enough = min(most, _ENOUGH)
+        if sampling.n_validation >= enough or self.n_stages == 1:
+            return self.n_stages, sampling
+        fewer = max(1, self.n_stages * sampling.n_validation // enough)
+        return fewer, allowance.sampling(network, self._validate_with, draw, most, fewer)
 
     def _validate_with(self, n_samples: int) -> None:
         self.validator.distance(self.preview(), n_samples)

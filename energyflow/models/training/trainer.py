@@ -19,7 +19,7 @@ from ..._core.memory import TRAINING, advising
 from ..._core.progress import tell
 from ..._core.random import torch_seeded
 from .._weights import Tensors
-from .allowance import Allowance, Decisions, slowest
+from .allowance import Allowance, Decisions, in_words, slowest
 from .log import Log, draw_losses, seconds_to_draw_losses
 from .options import TrainerOptions
 from .plan import Stage, TrainingPlan
@@ -189,8 +189,7 @@ class Trainer(TrainerOptions):
             self.folder.write_weights(run.plan.weights(len(self.reached)))
             if is_first():
                 draw_losses(self.folder.path)
-        if self.progress:
-            tell(str(self.report))
+        self._say(str(self.report))
         if run.settled and self.report.rose_at_once:
             warn(
                 "the validation loss rose from the first steps on, and their weights are kept: a "
@@ -251,6 +250,7 @@ class Trainer(TrainerOptions):
         if kept is not None:
             decisions = _checked(kept, self.folder)
         elif self.budget is not None:
+            self._say(f"planning for a budget of {self.budget}")
             with compilation() as compiled, torch_seeded(0):
                 decisions = self._decided(plan, lambda: start + compiled())
             start += compiled()
@@ -258,8 +258,14 @@ class Trainer(TrainerOptions):
                 self.folder.write_plan({"budget": self.limits.as_json(), "decisions": decisions})
         else:
             return start, 0.0
+        if words := in_words(decisions):
+            self._say(f"plan: {words}")
         plan.adopt(decisions)
         return start, decisions.get("end_ms", 0) / 1e3
+
+    def _say(self, text: str) -> None:
+        if self.progress:
+            tell(text)
 
     def _decided(self, plan: TrainingPlan, start: Callable[[], float]) -> Decisions:
         """What is planned for the budget."""
