@@ -154,8 +154,11 @@ class Allowance:
         if seconds > allowed:
             return Sampling()
         while n < most and 4 * seconds <= allowed:
-            n = min(4 * n, most)
-            seconds = seconds_of(n)
+            more = min(4 * n, most)
+            longer = seconds_of(more)
+            if longer > allowed:  # on a machine that has become slower
+                break
+            n, seconds = more, longer
         drawing = _seconds_to_draw(network, draw, allowed) if self.draws else math.inf
         if drawing > allowed:
             return Sampling(n, seconds=seconds)
