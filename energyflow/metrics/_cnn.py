@@ -15,13 +15,15 @@ from torch import Tensor, nn  # noqa: E402
 
 BATCH = 100
 CHANNELS = (16, 32, 64)
+SIDE = 4  # of the maps after the last convolution
+FEATURES = 64
 
 
 class ConvolutionalNetwork:
-    """Three convolutions, each followed by pooling; the features are the means over pixels.
+    """Three convolutions, each followed by pooling, and a layer of 64 features.
 
-    Trained by AdamW, whose step size falls to zero along a cosine, on some 200,000 images: 3
-    passes over large data, at most 40 over small data.
+    Trained by AdamW, whose step size falls to zero along a cosine, on some 240,000 images: 4
+    passes over MNIST, which give 99% of its test digits their labels, at most 40 over small data.
     """
 
     def __init__(self, images: Floats, labels: Integers, seed: int, device: str) -> None:
@@ -53,7 +55,7 @@ class ConvolutionalNetwork:
 
     def _train(self, images: Floats, targets: Tensor, generator: torch.Generator) -> None:
         network = nn.Sequential(self._body, self._head)
-        epochs = int(np.clip(200_000 // len(images), 3, 40))
+        epochs = int(np.clip(240_000 // len(images), 3, 40))
         optimiser = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=1e-2)
         steps = epochs * -(-len(images) // BATCH)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
@@ -78,15 +80,15 @@ def _networks(
     with torch.device("meta"):
         layers: list[nn.Module] = []
         for before, after in zip((channels, *CHANNELS), CHANNELS, strict=False):
-            layers += [nn.Conv2d(before, after, 3, padding=1), nn.GroupNorm(8, after)]
-            layers += [nn.SiLU(), nn.AvgPool2d(2, ceil_mode=True)]
-        body = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        head = nn.Linear(CHANNELS[-1], classes)
+            layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU()]
+            layers += [nn.MaxPool2d(2, ceil_mode=True)]
+        layers[-1] = nn.AdaptiveAvgPool2d(SIDE)
+        hidden = nn.Linear(SIDE**2 * CHANNELS[-1], FEATURES)
+        body = nn.Sequential(*layers, nn.Flatten(), hidden, nn.ReLU())
+        head = nn.Linear(FEATURES, classes)
     for module in (*body.to_empty(device="cpu"), head.to_empty(device="cpu")):
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, generator=generator)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.GroupNorm):
-            module.reset_parameters()
     return body, head

@@ -28,7 +28,7 @@ from energyflow.models import (
     TrainingPlan,
 )
 from energyflow.models.flow_generator.stages import FlowPlan
-from energyflow.models.training.allowance import Allowance
+from energyflow.models.training.allowance import Allowance, in_words
 
 
 @given(st.integers(1, 10**6))
@@ -185,11 +185,61 @@ def test_what_takes_too_long_to_sample_is_given_up() -> None:
 
     start = perf_counter()
     allowance = Allowance(math.inf, lambda: 4.0, lambda stage: 1.0, draws=True)
-    found = allowance.sampling(network, sample, lambda path: sample(1), 100, 2)
+    found, times = allowance.sampling(network, sample, lambda path: sample(1), 100, 2)
+    assert times == 2
     assert not found.n_validation
     assert not found.pictures
     assert network.calls < 10
     assert perf_counter() - start < 1
+
+
+@pytest.mark.parametrize(
+    ("a_sample", "enough", "wanted"),
+    [
+        (1e-3, 250, (2000, 10)),
+        (0.04, 250, (256, 10)),  # which take all that 10 times are allowed
+        (0.1, 250, (256, 2)),  # 64 fit into 10 seconds; 250 would twice
+        (2.0, 250, (16, 1)),
+        (0.1, 0, (64, 10)),
+        (20.0, 250, (0, 1)),
+    ],
+)
+def test_samples_that_are_too_few_are_validated_fewer_times(
+    monkeypatch, a_sample: float, enough: int, wanted: tuple[int, int]
+) -> None:
+    seen: list[int] = []
+
+    def seconds(network, call, allowed) -> float:
+        call()
+        taken = seen[-1] * a_sample
+        return taken if taken <= allowed else math.inf
+
+    monkeypatch.setattr("energyflow.models.training.allowance._seconds", seconds)
+    allowance = Allowance(math.inf, lambda: 1024.0, lambda stage: 1.0)
+    network = torch.nn.Linear(1, 1)
+    found, times = allowance.sampling(network, seen.append, print, 2000, 10, enough)
+    assert (found.n_validation, times) == wanted
+    assert found.seconds * times <= 103
+
+
+def test_sampling_that_becomes_slower_keeps_what_was_measured(monkeypatch) -> None:
+    answers = iter([1.0, 1.0, math.inf])
+    monkeypatch.setattr(
+        "energyflow.models.training.allowance._seconds", lambda *given: next(answers)
+    )
+    allowance = Allowance(math.inf, lambda: 1000.0, lambda stage: 1.0)
+    found, times = allowance.sampling(torch.nn.Linear(1, 1), print, print, 64, 10)
+    assert (found.n_validation, found.seconds, times) == (16, 1.0, 10)
+
+
+def test_the_plan_in_words() -> None:
+    flow = {"n_blocks": 12, "network_steps": 450, "batch_size": 64, "seconds": 2880, "end_ms": 9}
+    assert (
+        in_words(flow)
+        == "12 blocks of about 4 minutes, 450 steps of each network, 64 points a step"
+    )
+    assert in_words({"n_rounds": 1, "n_steps": 5000}) == "1 round, 5,000 steps"
+    assert in_words({}) == ""
 
 
 @pytest.mark.parametrize("kind", [FlowMatching, FlowGenerator])

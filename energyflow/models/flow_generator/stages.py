@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from time import perf_counter
@@ -68,7 +69,7 @@ class FlowPlan(ModelPlan[Chain]):
         self._shorten(_steps_within(_FLOW * allowance.to_spend(), flow))
         chain = self.chain
         self.chain = chain.with_network(network)
-        sampling = allowance.sampling(
+        sampling, _ = allowance.sampling(
             network, lambda n: self.validator.distance(self.preview(), n), self.draw, most,
             self.n_stages,
         )  # fmt: skip
@@ -91,20 +92,23 @@ class FlowPlan(ModelPlan[Chain]):
         every = options.validated(n_steps, cost)["every"]
         learning = step * (n_steps * (1 + cost / every) + cost)
         blocks = self.chain.blocks[: self.n_stages]
-        for k, block in enumerate(blocks):
+        k, used = 0, 0.0
+        for block in blocks:
             through = k * step * options.n_particles / (3 * batch)
             spent += flow(block.n_steps) + learning + (k + 1) * sampling + through
             if spent > left:
                 break
-        else:
-            k = len(blocks)
+            k, used = k + 1, spent
         if k:
-            return {"n_blocks": k, "network_steps": n_steps}
+            return {"n_blocks": k, "network_steps": n_steps, "seconds": math.ceil(used)}
         steps = (left - flow(blocks[0].n_steps) - sampling) / step
         if validates := steps >= STEPS_A_VALIDATION * cost:
             steps = (steps - cost) / (1 + cost / every)
         n_steps = max(1, min(n_steps, int(steps)))
-        return {"n_blocks": 1, "network_steps": n_steps, "validates": int(validates)}
+        return {
+            "n_blocks": 1, "network_steps": n_steps, "seconds": math.ceil(left),
+            "validates": int(validates),
+        }  # fmt: skip
 
     def adopt(self, decisions: Decisions) -> None:
         """Plan for the blocks and steps that were decided."""

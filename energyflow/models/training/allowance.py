@@ -136,33 +136,45 @@ class Allowance:
         draw: Callable[[Path], object],
         most: int,
         times: int,
-    ) -> Sampling:
+        enough: int = 0,
+    ) -> tuple[Sampling, int]:
         """How many samples can be validated so many times, and whether they can be drawn.
+
+        Where these would be less than `enough`, it is fewer times, which are given too.
 
         network : what samples with it is given up once it takes too long. validate : validates with
         so many samples. They are tried in growing numbers, so that all trials cost little more
         than one validation. The first call loads and compiles what the others use.
         """
-        allowed, n = _VALIDATION * self.left() / times, min(_FEWEST, most)
+        left, n = _VALIDATION * self.left(), min(_FEWEST, most)
 
-        def seconds_of(n_samples: int) -> float:
+        def seconds_of(n_samples: int, allowed: float) -> float:
             return _seconds(network, lambda: validate(n_samples), allowed)
 
-        seconds = seconds_of(n)
+        most_of_first = left if enough else left / times
+        seconds = seconds_of(n, most_of_first)
         if seconds < _WARM_UP:
-            seconds = seconds_of(n)
-        if seconds > allowed:
-            return Sampling()
-        while n < most and 4 * seconds <= allowed:
+            seconds = seconds_of(n, most_of_first)
+        if seconds > left / times and enough:
+            times = max(1, int(left / seconds))
+        if seconds > left / times:
+            return Sampling(), times
+        while n < most:
             more = min(4 * n, most)
-            longer = seconds_of(more)
-            if longer > allowed:  # on a machine that has become slower
+            if more * seconds > n * left / times:
+                if n >= enough or times == 1:
+                    break
+                times = max(1, times * n // enough)
+                continue
+            longer = seconds_of(more, left / times)
+            if longer > left / times:  # on a machine that has become slower
                 break
             n, seconds = more, longer
+        allowed = left / times
         drawing = _seconds_to_draw(network, draw, allowed) if self.draws else math.inf
         if drawing > allowed:
-            return Sampling(n, seconds=seconds)
-        return Sampling(n, True, seconds + drawing)
+            return Sampling(n, seconds=seconds), times
+        return Sampling(n, True, seconds + drawing), times
 
 
 def _seconds_to_draw(network: nn.Module, draw: Callable[[Path], object], allowed: float) -> float:

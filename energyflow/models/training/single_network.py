@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from .._fitted import N
 from .._settings import RoundsSettings
 from .._weights import Tensors
-from .allowance import Allowance, Decisions, Sampling
+from .allowance import Allowance, Decisions
 from .plan import STEPS_A_VALIDATION, ModelPlan, Report, Stage, Task, Validation
 from .validation import Draw
 
@@ -83,7 +83,10 @@ class SingleNetworkPlan(ModelPlan[N]):
             return {"n_steps": n_steps, "n_rounds": min(self.n_stages, n_steps)}
         network, last = copy.deepcopy(self._network), self._last
         self._last = self.sampler(network.eval(), 0)
-        n_rounds, sampling = self._sampling(allowance, network)
+        sampling, n_rounds = allowance.sampling(
+            network, self._validate_with, self.draw, self.validator.n_samples, self.n_stages,
+            enough=_ENOUGH,
+        )  # fmt: skip
         self._last, reserved = last, n_rounds * sampling.seconds
         batch_size, seconds = allowance.batch(
             lambda size: self._stage(network, self.learning(size), 0),
@@ -104,16 +107,6 @@ class SingleNetworkPlan(ModelPlan[N]):
             "seconds": math.ceil(reserved + share * (allowance.to_spend() - reserved)),
             "validates": int(validates), **sampling.as_decisions(),
         }  # fmt: skip
-
-    def _sampling(self, allowance: Allowance, network: nn.Module) -> tuple[int, Sampling]:
-        """Rounds, and what is sampled after each: fewer where samples would be too few."""
-        most, draw = self.validator.n_samples, self.draw
-        sampling = allowance.sampling(network, self._validate_with, draw, most, self.n_stages)
-        enough = min(most, _ENOUGH)
-        if sampling.n_validation >= enough or self.n_stages == 1:
-            return self.n_stages, sampling
-        fewer = max(1, self.n_stages * sampling.n_validation // enough)
-        return fewer, allowance.sampling(network, self._validate_with, draw, most, fewer)
 
     def _validate_with(self, n_samples: int) -> None:
         self.validator.distance(self.preview(), n_samples)
