@@ -215,7 +215,9 @@ CASES: dict[str, Case] = {
         run(ef.ConditionalFlow, condition=None), {**CONDITIONAL, **RUN, "condition": CONDITION},
     ),
     "HadamardSlicing": (ef.HadamardSlicing, {"rounds": 2}),
-    "PatchSlicing": (ef.PatchSlicing, {"shape": (1, 8, 8), "size": 3, "scales": (0, 1)}),
+    "PatchSlicing": (
+        ef.PatchSlicing, {"shape": (1, 8, 8), "size": 3, "scales": (0, 1), "beside": 2},
+    ),
     "Gauss": (kernels.Gauss, {"sigma": 1.0}),
     "Laplace": (kernels.Laplace, {"alpha": 1.0}),
     "Matern": (kernels.Matern, {"nu": 1.5, "beta": 1.0}),

@@ -4,8 +4,14 @@ Draws posterior_<experiment>.png.
 """
 
 from ..runner import Topic
-from . import _posterior_images, _posterior_known
+from . import _posterior_images, _posterior_known, _posterior_mnist
 
-OPTIONS = {"material": "folder with the slices train/ and test/"}
+OPTIONS = {
+    "material": "folder with the slices train/ and test/",
+    "mnist": "folder of MNIST's files",
+    "seconds": "of training, on the CPU",
+}
 TOPIC = Topic("posterior", "Posteriors", __doc__, options=OPTIONS)
-TOPIC.update(_posterior_known.EXPERIMENTS | _posterior_images.EXPERIMENTS)
+TOPIC.update(
+    _posterior_known.EXPERIMENTS | _posterior_images.EXPERIMENTS | _posterior_mnist.EXPERIMENTS
+)

@@ -39,7 +39,7 @@ COMMANDS = {
 }
 SETTINGS_HELP = """An interrupt (Ctrl-C, SIGTERM) keeps what is trained; --resume resumes the run.
 
-Settings that are not given are those of the preset: the data's own, toy for other vectors, or
+Settings that are not given are those of the preset: toy for vectors, for all other data
 default, whose settings are the defaults shown.
 """
 
@@ -82,7 +82,7 @@ def train_model(
     from .. import datasets
 
     dataset = datasets.load(data, size=size)
-    suited = "digits" if data == "digits" else "toy" if dataset.train.ndim == 2 else "default"
+    suited = "toy" if dataset.train.ndim == 2 else "default"
     model = build_model(context, suited, device, seed)
     points, given = dataset.train, None
     if condition is not None:

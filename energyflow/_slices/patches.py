@@ -41,6 +41,10 @@ class PatchSlicing(Slicing):
     exactly so with the constant c(k, r). It is not a multiple of the distance of whole images:
     distributions of images with the same patches are not told apart.
 
+    Images with conditions, as in `ConditionalFlow`, are points (pixels, condition). Each patch then
+    has the `beside` numbers of the condition as cells of its own, k = C size^2 + beside. A
+    condition that is an image of the same size is more channels of `shape` instead.
+
     Parameters
     ----------
     shape : tuple (C, H, W)
@@ -50,6 +54,8 @@ class PatchSlicing(Slicing):
     scales : tuple of int, optional
         The scales s, each at least 0 and with size (s + 1) at most H and W. When not given, those
         of 0, 1, 2 and 3 that fit.
+    beside : int
+        Numbers that follow the pixels of a point, d = C H W + beside, and that every patch sees.
 
     Raises
     ------
@@ -69,6 +75,7 @@ class PatchSlicing(Slicing):
     shape: tuple[int, int, int]
     size: int = 7
     scales: tuple[int, ...] = _SCALES
+    beside: int = 0
     unbiased: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -76,6 +83,7 @@ class PatchSlicing(Slicing):
         for name, least in (("shape", 1), ("scales", 0)):
             check = partial(check_count, minimum=least)
             object.__setattr__(self, name, check_each(name, getattr(self, name), check))
+        check_count("beside", self.beside, minimum=0)
         if len(self.shape) != 3 or not self.scales:
             raise ValueError(
                 "shape must be (channels, height, width) and scales not empty, "
@@ -97,19 +105,22 @@ class PatchSlicing(Slicing):
     @property
     def name(self) -> str:  # type: ignore[override]
         """Its name with the settings."""
-        return f"patches of {self.shape}, size {self.size}, scales {self.scales}"
+        beside = f", {self.beside} numbers beside" if self.beside else ""
+        return f"patches of {self.shape}, size {self.size}, scales {self.scales}{beside}"
 
     def check(self, d: int) -> None:
-        """The points must be images of the shape."""
-        if d != math.prod(self.shape):
+        """The points must be images of the shape, with the numbers beside them."""
+        wanted = math.prod(self.shape) + self.beside
+        if d != wanted:
+            beside = f" and {self.beside} numbers beside" if self.beside else ""
             raise ValueError(
-                f"PatchSlicing of shape {self.shape} needs points in {math.prod(self.shape)} "
-                f"dimensions, got {d}"
+                f"PatchSlicing of shape {self.shape}{beside} needs points in {wanted} dimensions, "
+                f"got {d}"
             )
 
     def projector(self, n: int, d: int, source: Source, step: int = 0) -> PatchProjector:
         """Draw a place and a scale for every 32 directions, and their weights."""
-        cells = self.shape[0] * self.size**2
+        cells = self.shape[0] * self.size**2 + self.beside
         patches = []
         for block, start in enumerate(range(0, n, _TOGETHER)):
             host = source.host(step, block)
@@ -129,7 +140,7 @@ class Patch:
     size: int
     scale: int
     corner: tuple[int, int]  # row and column of its first pixel
-    weights: DenseProjector  # (count, C size^2)
+    weights: DenseProjector  # (count, C size^2), or more numbers than these beside the image
 
     def project(self, x: Array) -> Array:
         """Images (..., N, d) to rows (..., count, N)."""
@@ -137,15 +148,18 @@ class Patch:
         pixels, _ = _places(self.shape, self.size, self.scale, self.corner)
         cells = xp.take(x, moved_index(pixels, x), axis=-1)
         cells = xp.sum(xp.reshape(cells, (*x.shape[:-1], -1, side * side)), axis=-1) / side
+        cells = xp.concat([cells, x[..., math.prod(self.shape) :]], axis=-1)
         return self.weights.project(cells)
 
     def project_back(self, g: Array) -> Array:
         """Rows (..., count, N) to sums over them (..., N, d)."""
         xp = namespace(g)
         _, cell_of = _places(self.shape, self.size, self.scale, self.corner)
-        cells = self.weights.project_back(g) / (self.scale + 1)  # (..., N, k)
+        both, n_cells = self.weights.project_back(g), self.shape[0] * self.size**2
+        cells, beside = both[..., :n_cells] / (self.scale + 1), both[..., n_cells:]
         cells = xp.concat([cells, xp.zeros_like(cells[..., :1])], axis=-1)
-        return xp.take(cells, moved_index(cell_of, g), axis=-1)
+        pixels = xp.take(cells, moved_index(cell_of, g), axis=-1)
+        return xp.concat([pixels, beside], axis=-1) if beside.shape[-1] else pixels
 
 
 @dataclass(frozen=True, eq=False)

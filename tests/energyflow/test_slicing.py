@@ -9,7 +9,7 @@ import pytest
 from energyflow_backends import Projector
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.linalg import hadamard
+from scipy.linalg import block_diag, hadamard
 
 import energyflow as ef
 from energyflow._core.random import as_source
@@ -19,9 +19,10 @@ from energyflow._slices.slicing import Slicing
 
 IMAGE = (2, 6, 5)
 PATCHES = ef.PatchSlicing(IMAGE, size=2, scales=(0, 1))
+BESIDE = ef.PatchSlicing((2, 5, 5), size=2, scales=(0, 1), beside=10)
 WAYS = [
     ("iid", 5), ("distance", 3), ("hadamard", 5), ("hadamard", 64), ("hadamard", 100),
-    (ef.HadamardSlicing(rounds=1), 9), (PATCHES, 60),
+    (ef.HadamardSlicing(rounds=1), 9), (PATCHES, 60), (BESIDE, 60),
 ]  # fmt: skip
 
 
@@ -185,18 +186,19 @@ def patch_maps(slicing):
                                     column = (left + j * (scale + 1) + v) % width
                                     cell[c, row, column] = 1 / (scale + 1)
                             rows.append(cell.reshape(-1))
-                maps.append(np.array(rows))
+                maps.append(block_diag(np.array(rows), np.eye(slicing.beside)))
     return maps
 
 
+@pytest.mark.parametrize("slicing", [PATCHES, BESIDE])
 @pytest.mark.parametrize("exponent", [0.5, 1.0])
-def test_patches_give_the_mean_of_distances_of_patches(exponent):
+def test_patches_give_the_mean_of_distances_of_patches(exponent, slicing):
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(5, 60)), rng.normal(size=(4, 60)) + 1
     expected = np.mean(
-        [ef.energy_distance(x @ a.T, y @ a.T, exponent=exponent) for a in patch_maps(PATCHES)]
+        [ef.energy_distance(x @ a.T, y @ a.T, exponent=exponent) for a in patch_maps(slicing)]
     )
-    how = {"slicing": PATCHES, "exponent": exponent}
+    how = {"slicing": slicing, "exponent": exponent}
     values = [
         float(ef.sliced_energy_distance(x, y, None, None, 640, rng=seed, **how))
         for seed in range(100)
@@ -337,6 +339,8 @@ def test_patches_take_the_scales_that_fit(side: int, size: int, scales: tuple[in
         (lambda: ef.PatchSlicing((1, 9, 0)), ValueError, "shape"),
         (lambda: ef.PatchSlicing((1, 9, 9), scales=(-1,)), ValueError, "scales"),
         (lambda: ef.PatchSlicing((1, 9, 9), size=1.5), TypeError, "size"),
+        (lambda: ef.PatchSlicing((1, 9, 9), beside=-1), ValueError, "beside must be at least 0"),
+        (lambda: resolve_slicing(BESIDE, 8, 50), ValueError, "10 numbers beside .* 60 dimensions"),
     ],
 )
 def test_wrong_arguments(make, error, message):

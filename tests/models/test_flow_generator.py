@@ -153,24 +153,26 @@ def test_each_policy_learns(points, particles, one_network) -> None:
     assert model.n_trained == 3
 
 
+PYRAMID = Pyramid(
+    resolutions=(2, 4), n_blocks=(2, 2), step_sizes=(0.5, 1.0), momenta=(0.5, 0.0),
+    first_exponents=(1, 1), patch_size=2, patch_scales=(0, 1), momentum_growth=0.1,
+)  # fmt: skip
+
+
+class Smooth(nn.Module):
+    """A network for images of any size, which does not look at conditions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Conv2d(1, 1, 3, padding=1)
+
+    def forward(self, x: torch.Tensor, *conditions: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.inner(x)
+        return out
+
+
 def test_images_through_a_pyramid(images, tmp_path) -> None:
-    pyramid = Pyramid(
-        resolutions=(2, 4), n_blocks=(2, 2), step_sizes=(0.5, 1.0), momenta=(0.5, 0.0),
-        first_exponents=(1, 1), patch_size=2, patch_scales=(0, 1), momentum_growth=0.1,
-    )  # fmt: skip
-
-    class Smooth(nn.Module):
-        """A network for images of any size."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner = nn.Conv2d(1, 1, 3, padding=1)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            out: torch.Tensor = self.inner(x)
-            return out
-
-    model = FlowGenerator(Smooth(), **{**TINY, "pyramid": pyramid})
+    model = FlowGenerator(Smooth(), **{**TINY, "pyramid": PYRAMID})
     model.fit(images, out=tmp_path / "run", progress=False)
     samples = model.sample(5, rng=0)
     assert samples.shape == (5, 1, 4, 4)
@@ -178,6 +180,23 @@ def test_images_through_a_pyramid(images, tmp_path) -> None:
     np.testing.assert_array_equal(again.sample(5, rng=0), samples)
     with pytest.raises(ValueError, match="has a network of its own; pass it as network="):
         FlowGenerator.load(tmp_path / "run")
+
+
+@pytest.mark.parametrize("kind", ["labels", "maps", "small maps", "large maps"])
+def test_patches_of_a_pyramid_see_conditions(images, kind: str) -> None:
+    large = images.repeat(2, axis=2).repeat(2, axis=3)
+    condition = {
+        "labels": np.arange(len(images)) % 3,
+        "maps": images,
+        "small maps": images[:, :, :2],
+        "large maps": large,
+    }[kind]
+    model = FlowGenerator(Smooth(), **{**TINY, "pyramid": PYRAMID})
+    model.fit(images, condition, progress=False)
+    assert np.isfinite(model.sample(3, condition[:3], rng=0)).all()
+    last = model.fitted.networks.blocks[-1].slicing
+    wanted = {"labels": (1, 3), "maps": (2, 0), "small maps": (1, 8), "large maps": (2, 0)}
+    assert (last.shape[0], last.beside) == wanted[kind]
 
 
 def test_image_conditions(images) -> None:
@@ -490,12 +509,8 @@ def test_what_a_pyramid_cannot_do_shows_at_once(images, tmp_path) -> None:
         resolutions=(2, 4), n_blocks=(1, 1), step_sizes=(0.5, 1.0), momenta=(0.5, 0.0),
         first_exponents=(1, 1), patch_size=2, patch_scales=(0,),
     )  # fmt: skip
-    for condition, message in (
-        (None, "a UNet, not an MLP"),
-        (np.zeros(60, int), "patch_size=None"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            fitted(images, condition, settings={"pyramid": pyramid}, out=tmp_path / "run")
+    with pytest.raises(ValueError, match="a UNet, not an MLP"):
+        fitted(images, settings={"pyramid": pyramid}, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -71,10 +71,6 @@ class FlowGenerator(Model[FlowSettings]):
     def _plan(self, task: Task) -> FlowPlan:
         description, settings = task.data.description, self.settings
         if settings.pyramid is not None:
-            if settings.pyramid.patch_size is not None and description.conditions is not None:
-                raise ValueError(
-                    "condition goes with a pyramid without patches: give one with patch_size=None"
-                )
             form = settings.architecture or suited(description.shape)
             if not description.given_network and isinstance(form, MLP):
                 raise ValueError(
@@ -86,7 +82,10 @@ class FlowGenerator(Model[FlowSettings]):
     def _chain(self, description: Description, noise: Noise) -> Chain:
         """The chain without networks."""
         settings = self.settings
-        blocks = tuple(all_blocks(settings, description.shape, description.mean_distance))
+        condition = description.conditions.shape if description.conditions is not None else (0,)
+        blocks = tuple(
+            all_blocks(settings, description.shape, description.mean_distance, condition)
+        )
         upsampling_noise = 0.0 if settings.pyramid is None else settings.pyramid.noise
         return Chain(blocks, noise, upsampling_noise, settings.one_network, self.device)
 

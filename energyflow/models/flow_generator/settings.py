@@ -219,9 +219,15 @@ class Block:
 
 
 def all_blocks(
-    settings: FlowSettings, shape: tuple[int, ...], mean_distance: float
+    settings: FlowSettings,
+    shape: tuple[int, ...],
+    mean_distance: float,
+    condition: tuple[int, ...] = (0,),
 ) -> Iterator[Block]:
-    """All blocks of the flow to points of a shape and a mean distance, in order."""
+    """All blocks of the flow to points of a shape and a mean distance, in order.
+
+    condition : the shape of what is given with each point.
+    """
     pyramid, growth = settings.pyramid, 0.0
     levels: Iterable[tuple[tuple[int, ...], int, int, float | None, float]]
     if pyramid is None:
@@ -239,7 +245,7 @@ def all_blocks(
         sizes = pyramid.n_blocks, pyramid.first_exponents, pyramid.step_sizes, pyramid.momenta
         levels = zip(shapes, *sizes, strict=True)
     for level, (small, n_blocks, exponent, tau, momentum) in enumerate(levels):
-        n_projections, slicing = _directions(settings, small, shape)
+        n_projections, slicing = _directions(settings, small, shape, condition)
         length = 0
         for k in range(n_blocks):
             power = min(exponent + k, settings.block_cap.bit_length())
@@ -252,7 +258,10 @@ def all_blocks(
 
 
 def _directions(
-    settings: FlowSettings, small: tuple[int, ...], shape: tuple[int, ...]
+    settings: FlowSettings,
+    small: tuple[int, ...],
+    shape: tuple[int, ...],
+    condition: tuple[int, ...],
 ) -> tuple[int | Literal["auto"], str | Slicing]:
     """Their number, and how they are drawn, at a resolution of points of `shape`."""
     pyramid, count = settings.pyramid, settings.n_projections
@@ -260,5 +269,12 @@ def _directions(
         return count, settings.slicing
     if pyramid.patch_size is None or small != shape:
         return count if count == "auto" else max(count, math.prod(small)), settings.slicing
-    patches = PatchSlicing((small[0], small[1], small[2]), pyramid.patch_size, pyramid.patch_scales)
+    channels, height, width = small
+    at_pixels = len(condition) == 3 and (condition[1:] == small[1:] or condition[2] > width)
+    if at_pixels:  # larger ones are averaged, as data are
+        channels += condition[0]
+    beside = 0 if at_pixels else math.prod(condition)
+    patches = PatchSlicing(
+        (channels, height, width), pyramid.patch_size, pyramid.patch_scales, beside
+    )
     return count if count == "auto" else count * len(pyramid.patch_scales), patches
