@@ -232,6 +232,32 @@ def test_sampling_that_becomes_slower_keeps_what_was_measured(monkeypatch) -> No
     assert (found.n_validation, found.seconds, times) == (16, 1.0, 10)
 
 
+def test_a_budget_for_few_blocks_shortens_them(monkeypatch) -> None:
+    """Blocks of 1000 steps of 10 ms: 41 seconds are four, 31 four of 750 steps."""
+    monkeypatch.setattr(FlowPlan, "_seconds_of_a_flow", lambda plan: lambda n_steps: 0.0)
+    monkeypatch.setattr(FlowPlan, "_validation_cost", lambda plan, size: 0.0)
+    monkeypatch.setattr("energyflow.models.training.allowance._seconds", lambda *given: 0.0)
+    points, decided = np.random.default_rng(0).normal(size=(80, 2)).astype(np.float32), {}
+
+    def decide(trainer: Trainer, plan: TrainingPlan, on_start: None, start: float) -> list[Record]:
+        for seconds in (60.0, 41.0, 31.0, 15.1, 5.0):
+            allowance = Allowance(math.inf, lambda: seconds / 0.85, lambda stage: 0.01)  # noqa: B023
+            decided[seconds] = plan.decide(allowance)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "train", decide)
+    how = {"n_particles": 40, "validation": 0.0, "n_projections": 4}
+    with pytest.raises(KeyboardInterrupt):
+        FlowGenerator(**how).fit(points, progress=False)
+    found = {s: (d["n_blocks"], d["network_steps"]) for s, d in decided.items()}
+    assert found[60.0] == (5, 1000)
+    assert found[41.0] == (4, 1000)
+    assert found[31.0] == (4, 750)
+    assert found[15.1] == (4, 375)
+    assert found[5.0] == (1, 250)
+    assert decided[41.0]["seconds"] == 41
+
+
 def test_the_plan_in_words() -> None:
     flow = {"n_blocks": 12, "network_steps": 450, "batch_size": 64, "seconds": 2880, "end_ms": 9}
     assert (

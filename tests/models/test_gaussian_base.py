@@ -179,6 +179,8 @@ def test_settings_follow_the_size_of_the_data(n: int, batch_size: int, n_steps: 
     images = FlowMatching().settings.chosen(n, few=False, given_network=False)
     assert (images.coupling, images.base, images.times) == ("conditional-ot", "none", "uniform")
     assert (images.batch_size, images.n_steps, images.n_rounds) == (256, 10_000, 10)
+    slow = FlowMatching().settings.chosen(n, few=False, given_network=False, slow=True)
+    assert (slow.batch_size, slow.n_steps, slow.n_rounds) == (64, 20_000, 10)
 
 
 def test_chosen_settings_are_saved_and_given_ones_stay(tmp_path) -> None:

@@ -10,7 +10,7 @@ import torch
 
 import energyflow as ef
 from energyflow import datasets
-from energyflow.models import FlowGenerator, FlowMatching, count_parameters
+from energyflow.models import DMMD, FlowGenerator, FlowMatching, UNet, count_parameters
 
 SMALL = {"n_particles": 2000, "n_blocks": 2, "network_steps": 150, "n_projections": 16}
 
@@ -51,3 +51,36 @@ def test_the_preset_for_cifar_trains_at_a_small_size() -> None:
     samples = model.fit(images, labels, progress=False).sample(2, 1, rng=0)
     assert samples.shape == (2, 3, 32, 32)
     assert np.isfinite(samples).all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "small"),
+    [
+        (FlowMatching, {"n_steps": 1, "n_rounds": 1, "sampling_steps": 1}),
+        (FlowGenerator, {"n_blocks": 1, "n_particles": 40, "network_steps": 1}),
+    ],
+)
+def test_on_cpus_images_have_a_narrow_network_and_small_batches(kind, small, tmp_path) -> None:
+    """What was taken is saved: the default of another version, or device, changes no model."""
+    pytest.importorskip("diffusers", reason="diffusers is an extra")
+    pytest.importorskip("torchdiffeq", reason="torchdiffeq is an extra")
+    images = np.random.default_rng(0).random((24, 1, 20, 20), np.float32)
+    model = kind(device="cpu", **small).fit(images, progress=False, out=tmp_path, n_validation=2)
+    assert model.settings.architecture == UNet(channels=16, residual_blocks=1)
+    assert model.settings.batch_size == 64
+    assert kind.load(tmp_path).settings == model.settings
+
+
+def test_small_images_keep_their_perceptron() -> None:
+    images = np.random.default_rng(0).random((24, 1, 8, 8), np.float32)
+    small = {"n_blocks": 1, "n_particles": 40, "network_steps": 1}
+    model = FlowGenerator(device="cpu", **small).fit(images, progress=False, n_validation=2)
+    assert model.settings.architecture is None
+    assert model.settings.batch_size == 200
+
+
+def test_features_of_images_are_those_of_a_convolutional_network() -> None:
+    images = np.random.default_rng(0).random((24, 1, 20, 20), np.float32)
+    small = {"n_steps": 1, "n_rounds": 1, "batch_size": 4, "n_reference": 20}
+    model = DMMD(device="cpu", **small).fit(images, progress=False, n_validation=2)
+    assert model.settings.architecture is None

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from .._base import Model, Saved
-from .._networks import MLP, suited
+from .._networks import MLP, is_small, suited
 from .._settings import Preset
 from ..data.conditions_by_name import weight_in_flows
 from ..data.noise import Noise
-from ..data.training_set import Description
+from ..data.training_set import Description, TrainingSet
 from ..training.plan import Task
 from .chain import Chain
 from .presets import PRESETS
@@ -78,6 +78,11 @@ class FlowGenerator(Model[FlowSettings]):
                 )
         noise = Noise.of(settings.start, task.data.points)
         return FlowPlan(task, settings, self._chain(description, noise))
+
+    def _chosen(self, data: TrainingSet) -> tuple[FlowSettings, TrainingSet]:
+        settings, data = super()._chosen(data)
+        slow = self.device.type == "cpu" and not is_small(data.description.shape)
+        return settings.chosen(slow=slow), data
 
     def _chain(self, description: Description, noise: Noise) -> Chain:
         """The chain without networks."""

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from .settings import Block, FlowSettings
 
 _FLOW = 0.5  # of the seconds that may be planned for, at most, in the flow of the first block
 _WARM_UP = 1000  # particles, and data points
+_BLOCKS = 4  # of which each has fewer steps, where a budget has no room for all
 
 
 class FlowPlan(ModelPlan[Chain]):
@@ -45,7 +46,8 @@ class FlowPlan(ModelPlan[Chain]):
         self.chain = chain
         self.n_stages = len(chain.blocks)
         self._options = options
-        self._network_steps = options.network_steps
+        self._network_steps = cast(int, options.network_steps)
+        self._batch_size = cast(int, options.batch_size)
         self._validates = True
         held = int(options.validation * options.n_particles)
         self._n_learned = options.n_particles - held  # particles; the others are held out
@@ -64,7 +66,7 @@ class FlowPlan(ModelPlan[Chain]):
                 "n_blocks": max(n_blocks, 1),
                 "network_steps": n_steps if n_blocks else int(allowance.steps),
             }
-        network, options = copy.deepcopy(self._first_network), self._options
+        network = copy.deepcopy(self._first_network)
         flow = self._seconds_of_a_flow()
         self._shorten(_steps_within(_FLOW * allowance.to_spend(), flow))
         chain = self.chain
@@ -76,7 +78,7 @@ class FlowPlan(ModelPlan[Chain]):
         self.chain, first = chain, flow(chain.blocks[0].n_steps) + sampling.seconds
         self._pairs = self._pairs_of(self._particles, torch.zeros_like(self._particles))
         batch_size, step = allowance.batch(
-            lambda size: self._stage(network, 0, {}, size), options.batch_size, first
+            lambda size: self._stage(network, 0, {}, size), self._batch_size, first
         )
         self._pairs = {}
         fitting = self._fitting(allowance.to_spend(), flow, sampling.seconds, batch_size, step)
@@ -87,28 +89,40 @@ class FlowPlan(ModelPlan[Chain]):
         self, left: float, flow: Callable[[int], float], sampling: float, batch: int, step: float
     ) -> Decisions:
         """Blocks and steps of a network that fit, by the seconds of what they are made of."""
-        options, n_steps, spent = self._options, self._network_steps, 0.0
-        cost = self._validation_cost(batch)
-        every = options.validated(n_steps, cost)["every"]
-        learning = step * (n_steps * (1 + cost / every) + cost)
-        blocks = self.chain.blocks[: self.n_stages]
-        k, used = 0, 0.0
-        for block in blocks:
-            through = k * step * options.n_particles / (3 * batch)
-            spent += flow(block.n_steps) + learning + (k + 1) * sampling + through
-            if spent > left:
+        cost, wanted = self._validation_cost(batch), min(_BLOCKS, self.n_stages)
+        for eighths in range(8, 1, -1):
+            n_steps = max(self._network_steps * eighths // 8, 1)
+            every = self._options.validated(n_steps, cost)["every"]
+            learning = step * (n_steps * (1 + cost / every) + cost)
+            k, seconds = self._blocks_within(left, flow, sampling, learning, step / batch)
+            if k >= wanted:
                 break
-            k, used = k + 1, spent
         if k:
-            return {"n_blocks": k, "network_steps": n_steps, "seconds": math.ceil(used)}
-        steps = (left - flow(blocks[0].n_steps) - sampling) / step
+            return {"n_blocks": k, "network_steps": n_steps, "seconds": math.ceil(seconds)}
+        steps = (left - flow(self.chain.blocks[0].n_steps) - sampling) / step
         if validates := steps >= STEPS_A_VALIDATION * cost:
             steps = (steps - cost) / (1 + cost / every)
-        n_steps = max(1, min(n_steps, int(steps)))
         return {
-            "n_blocks": 1, "network_steps": n_steps, "seconds": math.ceil(left),
-            "validates": int(validates),
+            "n_blocks": 1, "network_steps": max(1, min(n_steps, int(steps))),
+            "seconds": math.ceil(left), "validates": int(validates),
         }  # fmt: skip
+
+    def _blocks_within(
+        self, left: float, flow: Callable[[int], float], sampling: float, learning: float,
+        point: float,
+    ) -> tuple[int, float]:  # fmt: skip
+        """Blocks that fit into the seconds, and what they take.
+
+        sampling, learning : seconds of a block. point : of one point in a step of training.
+        """
+        spent = 0.0
+        for k, block in enumerate(self.chain.blocks[: self.n_stages]):
+            through = k * point * self._options.n_particles / 3
+            more = flow(block.n_steps) + learning + (k + 1) * sampling + through
+            if spent + more > left:
+                return k, spent
+            spent += more
+        return self.n_stages, spent
 
     def adopt(self, decisions: Decisions) -> None:
         """Plan for the blocks and steps that were decided."""
@@ -117,8 +131,7 @@ class FlowPlan(ModelPlan[Chain]):
         self.n_stages = min(self.n_stages, decisions["n_blocks"])
         self._network_steps = decisions["network_steps"]
         self._validates = bool(decisions.get("validates", 1))
-        if "batch_size" in decisions:
-            self._options = replace(self._options, batch_size=decisions["batch_size"])
+        self._batch_size = decisions.get("batch_size", self._batch_size)
 
     def _shorten(self, flow_steps: int) -> None:
         """Flow for fewer steps in the first block, the only one then."""
@@ -158,7 +171,7 @@ class FlowPlan(ModelPlan[Chain]):
     ) -> Stage:
         """The regression on the training pairs; batch : a size other than that of the settings."""
         options, n_steps = self._options, self._network_steps
-        size = batch or options.batch_size
+        size = batch or self._batch_size
         return Stage(
             network=network,
             n_steps=n_steps,
@@ -173,7 +186,7 @@ class FlowPlan(ModelPlan[Chain]):
 
     def _validation(self) -> Validation | None:
         """By the particles of the same flow that are held out."""
-        cost = self._validation_cost(self._options.batch_size)
+        cost = self._validation_cost(self._batch_size)
         if not cost or not self._validates:
             return None
         how: dict[str, Any] = self._options.validated(self._network_steps, cost)

@@ -105,7 +105,9 @@ class FlowMatchingSettings(RoundsSettings):
     solver: SolverName = "midpoint"
     sampling_steps: Steps = 20
 
-    def chosen(self, n: int, *, few: bool, slow: bool, given_network: bool) -> FlowMatchingSettings:
+    def chosen(
+        self, n: int, *, few: bool, given_network: bool, slow: bool = False
+    ) -> FlowMatchingSettings:
         """With what is not given, for n points.
 
         few : whether they are those of posteriors of a few parameters. slow : whether they are
