@@ -16,6 +16,7 @@ import numpy as np
 from energyflow_backends import (
     Array,
     ArrayInfo,
+    HostArray,
     count_of_all,
     describe,
     dtype_name,
@@ -24,6 +25,8 @@ from energyflow_backends import (
     namespace,
     sharding,
     summed,
+    to_host,
+    widest_dtypes,
 )
 
 from .blocks import blocks
@@ -32,6 +35,9 @@ T = TypeVar("T")
 Estimator = Literal["V", "U"]
 _FLOATS = ("float64", "float32", "float16", "bfloat16")
 _WHOLE = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+_NO_NUMBERS = {
+    "c": "complex ones", "U": "text", "S": "text", "M": "dates", "m": "times", "V": "records",
+}  # fmt: skip
 _FEW = 64  # numbers that are looked at one by one in less time than by NumPy
 _SUM_TOLERANCE = {"float64": 1e-6, "float32": 1e-4}
 _EXACT_POINTS = 5000  # up to which tests sum over all pairs
@@ -126,20 +132,23 @@ def as_numbers(name: str, values: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
         raise TypeError(f"{name} must be a plain array, got MaskedArray")
     try:
         given = np.asarray(values)
-        real = given.dtype.kind != "c"
+        other = _NO_NUMBERS.get(given.dtype.kind)
+        if given.dtype.kind == "O" and any(isinstance(v, str | bytes) for v in given.flat):
+            other = "text"
         with np.errstate(over="ignore"):
-            numbers = np.array(given if real else 0, dtype=np.float64)
+            numbers = np.array(0 if other else given, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{name} must be real numbers: {error}") from None
-    if not real:
-        raise TypeError(f"{name} must be real numbers, got complex ones")
+    if other is not None:
+        raise TypeError(f"{name} must be real numbers, got {other}")
     return numbers
 
 
 def as_floats(name: str, values: Any, like: Any = None) -> Array:
     """Lists and whole numbers as float64; other arrays, and what is none, as they are.
 
-    like : an array whose library and device lists go to; NumPy's when not given.
+    like : what stands beside them: lists go to its library and device if it is an array, and are
+    of NumPy else.
     """
     if type(values) is np.ndarray:
         return values.astype(np.float64) if values.dtype.kind in "biu" else values
@@ -148,8 +157,7 @@ def as_floats(name: str, values: Any, like: Any = None) -> Array:
         if like is None or library_of(like) in (None, "numpy"):
             return numbers
         xp, device = namespace(like), compat.device(like)
-        dtype = xp.__array_namespace_info__().default_dtypes(device=device)["real floating"]
-        made: Array = xp.asarray(numbers, dtype=dtype, device=device)
+        made: Array = xp.asarray(numbers, dtype=widest_dtypes(like)[0], device=device)
         return made
     library = library_of(values)
     plain = library is not None and not isinstance(values, np.ma.MaskedArray | np.matrix)
@@ -161,6 +169,20 @@ def as_floats(name: str, values: Any, like: Any = None) -> Array:
         values = xp.astype(values, xp.asarray(0.0).dtype if single else xp.float64)
     floats: Array = values
     return floats
+
+
+def as_labels(name: str, labels: Any) -> HostArray:
+    """Labels of any kind, in lists or arrays, in NumPy."""
+    try:
+        return to_host(labels) if library_of(labels) is not None else np.asarray(labels)
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array of labels: {error}") from None
+
+
+def all_as_floats(**named: Any) -> dict[str, Array]:
+    """Each by `as_floats`; lists go where the first array among them is."""
+    like = next((values for values in named.values() if library_of(values) is not None), None)
+    return {name: as_floats(name, values, like) for name, values in named.items()}
 
 
 def on_a_line(x: Array, y: Array) -> tuple[Array, Array]:

@@ -75,7 +75,9 @@ class Progress:
     ) -> None:
         if self.enabled:
             with self._while_it_can_be_seen():
-                (self._bar or self._start(0)).close()
+                bar = self._bar or self._start(0)
+                bar.failed = error is not None
+                bar.close()
             self._bar = None
 
     @contextmanager
@@ -100,6 +102,13 @@ class Progress:
 
         class Bar(tqdm):  # type: ignore[misc]
             monitor_interval = 0  # no thread that watches over slow loops
+            failed = True
+
+            def display(self, *args: Any, **how: Any) -> Any:
+                """In a notebook, a loop that ends early by itself is not drawn as a failure."""
+                if how.get("bar_style") == "danger" and not self.failed:
+                    how["bar_style"] = "success"
+                return super().display(*args, **how)
 
             def __del__(self) -> None:
                 """Not closed once more, on a terminal that may be gone."""
@@ -112,6 +121,8 @@ class Progress:
 
 class _Lines:
     """What `Progress` uses of a bar, as plain lines every so often: short loops write none."""
+
+    failed = False
 
     def __init__(self, description: str, about: dict[str, Any]) -> None:
         self.n = about["initial"]

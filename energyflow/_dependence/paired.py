@@ -12,7 +12,7 @@ import numpy as np
 from energyflow_backends import Array, ProjectorPair, namespace
 
 from .._core.checks import (
-    as_floats,
+    all_as_floats,
     check_array,
     check_choice,
     check_count,
@@ -29,8 +29,7 @@ _LEAST = {"V": 1, "U": 4}  # pairs
 
 
 def as_points(name: str, array: Any) -> Array:
-    """Points (..., N, d); numbers (N,) are N points on a line."""
-    array = as_floats(name, array)
+    """Points (..., N, d) of floats; numbers (N,) are N points on a line."""
     check_array(name, array)
     points: Array = array[:, None] if array.ndim == 1 else array
     check_points(name, points)
@@ -39,7 +38,7 @@ def as_points(name: str, array: Any) -> Array:
 
 def paired_points(**arrays: Any) -> dict[str, Array]:
     """As many points in each of the named samples, of one library on one device."""
-    points = {name: as_points(name, array) for name, array in arrays.items()}
+    points = {name: as_points(name, array) for name, array in all_as_floats(**arrays).items()}
     (first, x), *others = points.items()
     for name, y in others:
         check_together(first, x, name, y)

@@ -8,9 +8,9 @@ from itertools import permutations, product
 from typing import Any
 
 import numpy as np
-from energyflow_backends import library_of, to_host
 from numpy.typing import NDArray
 
+from .._core.checks import as_labels
 from .._core.random import Source
 
 _BLOCK = 256  # permutations that are drawn from one generator
@@ -23,10 +23,7 @@ def check_strata(strata: Any, n: int) -> list[NDArray[np.int64]]:
     """The places of the points of each stratum; one of all points where there are no strata."""
     if strata is None:
         return [np.arange(n)]
-    try:
-        given = to_host(strata) if library_of(strata) else np.asarray(strata)
-    except ValueError as error:
-        raise ValueError(f"strata must be an array of labels: {error}") from None
+    given = as_labels("strata", strata)
     if given.shape != (n,):
         raise ValueError(f"strata must have shape ({n},), got {given.shape}")
     _, numbers = np.unique(given, return_inverse=True)

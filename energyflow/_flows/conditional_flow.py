@@ -100,8 +100,8 @@ class ConditionalFlow:
         batch_size: int | None = None,
         rng: Rng = None,
     ) -> None:
-        target = as_cloud("target", target, "M")
-        target_condition = as_cloud("target_condition", target_condition, "M")
+        target = as_cloud("target", target, "M", target_condition)
+        target_condition = as_cloud("target_condition", target_condition, "M", target)
         check_together("target", target, "target_condition", target_condition)
         if target.shape[0] != target_condition.shape[0]:
             raise ValueError(
@@ -176,7 +176,7 @@ class ConditionalFlow:
         OSError
             As in `ParticleFlow.run`.
         """
-        condition = as_cloud("condition", condition, "N")
+        condition = as_cloud("condition", condition, "N", self.target)
         check_together("condition", condition, "target", self.target)
         if condition.shape[1] != self.target_condition.shape[1]:
             raise ValueError(

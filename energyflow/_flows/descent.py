@@ -260,7 +260,7 @@ class Descent(ABC):
     def _start(self, particles: Any, options: RunOptions) -> FlowState:
         if not isinstance(particles, FlowResult):
             state = FlowState(
-                as_floats("particles", particles),
+                as_floats("particles", particles, self.target),
                 self._source,
                 options.velocity,
                 int(options.first_step),
@@ -346,9 +346,9 @@ def _stops(callback: Callback | None, state: FlowState, distance: float) -> bool
     return check_answer(callback(state.step, particles, distance))
 
 
-def as_cloud(name: str, points: Any, count: str) -> Array:
-    """Finite points (count, d), as floats."""
-    cloud = as_floats(name, points)
+def as_cloud(name: str, points: Any, count: str, like: Any = None) -> Array:
+    """Finite points (count, d), as floats; `like` is an array beside them, see `as_floats`."""
+    cloud = as_floats(name, points, like)
     check_cloud(name, cloud, count)
     return cloud
 

@@ -8,9 +8,10 @@ from itertools import accumulate, combinations, product
 from typing import Any
 
 import numpy as np
-from energyflow_backends import Integers, library_of, to_host
+from energyflow_backends import Integers
 from numpy.typing import NDArray
 
+from .._core.checks import as_labels
 from .._core.random import Source
 
 _BLOCK = 256  # relabellings that a pass over a sorted row serves
@@ -33,7 +34,7 @@ def check_strata(strata: Sequence[Any] | None, sizes: Integers) -> Integers | No
         raise ValueError(
             f"strata must be one array for each of {len(sizes)} samples, got {len(listed)}"
         )
-    parts = [to_host(part) if library_of(part) else np.asarray(part) for part in listed]
+    parts = [as_labels(f"strata[{number}]", part) for number, part in enumerate(listed)]
     for number, (part, size) in enumerate(zip(parts, sizes, strict=True)):
         if part.shape != (size,):
             raise ValueError(f"strata[{number}] must have shape ({size},), got {part.shape}")

@@ -63,18 +63,22 @@ def as_samples(samples: tuple[Any, ...], scale: Any, names: Sequence[str]) -> Sa
         first = names[0], columns
         points = [in_order_of(first, name, t).values for name, t in zip(names, read, strict=True)]
     else:
-        points = [as_sample(name, sample) for name, sample in zip(names, samples, strict=True)]
+        like = next((sample for sample in samples if library_of(sample) is not None), None)
+        points = [as_sample(name, s, like) for name, s in zip(names, samples, strict=True)]
     chosen: Any = scale if scale != "auto" else ("none" if columns is None else "sd")
     if chosen != "none":
         points = _scaled(points, chosen, names)
     return Samples(tuple(points), columns, chosen)
 
 
-def as_sample(name: str, sample: Any) -> Array:
-    """Points (n, d) in float64 of lists, columns and whole numbers; numbers (n,) lie on a line."""
+def as_sample(name: str, sample: Any, like: Any = None) -> Array:
+    """Points (n, d) in float64 of lists, columns and whole numbers; numbers (n,) lie on a line.
+
+    like : an array beside it, see `as_floats`.
+    """
     if is_series(sample):
         sample = numbers_of(name, str(sample.name), sample)
-    sample = as_floats(name, sample)
+    sample = as_floats(name, sample, like)
     if library_of(sample) is not None and sample.ndim == 1:
         sample = sample[:, None]
     points: Array = sample

@@ -148,7 +148,7 @@ def problem(
     chunk_size: Any,
 ) -> Problem:
     """Check the arguments that all distances share, and bring both sets to one batch shape."""
-    given = as_floats("x", x), as_floats("y", y)
+    given = as_floats("x", x, y), as_floats("y", y, x)
     x, y = on_a_line(*given)
     line = x is not given[0]
     info = check_points("x", x)

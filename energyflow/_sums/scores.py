@@ -144,7 +144,7 @@ def crps(
     Gneiting, Raftery, "Strictly Proper Scoring Rules, Prediction, and Estimation", JASA 2007,
     Section 4.2.
     """
-    given = as_floats("samples", samples), as_floats("truth", truth)
+    given = as_floats("samples", samples, truth), as_floats("truth", truth, samples)
     samples, truth, weights, dtype = _checked(*given, weights, estimator)
     _check_layout(*given)
     xp = namespace(samples)
@@ -186,7 +186,7 @@ def _checked(
     """Samples (..., N, d), truth (..., 1, d) and weights in the dtype of the computation, and the
     samples' own.
     """
-    samples, truth = as_floats("samples", samples), as_floats("truth", truth)
+    samples, truth = as_floats("samples", samples, truth), as_floats("truth", truth, samples)
     weights = None if weights is None else as_floats("weights", weights, samples)
     check_points("samples", samples)
     check_array("truth", truth)

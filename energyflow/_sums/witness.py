@@ -176,7 +176,7 @@ class _Mixture:
 def _mixture(z: Any, x: Any, y: Any, a: Any, b: Any) -> _Mixture:
     task = problem(x, y, a, b, exponent=1.0, estimator="V", chunk_size=None)
     x, y, a, b = task.x, task.y, task.a, task.b
-    z, _ = on_a_line(as_floats("points", z), x)
+    z, _ = on_a_line(as_floats("points", z, x), x)
     check_points("points", z)
     check_together("points", z, "x", x)
     if z.shape[-1] != x.shape[-1]:

@@ -27,9 +27,10 @@ class Sets(NamedTuple, Generic[T]):
     @classmethod
     def of(cls, x: Any, y_x: Any, z: Any, y_z: Any) -> Sets[Array]:
         """Of lists and whole numbers as well, which become floats."""
-        y_x = None if y_x is None else as_floats("y_x", y_x)
-        y_z = None if y_z is None else as_floats("y_z", y_z)
-        return Sets(as_floats("x", x), y_x, as_floats("z", z), y_z)
+        x, z = as_floats("x", x, z), as_floats("z", z, x)
+        y_x = None if y_x is None else as_floats("y_x", y_x, x)
+        y_z = None if y_z is None else as_floats("y_z", y_z, z)
+        return Sets(x, y_x, z, y_z)
 
     @property
     def conditions(self) -> tuple[T, ...]:

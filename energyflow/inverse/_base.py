@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
-from energyflow_backends import Array, Doubles, Floats, library_of, namespace
+from energyflow_backends import Array, ArrayLike, Doubles, Floats, library_of, namespace
 
-from .._core.checks import check_array, check_finite, shape, warn
+from .._core.checks import as_floats, check_array, check_finite, shape, warn
 from .._core.files import follow_link, load_array, read_json, read_toml, write_json
 from .._core.random import as_generator
 from ._kinds import Configured, build
@@ -24,7 +24,8 @@ class Operator(Configured):
     """A forward operator, from images to clean observations; `operator + noise` is a `Problem`.
 
     Images are arrays (n, *image): NumPy arrays, or torch tensors if the operator is a product
-    with matrices. Observations have the library, device and dtype of the images.
+    with matrices. Observations have the library, device and dtype of the images; lists and whole
+    numbers become float64.
 
     Notes
     -----
@@ -43,7 +44,7 @@ class Operator(Configured):
 
     def __call__(self, images: A) -> A:
         """Clean observations (n, *observation) of images (n, *image)."""
-        self._check("images", images, self.check_image)
+        images = self._checked("images", images, self.check_image)
         with np.errstate(over="ignore", invalid="ignore"):
             observed = self.forward(images)
         xp = namespace(observed)
@@ -61,8 +62,8 @@ class Operator(Configured):
         """
         if not self.lifts:
             raise TypeError(f"{self.name} has no lift: its class has no to_images()")
-        self._check("observations", observations, self.check_observation)
-        return cast(A, self.to_images(observations))
+        checked = self._checked("observations", observations, self.check_observation)
+        return cast(A, self.to_images(checked))
 
     @property
     def lifts(self) -> bool:
@@ -96,7 +97,9 @@ class Operator(Configured):
         """The first guess (n, *image) for checked observations (n, *observation)."""
         raise NotImplementedError
 
-    def _check(self, name: str, array: Any, check_shape: Callable[[Shape], str | None]) -> None:
+    def _checked(self, name: str, values: Any, check_shape: Callable[[Shape], str | None]) -> Any:
+        """Finite floats (n, ...) of a shape that fits."""
+        array = as_floats(name, values)
         check_array(name, array)
         if array.ndim < 2 or 0 in array.shape:
             raise ValueError(f"{name} must have shape (n, ...) and not be empty, got {array.shape}")
@@ -104,6 +107,7 @@ class Operator(Configured):
         if wanted is not None:
             raise ValueError(f"{name} must have {wanted}, got {shape(array)[1:]}")
         check_finite(name, array)
+        return array
 
 
 class Problem:
@@ -141,12 +145,12 @@ class Problem:
     def __repr__(self) -> str:
         return self.operator.name + ("" if self.noise is None else f" + {self.noise.name}")
 
-    def simulate(self, images: Floats, rng: int | np.random.Generator | None = None) -> Floats:
+    def simulate(self, images: ArrayLike, rng: int | np.random.Generator | None = None) -> Floats:
         """Noisy observations of images.
 
         Parameters
         ----------
-        images : NumPy array (n, *image)
+        images : NumPy array or lists (n, *image)
             In the units of the operator.
         rng : int, numpy.random.Generator or None
             Draws the noise.
@@ -159,12 +163,13 @@ class Problem:
         Raises
         ------
         TypeError, ValueError
-            If `images` is no NumPy array, has another shape, or is not finite.
+            If `images` are tensors, have another shape, or are not finite.
         """
-        if library_of(images) != "numpy":
+        given: Any = as_floats("images", images)
+        if library_of(given) != "numpy":
             raise TypeError(f"images must be a NumPy array, got {type(images).__name__}")
         generator = as_generator(rng)
-        observed = self.operator.simulate(images, generator)
+        observed: Floats = self.operator.simulate(given, generator)
         if self.noise is not None:
             observed = self.noise.add(observed, generator)
         return self.operator.restricted(observed)
@@ -173,16 +178,16 @@ class Problem:
         """Observations (n, *observation) on the image grid, see `Operator.lift`."""
         return self.operator.lift(observations)
 
-    def residuals(self, images: Floats, observation: Floats) -> Doubles:
+    def residuals(self, images: ArrayLike, observation: ArrayLike) -> Doubles:
         r"""The distances of images to one observation, in units of the noise.
 
         .. math:: \Big( \frac1m \sum_j \frac{(A x - q)_j^2}{\sigma_j(A x)^2} \Big)^{1/2}
 
         Parameters
         ----------
-        images : NumPy array (n, *image)
+        images : NumPy array or lists (n, *image)
             Such as samples of the posterior.
-        observation : NumPy array (*observation)
+        observation : NumPy array or list (*observation)
             The one observation that all images are compared with.
 
         Returns
@@ -197,14 +202,15 @@ class Problem:
         """
         if self.noise is None:
             raise ValueError(f"residuals need the noise, and {self} has none of its own")
-        check_array("observation", observation)
-        check_finite("observation", observation)
-        clean = np.asarray(self.operator(images), np.float64)
-        if clean.shape[1:] != np.shape(observation):
+        given = as_floats("observation", observation)
+        check_array("observation", given)
+        check_finite("observation", given)
+        clean = np.asarray(self.operator(as_floats("images", images)), np.float64)
+        if clean.shape[1:] != np.shape(given):
             raise ValueError(
-                f"observation must have shape {clean.shape[1:]}, got {np.shape(observation)}"
+                f"observation must have shape {clean.shape[1:]}, got {np.shape(given)}"
             )
-        difference = clean - np.asarray(observation, np.float64)
+        difference = clean - np.asarray(given, np.float64)
         scaled = self.operator.restricted(difference / self.noise.std(clean))
         observed_share = self.operator.restricted(np.ones_like(clean[:1])).mean()
         squares = np.mean(scaled.reshape(len(clean), -1) ** 2, axis=1)

@@ -111,7 +111,7 @@ class BlurDownsample(Operator):
 
     def adjoint(self, observations: Array) -> Array:
         """A^T y, images (n, ..., H, W) of observations (n, ..., h, w)."""
-        self._check("observations", observations, self.check_observation)
+        observations = self._checked("observations", observations, self.check_observation)
         return self._along_both_sides(lambda count: self._matrix(self._side(count)).T, observations)
 
     def forward(self, images: Array) -> Array:

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from energyflow_backends import library_of
 
-from .._core.checks import check_count, check_each
+from .._core.checks import as_floats, check_count, check_each
 from ._posterior_flow import PosteriorFlow
 
 
@@ -145,7 +145,8 @@ class DirectPosterior:
             As `PosteriorFlow.log_prob`; if there is no observation, or are several.
         """
         batch = self._single(self._x(x))
-        rows = theta[None] if getattr(theta, "ndim", 0) == 1 else theta
+        points: Any = as_floats("theta", theta)
+        rows = points[None] if getattr(points, "ndim", 0) == 1 else points
         return _like(self.flow.log_prob(rows, batch[0]), theta)
 
     def log_prob_batched(self, theta: Any, x: Any) -> Any:
@@ -167,10 +168,11 @@ class DirectPosterior:
         TypeError, ValueError, RuntimeError
             As `PosteriorFlow.log_prob`.
         """
-        if getattr(theta, "ndim", 0) != 3:
-            raise ValueError(f"theta must have shape (n, m, d), got {getattr(theta, 'shape', ())}")
+        points: Any = as_floats("theta", theta)
+        if getattr(points, "ndim", 0) != 3:
+            raise ValueError(f"theta must have shape (n, m, d), got {getattr(points, 'shape', ())}")
         batch, _ = self.flow._observed().batch(x, "x")
-        return _like(self.flow.log_prob(theta.swapaxes(0, 1), batch).T, theta)
+        return _like(self.flow.log_prob(points.swapaxes(0, 1), batch).T, theta)
 
     def _x(self, x: Any) -> Any:
         """The observation, or the default one."""

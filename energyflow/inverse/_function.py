@@ -58,8 +58,8 @@ class Function(Operator):
         """Observations of parameters (n, d); those of a function with `rng` are random."""
         if not self.draws:
             return self(images)
-        self._check("parameters", images, self.check_image)
-        return cast(A, self._called(images, rng=rng))
+        checked = self._checked("parameters", images, self.check_image)
+        return cast(A, self._called(checked, rng=rng))
 
     def forward(self, images: Array) -> Array:
         """Call the function.

@@ -57,7 +57,7 @@ class Linear(Operator):
 
     def adjoint(self, observations: Array) -> Array:
         """A^T y for each of the observations (n, m): vectors (n, d)."""
-        self._check("observations", observations, self.check_observation)
+        observations = self._checked("observations", observations, self.check_observation)
         return _product(self.matrix.T, observations)
 
     def forward(self, images: Array) -> Array:

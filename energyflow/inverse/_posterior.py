@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from energyflow_backends import Doubles, Floats
 
-from .._core.checks import check_array, check_finite, check_flag
+from .._core.checks import as_floats, check_array, check_finite, check_flag
 from .._core.pictures import _figure, _save
 from ._base import Problem
 
@@ -52,6 +52,7 @@ class Posterior:
     batched: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "samples", as_floats("samples", self.samples))
         check_array("samples", self.samples)
         if not isinstance(self.samples, np.ndarray):
             raise TypeError(f"samples must be a NumPy array, got {type(self.samples).__name__}")

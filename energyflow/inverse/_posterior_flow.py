@@ -134,8 +134,8 @@ class PosteriorFlow:
 
         Parameters
         ----------
-        images : array (n, d) or (n, C, H, W)
-            In the units of the problem: NumPy, or tensors.
+        images : array (n, d), (n, H, W) or (n, C, H, W)
+            In the units of the problem: NumPy, tensors or lists; (n, H, W) have one channel.
         observations : array (n, *observation), optional
             Observations of the images: vectors (n, m), series or sets (n, k, m), or maps
             (n, C, H, W). Simulated when not given.
@@ -453,6 +453,7 @@ class PosteriorFlow:
         """
         points, seen = name or "images or parameters", f"{name}_observations".lstrip("_")
         images = as_host(points, images)
+        images = images[:, None] if images.ndim == 3 else images  # of one channel
         if observations is None:
             if self.problem is None:
                 raise ValueError(

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from energyflow_backends import Array, Doubles, Floats, Integers, to_host
+from energyflow_backends import ArrayLike, Doubles, Floats, Integers, to_host
 
-from .._core.checks import check_choice, check_count
+from .._core.checks import as_labels, check_choice, check_count
 from .._core.extras import has
 from ..datasets import Dataset
-from ._points import points_together
+from ._points import as_images, points_together
 
 LARGEST_FOR_MLP = 16
 """Edge of an image in pixels up to which "auto" takes the perceptron."""
@@ -49,7 +49,7 @@ class ClassifierReport:
 
 
 def train_classifier(
-    values: Array, labels: Array, *, kind: str = "auto", seed: int = 0, device: str = "cpu"
+    values: ArrayLike, labels: ArrayLike, *, kind: str = "auto", seed: int = 0, device: str = "cpu"
 ) -> Classifier:
     """Train a small classifier, with settings that suit small data.
 
@@ -81,11 +81,10 @@ def train_classifier(
     TypeError, ValueError
         If labels do not fit or are of a single class, or vectors come with "cnn".
     """
-    (points,) = points_together(values=values)
-    array, classes = to_host(values), np.asarray(to_host(labels))
-    if classes.shape != (points.shape[0],) or classes.dtype.kind not in "iu":
+    array, classes = to_host(as_images("values", values)), as_labels("labels", labels)
+    if classes.shape != (len(array),) or classes.dtype.kind not in "iu":
         raise ValueError(
-            f"labels must be integers of shape ({points.shape[0]},), one each, "
+            f"labels must be integers of shape ({len(array)},), one each, "
             f"got {classes.dtype} of shape {classes.shape}"
         )
     if len(np.unique(classes)) < 2:
@@ -105,7 +104,7 @@ def train_classifier(
     return Perceptron(array, classes, seed)
 
 
-def c2st(samples: Array, reference: Array, *, rng: int = 0) -> float:
+def c2st(samples: ArrayLike, reference: ArrayLike, *, rng: int = 0) -> float:
     r"""Classifier two-sample test (C2ST): how well a perceptron tells samples from a reference.
 
     .. math:: \frac{1}{n + m} \# \{ \text{points of the held-out folds put to their set} \}
@@ -159,8 +158,8 @@ def c2st(samples: Array, reference: Array, *, rng: int = 0) -> float:
 
 
 def classifier_report(
-    samples: Array,
-    labels: Array,
+    samples: ArrayLike,
+    labels: ArrayLike,
     dataset: Dataset,
     *,
     classifier: Classifier | None = None,
@@ -197,9 +196,10 @@ def classifier_report(
     points_together(samples=samples, train=dataset.train)
     how: dict[str, Any] = {"kind": kind, "seed": seed, "device": device}
     trained = classifier or train_classifier(dataset.train, dataset.train_labels, **how)
-    student = train_classifier(samples, labels, **how)
+    images = to_host(as_images("samples", samples))
+    student = train_classifier(images, labels, **how)
     return ClassifierReport(
-        asked=float(np.mean(trained.predict(to_host(samples)) == to_host(labels))),
+        asked=float(np.mean(trained.predict(images) == as_labels("labels", labels))),
         trained_on_samples=_accuracy(student, dataset),
         trained_on_real=_accuracy(trained, dataset),
     )

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from energyflow_backends import Array, Doubles, library_of, to_host
+from energyflow_backends import ArrayLike, Doubles, to_host
 
 from .. import energy_distance, sliced_energy_distance
-from .._core.checks import check_choice, check_count
+from .._core.checks import as_labels, check_choice, check_count
 from .._core.random import Rng, as_generator
 from ..datasets._split import held_out_rows
 from ._points import points_together
@@ -50,12 +50,12 @@ class EnergyReport:
 
 
 def energy_distance_report(
-    samples: Array,
-    held_out: Array,
+    samples: ArrayLike,
+    held_out: ArrayLike,
     rng: Rng = 0,
     *,
-    real: Array | None = None,
-    strata: Array | None = None,
+    real: ArrayLike | None = None,
+    strata: ArrayLike | None = None,
     n_repeats: int = 10,
     method: Literal["auto", "exact", "sliced"] = "auto",
     n_projections: int = 500,
@@ -113,9 +113,7 @@ def energy_distance_report(
     m = len(y) if others else len(y) // 2
     pool = np.concatenate([y, *others])
     n = min(len(x), len(pool) - m)
-    if strata is not None and library_of(strata) is None:
-        raise TypeError(f"strata must be an array, got {type(strata).__name__}")
-    classes = None if strata is None else to_host(strata)
+    classes = None if strata is None else as_labels("strata", strata)
     if classes is not None and classes.shape != (len(pool),):
         raise ValueError(f"strata must have shape ({len(pool)},), got {classes.shape}")
     if method == "auto":

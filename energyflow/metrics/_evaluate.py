@@ -7,9 +7,9 @@ from numbers import Integral
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-from energyflow_backends import Array, Floats, HostArray, Integers, to_host
+from energyflow_backends import ArrayLike, Floats, HostArray, Integers, to_host
 
-from .._core.checks import check_count
+from .._core.checks import as_labels, check_count
 from .._core.random import Rng, as_generator
 from ..datasets import Dataset
 from ._classifier import Classifier, classifier_report, train_classifier
@@ -17,7 +17,7 @@ from ._energy import energy_distance_report
 from ._frechet import frechet_distance
 from ._kernel_distance import kernel_distance
 from ._neighbours import nearest_neighbours
-from ._points import points_together
+from ._points import as_images, points_together
 from ._precision import precision_recall
 from ._report import Report, Row
 
@@ -25,7 +25,7 @@ MOST_SAMPLES = 10_000
 MOST_IN_FEATURE_SPACE = 2_500
 LOWER, HIGHER, SAME = "lower", "higher", "as real"
 Features = Callable[[Floats], Floats]
-Labels: TypeAlias = Array | str | None
+Labels: TypeAlias = ArrayLike | str | None
 
 
 def evaluate(
@@ -134,7 +134,7 @@ def evaluate(
 
 
 def _given(
-    samples: Array, labels: Labels, condition: str | None, n: int | None
+    samples: ArrayLike, labels: Labels, condition: str | None, n: int | None
 ) -> tuple[Floats, Integers | None]:
     """Samples, and their labels."""
     if condition is not None:
@@ -143,14 +143,16 @@ def _given(
         raise ValueError("n is for generators; samples are all looked at")
     if isinstance(labels, str):
         raise ValueError(f"labels={labels!r} is for generators; give the labels of the samples")
-    return to_host(samples), None if labels is None else to_host(labels)
+    return to_host(as_images("samples", samples)), None if labels is None else as_labels(
+        "labels", labels
+    )
 
 
 def _generate(
     generator: Any, dataset: Dataset, labels: Labels, condition: str | None, n: int | None, rng: int
 ) -> tuple[Floats, Integers | None]:
     """Samples of a model, and the labels that it was given."""
-    classes = None if labels is None or isinstance(labels, str) else to_host(labels)
+    classes = None if labels is None or isinstance(labels, str) else as_labels("labels", labels)
     if n is not None:
         n = check_count("n", n)
     else:

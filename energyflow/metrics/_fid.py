@@ -6,16 +6,16 @@ import os
 from pathlib import Path
 from typing import Any
 
-from energyflow_backends import Array, Floats, to_host
+from energyflow_backends import ArrayLike, Floats, to_host
 
 from .._core.devices import as_device
 from .._core.extras import need
-from ._points import as_points
+from ._points import as_images
 
 
 def fid(
-    samples: Array,
-    real: Array,
+    samples: ArrayLike,
+    real: ArrayLike,
     weights: str | os.PathLike[str] | Any,
     *,
     feature: int = 2048,
@@ -84,8 +84,8 @@ def fid(
     return float(metric.compute())
 
 
-def _check_images(name: str, images: Array) -> Floats:
-    as_points(name, images)
+def _check_images(name: str, images: Any) -> Floats:
+    images = as_images(name, images)
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise ValueError(f"{name} must have shape (n, 1 or 3, H, W), got {tuple(images.shape)}")
     if images.shape[0] < 2:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from energyflow_backends import Array, namespace
+from energyflow_backends import Array, ArrayLike, namespace
 
 from ._points import count, points_together, wide
 
 
-def frechet_distance(features_x: Array, features_y: Array) -> Array:
+def frechet_distance(features_x: ArrayLike, features_y: ArrayLike) -> Array:
     r"""Squared Fréchet (2-Wasserstein) distance between Gaussians fitted to two sets of features.
 
     .. math:: |\mu_x - \mu_y|^2 + \mathrm{tr}\big(\Sigma_x + \Sigma_y

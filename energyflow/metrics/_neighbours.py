@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from energyflow_backends import Array, Doubles, Floats, Integers, to_host
+from energyflow_backends import ArrayLike, Doubles, Floats, Integers, to_host
 
 from .._core.extras import need
 from ._points import points_together
@@ -51,7 +51,9 @@ class NeighbourReport:
         return float(np.median(self.held_out_distances))
 
 
-def nearest_neighbours(samples: Array, train: Array, held_out: Array) -> NeighbourReport:
+def nearest_neighbours(
+    samples: ArrayLike, train: ArrayLike, held_out: ArrayLike
+) -> NeighbourReport:
     r"""Distances of samples to the nearest training points, beside those of held-out data.
 
     A point counts as a copy where its nearest training point is three times nearer than the

@@ -3,21 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
-from energyflow_backends import Array, Floats, library_of, namespace, to_host, widest_dtypes
+from energyflow_backends import (
+    Array,
+    Floats,
+    library_of,
+    namespace,
+    to_host,
+    widest_dtypes,
+)
 
-from .._core.checks import check_array, check_finite, check_together, shape
+from .._core.checks import (
+    all_as_floats,
+    as_floats,
+    check_array,
+    check_finite,
+    check_together,
+    shape,
+)
 
 BYTES = 64 * 2**20
 _LARGEST = 2.0**500
 
 
-def as_points(name: str, values: Array) -> Array:
-    """Vectors (n, d) or images (n, C, H, W), checked, as points (n, d) in the same library."""
+def as_points(name: str, values: Any) -> Array:
+    """Vectors (n, d) or images, checked, as points (n, d) in the same library."""
+    images = as_images(name, values)
+    return images if images.ndim == 2 else namespace(images).reshape(images, (count(images), -1))
+
+
+def as_images(name: str, values: Any) -> Array:
+    """Vectors (n, d) or images (n, C, H, W), checked, in the same library.
+
+    Lists and whole numbers become floats, numbers (n,) points on a line, and images (n, H, W) have
+    one channel.
+    """
+    values = as_floats(name, values)
     check_array(name, values)
-    if values.ndim not in (2, 4) or 0 in values.shape:
+    if not 1 <= values.ndim <= 4 or 0 in values.shape:
         raise ValueError(
-            f"{name} must have shape (n, d) or (n, C, H, W) and not be empty, got {shape(values)}"
+            f"{name} must have shape (n, d), (n, H, W) or (n, C, H, W) and not be empty, "
+            f"got {shape(values)}"
         )
     check_finite(name, values)
     largest = float(namespace(values).max(namespace(values).abs(values)))
@@ -26,12 +53,13 @@ def as_points(name: str, values: Array) -> Array:
             f"{name} must be at most {_LARGEST:.2g} in size, so that squares of distances are "
             f"finite, got {largest:.2g}"
         )
-    return values if values.ndim == 2 else namespace(values).reshape(values, (count(values), -1))
+    images: Array = values[:, None, ...] if values.ndim in (1, 3) else values
+    return images
 
 
-def points_together(**named: Array) -> tuple[Array, ...]:
+def points_together(**named: Any) -> tuple[Array, ...]:
     """Sets of points of one dimension, in one library, on one device."""
-    points = {name: as_points(name, values) for name, values in named.items()}
+    points = {name: as_points(name, values) for name, values in all_as_floats(**named).items()}
     (first, x), *others = points.items()
     for name, y in others:
         check_together(first, x, name, y)
@@ -72,7 +100,8 @@ def count(array: Array) -> int:
     return int(array.shape[0])
 
 
-def host(name: str, values: Array) -> Floats:
-    """An array of floating numbers, checked, in NumPy."""
+def host(name: str, values: Any) -> Floats:
+    """Numbers as floats, checked, in NumPy."""
+    values = as_floats(name, values)
     check_array(name, values)
     return to_host(values)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from energyflow_backends import Array, namespace
+from energyflow_backends import Array, ArrayLike, namespace
 
 from .._core.checks import check_count
 from ._points import count, distance_blocks, points_together, wide
 
 
-def precision_recall(real: Array, fake: Array, k: int = 3) -> tuple[Array, Array]:
+def precision_recall(real: ArrayLike, fake: ArrayLike, k: int = 3) -> tuple[Array, Array]:
     r"""Improved precision and recall: how much of each set lies in the support of the other.
 
     .. math:: \text{precision} = \frac{1}{|F|} \sum_{f \in F}

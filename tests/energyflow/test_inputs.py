@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from energyflow_backends import library_of
 from scipy import stats
 
 import energyflow as ef
@@ -127,6 +128,54 @@ def test_lists_of_weights_go_where_the_points_are(xp: Any, weights: list[float])
     )
 
 
+def test_lists_of_points_go_where_the_other_points_are(xp: Any) -> None:
+    x, y = np.arange(8.0).reshape(4, 2), np.array([[3.0, 4.0], [0.1, 1.0], [2.0, 2.0]])
+    given = xp.asarray(x)
+    for function in (ef.energy_distance, ef.sliced_energy_distance, ef.energy_score):
+        how = {"rng": 0} if function is ef.sliced_energy_distance else {}
+        sets = [(x, y), (given, y.tolist())]
+        if function is ef.energy_score:
+            sets = [(a, b[0]) for a, b in sets]
+        expected, found = (function(*pair, **how) for pair in sets)
+        assert library_of(found) == library_of(given)
+        assert float(found) == pytest.approx(float(expected), rel=1e-6)
+    assert float(ef.energy_distance(y.tolist(), given)) == pytest.approx(
+        float(ef.energy_distance(y, x)), rel=1e-6
+    )
+
+
+def test_lists_beside_tensors_in_tests_flows_and_metrics() -> None:
+    torch = pytest.importorskip("torch", reason="the tensors are torch's")
+    metrics = pytest.importorskip("energyflow.metrics", reason="metrics are an extra")
+    x, y = X.astype(float), Y.astype(float)
+    tensor = torch.from_numpy(x)
+    for test in (ef.energy_test, ef.independence_test):
+        lists, arrays = (
+            test(v, w, n_resamples=9, rng=0) for v, w in ((tensor, Y.tolist()), (x, y))
+        )
+        assert float(lists.statistic) == pytest.approx(float(arrays.statistic))
+    start = ef.ParticleFlow(tensor[:, None], step_size=1.0, n_projections=2, rng=0)
+    assert type(start.run([[1], [2]], 1, progress=False).particles) is type(tensor)
+    fid = metrics.frechet_distance(tensor, Y.tolist())
+    assert float(fid) == pytest.approx(float(metrics.frechet_distance(column(X), column(Y))))
+
+
+@pytest.mark.parametrize(
+    ("values", "what"),
+    [
+        (["1", "2"], "text"),
+        ([b"1", b"2"], "text"),
+        ([1, "2"], "text"),
+        ([None, "2"], "text"),
+        ([1j, 2], "complex ones"),
+        ([np.datetime64("2020-01-01"), np.datetime64("2020-01-02")], "dates"),
+    ],
+)
+def test_lists_of_what_is_no_number_are_refused(values: list[Any], what: str) -> None:
+    with pytest.raises(TypeError, match=f"x must be real numbers, got {what}"):
+        ef.energy_distance(values, [1.0, 2.0])
+
+
 def test_integers_of_every_library(xp: Any) -> None:
     x, y = np.arange(8).reshape(4, 2), np.arange(6).reshape(3, 2) ** 2
     found = float(ef.energy_distance(xp.asarray(x), xp.asarray(y)))
@@ -173,3 +222,66 @@ def test_models_take_lists_integers_and_images_without_channels() -> None:
     labels = [0, 1] * 10
     model = models.DMMD(**small).fit(images, labels, progress=False)
     assert model.sample(3, [0, 1, 1], rng=0).shape == (3, 1, 4, 4)
+
+
+def posterior_samples(samples: Any, truths: Any) -> list[Any]:
+    metrics = pytest.importorskip("energyflow.metrics")
+    table = metrics.posterior_table({"flow": samples}, truths)["flow"]
+    simulated = samples[0] if isinstance(samples, list) else np.asarray(samples)[0]
+    predicted = metrics.posterior_predictive(simulated, truths[0])
+    sbc, tarp = metrics.sbc(samples, truths), metrics.tarp(samples, truths)
+    return [sbc.ranks, tarp.ranks, predicted.pvalues, list(table.values())]
+
+
+def generated_samples(samples: Any, real: Any) -> list[Any]:
+    metrics = pytest.importorskip("energyflow.metrics")
+    labels = (np.arange(len(real)) % 2).tolist()
+    report = metrics.energy_distance_report(samples, real, strata=labels)
+    found = [metrics.frechet_distance(samples, real), *metrics.precision_recall(real, samples)]
+    found += [report.distance, metrics.nearest_neighbours(samples, real, real).distances]
+    classifier = metrics.train_classifier(real, labels)
+    return [*found, classifier.predict(np.asarray(real, np.float64)), metrics.psnr(real, real)]
+
+
+@pytest.mark.parametrize("form", ["list of int", "list of float", "int8", "uint8", "float64"])
+@pytest.mark.parametrize(
+    ("measures", "shapes"),
+    [
+        (posterior_samples, [(9, 20, 1, 3, 3), (9, 1, 3, 3)]),
+        (generated_samples, [(30, 4), (24, 4)]),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_metrics_take_what_distances_take(
+    measures: Callable[..., list[Any]], shapes: list[tuple[int, ...]], form: str
+) -> None:
+    pytest.importorskip("sklearn", reason="neighbours and classifiers are scikit-learn's")
+    sets = [np.random.default_rng(k).integers(0, 9, shape) for k, shape in enumerate(shapes)]
+    expected = measures(*(v.astype(float) for v in sets))
+    for one, other in zip(measures(*map(FORMS[form], sets)), expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
+def test_posteriors_take_lists_integers_and_images_without_channels() -> None:
+    inverse = pytest.importorskip("energyflow.inverse", reason="posteriors are an extra")
+    models = pytest.importorskip("energyflow.models", reason="models are an extra")
+    small = {"n_steps": 2, "n_rounds": 1, "architecture": models.MLP(width=8, depth=1)}
+    images = RNG.integers(0, 255, (20, 4, 4))
+    problem = inverse.BlurDownsample(1, size=2, stride=2) + inverse.Gaussian(1.0)
+    samples = []
+    for data in (images[:, None].astype(float), images, images.tolist()):
+        flow = inverse.PosteriorFlow(problem, **small).fit(data, progress=False)
+        samples += [flow.sample(np.ones((1, 2, 2)), 3, rng=0).samples]
+        samples += [flow.sample([[[1, 1], [1, 1]]], 3, rng=0).samples]
+    assert samples[0].shape == (3, 1, 4, 4)
+    for other in samples[1:]:
+        np.testing.assert_array_equal(samples[0], other)
+    pairs = images[:, 0], images[:, 1]
+    flows = [
+        inverse.PosteriorFlow(**small).fit(*given, progress=False)
+        for given in (pairs, [v.tolist() for v in pairs])
+    ]
+    drawn = [flow.sample([1, 2, 3, 4], 3, rng=0).samples for flow in flows]
+    np.testing.assert_array_equal(*drawn)
+    logs = [flow.log_prob([[1, 2, 3, 4]], [1, 2, 3, 4]) for flow in flows]
+    np.testing.assert_array_equal(*logs)

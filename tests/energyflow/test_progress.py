@@ -6,10 +6,11 @@ import io
 import os
 import re
 import sys
-from contextlib import redirect_stderr
+from contextlib import nullcontext, redirect_stderr
 from types import ModuleType
 
 import pytest
+import tqdm.auto
 
 from energyflow._core import progress as _progress
 from energyflow._core.progress import Progress
@@ -97,6 +98,33 @@ def test_the_line_is_ended_after_an_interrupt(terminal):
         interrupted_loop()
     assert "1/3" in terminal.shown
     assert terminal.shown.endswith("\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "style"), [(None, "success"), (KeyboardInterrupt, "danger"), (ValueError, "danger")]
+)
+def test_a_loop_that_ends_early_by_itself_is_no_failure(terminal, monkeypatch, error, style):
+    styles = []
+
+    class Notebook(tqdm.std.tqdm):
+        """Closes as tqdm's bar for notebooks does."""
+
+        def display(self, *args, bar_style=None, **how):
+            styles.append(bar_style)
+            return super().display(*args, **how)
+
+        def close(self):
+            super().close()
+            self.display(bar_style="danger" if self.n < self.total else "success")
+
+    monkeypatch.setattr("tqdm.auto.tqdm", Notebook)
+    expected = nullcontext() if error is None else pytest.raises(error)
+    with redirect_stderr(terminal), expected, Progress(3, "flow") as progress:
+        progress.update(1)
+        if error is not None:
+            raise error
+    assert styles[-1] == style
+    assert "1/3" in terminal.shown
 
 
 def test_nothing_is_drawn_more_often_than_one_can_read(terminal, monkeypatch):

@@ -75,7 +75,7 @@ def test_supports_of_torch() -> None:
         (np.array([[0, 10], [-5, 5]]), ValueError, r"bounds must be \(lows, highs\)"),
         ([(0, 1), (2, 3), (4, 5)], ValueError, r"bounds must be \(low, high\).*got 3 entries"),
         ([stats.uniform(0, 1), (2, 3)], TypeError, "bounds must be distributions .*, got tuple"),
-        ((0, "x"), ValueError, "bounds must be real numbers"),
+        ((0, "x"), TypeError, "bounds must be real numbers"),
     ],
 )
 def test_bad_bounds(given: Any, kind: type[Exception], message: str) -> None:

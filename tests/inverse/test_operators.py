@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from energyflow.inverse import BlurDownsample, Linear, Mask, Radon
+from energyflow.inverse import BlurDownsample, Gaussian, Linear, Mask, Radon
 
 
 def operators() -> list:
@@ -203,4 +203,19 @@ def test_bad_input(images: np.ndarray) -> None:
     with pytest.raises(ValueError, match="images must be finite, got 1 NaN"):
         Linear([1.0])(np.array([[np.nan]]))
     with pytest.raises(TypeError, match="floating"):
-        Linear([1.0])(np.array([[1]]))
+        Linear([1.0])(np.array([[1j]]))
+    with pytest.raises(TypeError, match="images must be real numbers, got text"):
+        Linear([1.0])([["1"]])
+
+
+def test_lists_and_whole_numbers_are_float64() -> None:
+    images = [[1, 2], [3, 4]]
+    problem = Linear([[1, 1]]) + Gaussian(0.1)
+    for form in (images, np.array(images), np.array(images, np.uint8)):
+        observed = problem.operator(form)
+        assert observed.dtype == np.float64
+        np.testing.assert_array_equal(observed, [[3], [7]])
+        np.testing.assert_allclose(problem.operator.lift([[2]]), [[1, 1]])
+        noisy = problem.simulate(form, rng=0)
+        np.testing.assert_array_equal(noisy, problem.simulate(np.array(images, float), rng=0))
+        np.testing.assert_allclose(problem.residuals(form, [3]), [0, 40])

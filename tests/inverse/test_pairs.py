@@ -244,8 +244,9 @@ def test_bad_input(pairs: PosteriorFlow) -> None:
             "must be of sizes .*: divide column 0 by its size",
         ),
         ((theta, seen * [1, 1e300]), ValueError, "must be of sizes .*: divide column 1 by its"),
-        ((theta, [1, 2]), TypeError, "observations must be an array"),
-        ((theta.tolist(), seen), TypeError, "images or parameters must be an array"),
+        ((theta, [1, 2]), ValueError, "observations must be one for each of the 20"),
+        ((theta, "seen"), TypeError, "observations must be an array"),
+        ((object(), seen), TypeError, "images or parameters must be an array"),
         ((theta, seen[:, None, None, None]), ValueError, r"observations must be vectors \(n, m\)"),
     ):
         with pytest.raises(kind, match=message):

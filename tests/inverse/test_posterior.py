@@ -80,7 +80,8 @@ def test_bad_samples() -> None:
     with pytest.raises(ValueError, match="samples must be finite"):
         Posterior(np.full((2, 3), np.nan))
     with pytest.raises(TypeError, match="floating"):
-        Posterior(np.zeros((2, 3), int))
+        Posterior(np.zeros((2, 3), complex))
+    assert Posterior([[1, 2], [3, 4]]).mean.tolist() == [2.0, 3.0]
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +175,9 @@ def test_bad_input(learned) -> None:
     with pytest.raises(ValueError, match=r"held_out must be of the training's shape \(1, 8, 8\)"):
         coarse.fit(images, held_out=np.zeros((9, 3, 8, 8)), progress=False)
     with pytest.raises(TypeError, match="images or parameters must be an array"):
-        coarse.fit(images.tolist(), images[:, :, :4, :4])
+        coarse.fit("images", images[:, :, :4, :4])
+    with pytest.raises(TypeError, match="images or parameters must be real numbers, got text"):
+        coarse.fit(images.astype(str).tolist(), images[:, :, :4, :4])
 
 
 def test_images_that_are_seen_as_vectors(learned) -> None:

@@ -105,8 +105,9 @@ def test_every_library(xp, distance):
         (np.ones((1, 2)), np.ones((3, 2)), ValueError, "features_x must have at least two rows"),
         (np.ones((3, 2)), np.ones((3, 3)), ValueError, "one dimension, got 2 and 3"),
         (np.ones((3, 2)), np.full((3, 2), np.nan), ValueError, "features_y must be finite"),
-        ([[1.0]], np.ones((3, 2)), TypeError, "features_x must be an array"),
-        (np.ones((3, 2), int), np.ones((3, 2)), TypeError, "int64"),
+        ("text", np.ones((3, 2)), TypeError, "features_x must be an array"),
+        ([["1"], ["2"]], np.ones((3, 1)), TypeError, "features_x must be real numbers, got text"),
+        (np.ones((3, 2), complex), np.ones((3, 2)), TypeError, "complex128"),
     ],
 )
 @pytest.mark.parametrize("distance", [frechet_distance, kernel_distance])

@@ -62,7 +62,7 @@ def test_every_library(xp, rng):
     [
         (np.ones((3, 2)), 3, ValueError, "fake must have more than k = 3 points, got 3"),
         (np.ones((3, 2)), 0, ValueError, "k must be at least 1"),
-        (np.ones((5, 2, 2)), 1, ValueError, r"\(5, 2, 2\)"),
+        (np.ones((5, 1, 1, 2, 1)), 1, ValueError, r"\(5, 1, 1, 2, 1\)"),
     ],
 )
 def test_bad_input_is_named(x, k, error, told):

@@ -105,7 +105,11 @@ def test_arrays_stay_as_they_are() -> None:
         (Listed([X[0]] * 2000), "got at least 0.0 GiB; larger data go in as an array"),
         (Listed([]), "data must not be empty"),
         (Listed([(X[0], 1, 2)]), "points or pairs of points and conditions, got 3 values"),
+        (Listed([X[0], (X[1], 1)]), "points or pairs, got both"),
         (DataLoader(Listed([X[0], (X[1], 1)]), batch_size=1), "points or pairs, got both"),
+        (Listed([X[0], X[0, :1]]), r"data\[1\] must have the shape .*\(2,\), got \(1,\)"),
+        (Listed([(X[0], 1), (X[0], X[1])]), r"data\[1\] .*\(2,\) and \(\), got \(2,\) and \(2,\)"),
+        (DataLoader(Listed([X[0], X[0, :1]])), r"batch 1 of data must have the shape .*got \(1,\)"),
     ],
 )
 def test_faults_are_named(data: Any, message: str, monkeypatch: Any) -> None:
@@ -115,9 +119,11 @@ def test_faults_are_named(data: Any, message: str, monkeypatch: Any) -> None:
 
 
 def test_other_items_are_named() -> None:
-    with pytest.raises(
-        TypeError, match=r"data \(a batch of it\) must be a NumPy array or a tensor"
-    ):
-        in_memory("data", Listed([{"image": X[0]}]), None)
+    items: list[Any] = [{"image": X[0]}, "cat", (X[0], "cat")]
+    for item in items:
+        with pytest.raises(TypeError, match=r"data\[1\] must be a NumPy array or a tensor"):
+            in_memory("data", Listed([X[0], item]), None)
+    with pytest.raises(TypeError, match=r"data \(batch 0 of it\) must be real numbers, got text"):
+        in_memory("data", DataLoader(Listed([(X[0], "1"), (X[0], "2")])), None)
     with pytest.raises(ValueError, match="condition must be left out: data gives pairs"):
         in_memory("data", TensorDataset(X, LABELS), LABELS)

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from energyflow_backends import Doubles, Floats, library_of, to_host
 
-from ..._core.checks import as_numbers, check_array, check_finite, shape, warn
+from ..._core.checks import as_floats, as_numbers, check_array, check_finite, shape, warn
 
 _LARGEST = 1e290
 _AXES = (2, 3, 4)  # of observations: vectors, series or sets, maps
@@ -28,6 +28,7 @@ class Observed:
         TypeError, ValueError
             If it is no array of finite numbers, or of another shape.
         """
+        observation = as_floats(name, observation)
         if library_of(observation) is None:
             raise TypeError(
                 f"{name} must be an array, such as x[0] of the training pairs (before the number "
@@ -94,7 +95,8 @@ class ObservedRange:
 
 
 def as_host(name: str, array: Any) -> Floats:
-    """A NumPy array of a user's floating numbers."""
+    """A NumPy array of a user's numbers, as floats."""
+    array = as_floats(name, array)
     check_array(name, array)
     return to_host(array)
 
@@ -110,9 +112,10 @@ def as_pairs(points: str, images: Floats, name: str, observations: Any) -> Float
     if images.ndim not in (2, 4) or len(images) < 2 or 0 in images.shape:
         more = ": of one parameter, add an axis by [:, None]" if images.ndim == 1 else ""
         raise ValueError(
-            f"{points} must have shape (n, d) or (n, C, H, W) with n at least 2, "
+            f"{points} must have shape (n, d), (n, H, W) or (n, C, H, W) with n at least 2, "
             f"got {images.shape}{more}"
         )
+    observations = as_floats(name, observations)
     check_array(name, observations)
     if shape(observations)[:1] != (len(images),):
         raise ValueError(

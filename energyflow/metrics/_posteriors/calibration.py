@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from energyflow_backends import Array, Doubles, Integers
+from energyflow_backends import ArrayLike, Doubles, Integers
 
 from ..._core.checks import check_count, warn
 from ..._core.random import Rng
@@ -36,8 +36,8 @@ class Calibration:
 
 
 def calibration(
-    samples: Array,
-    truths: Array,
+    samples: ArrayLike,
+    truths: ArrayLike,
     rng: Rng = 0,
     *,
     bins: int = 10,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from energyflow_backends import Array, Doubles
+from energyflow_backends import ArrayLike, Doubles
 
 from ..._core.pictures import ASIDE, REACHED, _figure
 from .._points import as_points, host
@@ -21,7 +21,7 @@ _POINTS = 2000
 
 
 def pair_plot(
-    samples: Array, truth: Array | None = None, names: Sequence[str] | None = None
+    samples: ArrayLike, truth: ArrayLike | None = None, names: Sequence[str] | None = None
 ) -> Figure:
     """Draw a corner figure of samples: histograms on the diagonal, pairs of parameters below.
 
@@ -82,7 +82,7 @@ def pair_plot(
     return figure
 
 
-def _checked(samples: Array) -> Doubles:
+def _checked(samples: ArrayLike) -> Doubles:
     x = host("samples", samples).astype(np.float64)
     if x.ndim != 2 or len(x) < 2 or not 1 <= x.shape[1] <= MOST:
         raise ValueError(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import ceil
 
 import numpy as np
-from energyflow_backends import Array, Doubles, Floats
+from energyflow_backends import ArrayLike, Doubles, Floats
 
 from ..._core.checks import check_flag, warn
 from .._points import as_points, distance_blocks, host
@@ -98,8 +98,8 @@ class PredictiveCheck:
 
 
 def posterior_predictive(
-    simulated: Array,
-    observation: Array,
+    simulated: ArrayLike,
+    observation: ArrayLike,
     *,
     names: Sequence[str] | None = None,
     held_out: bool = False,

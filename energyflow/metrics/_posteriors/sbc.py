@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from energyflow_backends import Array, Doubles, Integers
+from energyflow_backends import ArrayLike, Doubles, Integers
 
 from ..._core.checks import as_numbers, check_count
 from ..._core.random import Rng, as_generator
@@ -120,8 +120,8 @@ class SBC(Drawn):
 
 
 def sbc(
-    samples: Array,
-    truths: Array,
+    samples: ArrayLike,
+    truths: ArrayLike,
     rng: Rng = 0,
     *,
     names: Sequence[str] | None = None,

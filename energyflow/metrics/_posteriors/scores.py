@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from energyflow_backends import Array, Doubles, to_host
+from energyflow_backends import ArrayLike, Doubles
 
 from ..._core.checks import check_finite, check_positive
 from ..._core.extras import has
@@ -16,7 +16,7 @@ from .._points import host
 from .uniformity import check_pairs, ranks
 
 
-def psnr(images: Array, truths: Array, data_range: float = 1.0) -> Doubles:
+def psnr(images: ArrayLike, truths: ArrayLike, data_range: float = 1.0) -> Doubles:
     r"""Peak signal-to-noise ratio of each image, in dB.
 
     .. math:: 10 \log_{10} \frac{R^2}{\mathrm{mean} (x - z)^2}
@@ -46,7 +46,7 @@ def psnr(images: Array, truths: Array, data_range: float = 1.0) -> Doubles:
     return ratio
 
 
-def ssim(images: Array, truths: Array, data_range: float = 1.0) -> Doubles:
+def ssim(images: ArrayLike, truths: ArrayLike, data_range: float = 1.0) -> Doubles:
     """Structural similarity of each image, by scikit-image: windows of 7 x 7 pixels, or fewer.
 
     Parameters
@@ -87,9 +87,9 @@ def ssim(images: Array, truths: Array, data_range: float = 1.0) -> Doubles:
 
 
 def posterior_table(
-    posteriors: Mapping[str, Array],
-    truths: Array,
-    guesses: Mapping[str, Array] | None = None,
+    posteriors: Mapping[str, ArrayLike],
+    truths: ArrayLike,
+    guesses: Mapping[str, ArrayLike] | None = None,
     *,
     data_range: float = 1.0,
     rng: Rng = 0,
@@ -122,7 +122,7 @@ def posterior_table(
     TypeError, ValueError
         If shapes do not fit, or numbers are NaN or infinite.
     """
-    z = to_host(truths).astype(np.float64)
+    z = host("truths", truths).astype(np.float64)
     measures = {"PSNR of the mean": psnr} | ({"SSIM of the mean": ssim} if has("skimage") else {})
 
     def of_images(images: Doubles) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def posterior_table(
         scores = {"energy score": np.linalg.norm(errors, axis=1), "CRPS": np.abs(errors)}
         table[name] = of_images(x) | scores
     for name, given in posteriors.items():
-        samples = to_host(given).astype(np.float64)
+        samples = host(name, given).astype(np.float64)
         u = ranks(*check_pairs(samples, z, 1), as_generator(rng))
         flat, truth = samples.reshape(*samples.shape[:2], -1), z.reshape(len(z), -1)  # (m, n, d)
         table[name] = of_images(samples.mean(axis=1)) | {
@@ -150,7 +150,7 @@ def posterior_table(
     }
 
 
-def _pair(images: Array, truths: Array) -> tuple[Doubles, Doubles]:
+def _pair(images: ArrayLike, truths: ArrayLike) -> tuple[Doubles, Doubles]:
     x, z = host("images", images).astype(np.float64), host("truths", truths).astype(np.float64)
     if x.shape != z.shape or x.ndim < 2 or 0 in x.shape:
         raise ValueError(

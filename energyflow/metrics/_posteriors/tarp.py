@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from energyflow_backends import Array, Doubles, Floats
+from energyflow_backends import ArrayLike, Doubles, Floats
 
 from ..._core.checks import check_count, check_finite
 from ..._core.random import Rng, as_generator
@@ -87,11 +87,11 @@ class TARP(Drawn):
 
 
 def tarp(
-    samples: Array,
-    truths: Array,
+    samples: ArrayLike,
+    truths: ArrayLike,
     rng: Rng = 0,
     *,
-    references: Array | None = None,
+    references: ArrayLike | None = None,
     n_bootstrap: int = 200,
 ) -> TARP:
     r"""Tests of accuracy with random points: the expected coverage of all parameters together.
@@ -154,7 +154,7 @@ def tarp(
     return TARP(levels, coverage, low, high, area, pvalue, u)
 
 
-def _references(references: Array | None, truths: Floats, rng: np.random.Generator) -> Floats:
+def _references(references: ArrayLike | None, truths: Floats, rng: np.random.Generator) -> Floats:
     """The points given, or points in the box of the truths."""
     if references is None:
         low, high = truths.min(axis=0), truths.max(axis=0)

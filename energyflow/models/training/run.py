@@ -100,7 +100,8 @@ class Run:
     def train(self) -> None:
         """Train the stages that are left, until something ends it."""
         n_stages = self.plan.n_stages
-        with Progress(n_stages, "training", self.trainer.progress, "stages") as bar:
+        label = f"training {self.plan.settings.get('model', '')}".rstrip()
+        with Progress(n_stages, label, self.trainer.progress, "stages") as bar:
             for number in range(len(self.records), n_stages):
                 report = partial(_show, bar, number)
                 ended = self._ends_before(number)
