@@ -228,7 +228,7 @@ def kernel_sum(
 ) -> Doubles:
     """sum_j w_j K(x_i, y_j) for each of the points x (N, d), with y (M, d) and w (M,): (N,).
 
-    K is -s^r, exp(-s^2 / (2 sigma^2)), exp(-alpha s) or 2^(1-nu) / gamma(nu) t^nu K_nu(t) of the
+    K is -s^r, exp(-s^2 / (2 sigma^2)), exp(-s / beta) or 2^(1-nu) / gamma(nu) t^nu K_nu(t) of the
     distance s with t = sqrt(2 nu) s / beta, or <x, y>. Reference: Hertrich, "Fast Kernel Summation
     in High Dimensions via Slicing and Fourier Transforms", SIAM J. Math. Data Sci. 2024.
 
@@ -260,8 +260,8 @@ def _kernel_values(kernel: Kernel, x_i: Doubles, y: Doubles) -> Doubles:
             values = -(s**r)
         case Gauss(sigma=sigma):
             values = np.exp(-(s**2) / (2 * sigma**2))
-        case Laplace(alpha=alpha):
-            values = np.exp(-alpha * s)
+        case Laplace(beta=beta):
+            values = np.exp(-s / beta)
         case Matern(nu=nu, beta=beta):
             t = np.sqrt(2 * nu) * np.where(s > 0, s, 1.0) / beta
             values = np.where(s > 0, 2 ** (1 - nu) / gamma(nu) * t**nu * kv(nu, t), 1.0)

@@ -219,7 +219,7 @@ CASES: dict[str, Case] = {
         ef.PatchSlicing, {"shape": (1, 8, 8), "size": 3, "scales": (0, 1), "beside": 2},
     ),
     "Gauss": (kernels.Gauss, {"sigma": 1.0}),
-    "Laplace": (kernels.Laplace, {"alpha": 1.0}),
+    "Laplace": (kernels.Laplace, {"beta": 1.0}),
     "Matern": (kernels.Matern, {"nu": 1.5, "beta": 1.0}),
     "Riesz": (kernels.Riesz, {"exponent": 1.0}),
     "datasets.load": (

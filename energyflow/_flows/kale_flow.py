@@ -133,9 +133,7 @@ class KALEFlow(Descent):
 def _length(kernel: Kernel) -> float:
     """The length scale of a kernel; 1 where it has none."""
     match kernel:
-        case Gauss(sigma=length) | Matern(beta=length):
+        case Gauss(sigma=length) | Laplace(beta=length) | Matern(beta=length):
             return length
-        case Laplace(alpha=alpha):
-            return 1 / alpha
         case _:
             return 1.0

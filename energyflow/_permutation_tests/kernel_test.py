@@ -27,7 +27,7 @@ _ROUNDING = 1e-14  # of the kernel at zero, below which a difference is one of r
 
 _OF_LENGTH: dict[str, Callable[[float], RadialKernel]] = {
     "gauss": lambda length: Gauss(length),
-    "laplace": lambda length: Laplace(1 / length),
+    "laplace": lambda length: Laplace(length),
     "matern": lambda length: Matern(beta=length),
 }
 

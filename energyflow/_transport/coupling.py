@@ -110,6 +110,7 @@ def conditional_coupling(
     groups: tuple[Array, Array] | None = None,
     method: Literal["exact", "sinkhorn"] = "exact",
     regularization: float | None = None,
+    reg: float | None = None,
     mass: float = 1.0,
 ) -> Coupling:
     r"""An optimal coupling of two sets of points that keeps, or nearly keeps, their conditions.
@@ -144,6 +145,8 @@ def conditional_coupling(
     regularization : float, optional
         Weight of the entropy with "sinkhorn", in the unit of the cost; when not given, a
         twentieth of the mean of |x - z|^p.
+    reg : float, optional
+        The same by POT's name.
     mass : float
         How much is transported, of everything or of each group: at most 1. Less, with "exact",
         leaves out what is expensive.
@@ -183,7 +186,7 @@ def conditional_coupling(
     x, z = sets.x, sets.z
     problem = transport_problem(
         sets, a, b, p=p, beta=beta, groups=groups, method=method,
-        regularization=regularization, mass=mass,
+        regularization=regularization, reg=reg, mass=mass,
     )  # fmt: skip
     batch = shape(x)[:-2]
     plans = [problem.plan(index) for index in np.ndindex(batch)]

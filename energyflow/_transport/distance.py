@@ -41,6 +41,7 @@ def conditional_wasserstein_distance(
     groups: tuple[Array, Array] | None = None,
     method: Literal["exact", "sinkhorn"] = "exact",
     regularization: float | None = None,
+    reg: float | None = None,
     return_coupling: bool = False,
 ) -> Any:
     r"""Conditional Wasserstein distance between two sets of points with conditions: the root W.
@@ -76,6 +77,8 @@ def conditional_wasserstein_distance(
         The best plan, or the best with entropy; the value is the cost of that plan.
     regularization : float, optional
         Weight of the entropy, see `conditional_coupling`.
+    reg : float, optional
+        The same by POT's name.
     return_coupling : bool
         Give the coupling too.
 
@@ -126,7 +129,7 @@ def conditional_wasserstein_distance(
             raise ValueError(f"{name} must have shape (points, dimension), got {shape(points)}")
     problem = transport_problem(
         sets, a, b, p=p, beta=beta, groups=groups, method=method,
-        regularization=regularization,
+        regularization=regularization, reg=reg,
     )  # fmt: skip
     plans: list[Plan] = []
 

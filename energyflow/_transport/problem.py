@@ -66,6 +66,7 @@ def transport_problem(
     groups: Any,
     method: Any,
     regularization: Any,
+    reg: Any,
     mass: Any = 1.0,
 ) -> TransportProblem:
     """The problem of these arguments, see `conditional_coupling`.
@@ -75,6 +76,10 @@ def transport_problem(
     TypeError, ValueError
         Arguments of the wrong type, shape or range.
     """
+    if reg is not None:
+        if regularization is not None:
+            raise ValueError("reg must be left out where regularization, the same, is given")
+        regularization = reg
     transport = _transport(p, beta, method, regularization, mass)
     x, z = sets.x, sets.z
     for name, points in (("x", x), ("z", z)):

@@ -219,17 +219,17 @@ class Matern(SmoothKernel):
 
 @dataclass(frozen=True)
 class Laplace(SmoothKernel):
-    """K(x, y) = exp(-alpha |x - y|).
+    """K(x, y) = exp(-|x - y| / beta), the Matern kernel with nu = 1/2.
 
     Parameters
     ----------
-    alpha : float
-        One over a length, positive.
+    beta : float
+        A length, positive.
 
     Raises
     ------
     TypeError, ValueError
-        If alpha is not a positive number.
+        If beta is not a positive number.
 
     References
     ----------
@@ -237,22 +237,22 @@ class Laplace(SmoothKernel):
     SIAM J. Math. Data Sci. 2024.
     """
 
-    alpha: float = 1.0
+    beta: float = 1.0
 
     def __post_init__(self) -> None:
-        check_positive("alpha", self.alpha)
+        check_positive("beta", self.beta)
 
     def value(self, s: Array) -> Array:
-        """exp(-alpha s)."""
-        return namespace(s).exp(-self.alpha * s)
+        """exp(-s / beta)."""
+        return namespace(s).exp(-s / self.beta)
 
     def slope(self, s: Array) -> Array:
-        """-alpha exp(-alpha s)."""
-        return -self.alpha * self.value(s)
+        """-exp(-s / beta) / beta."""
+        return -self.value(s) / self.beta
 
     def spectrum(self, d: int) -> Spectrum:
         """Frequencies of a multivariate Cauchy distribution."""
-        return MaternSpectrum(d, 0.5, 1 / float(self.alpha))
+        return MaternSpectrum(d, 0.5, float(self.beta))
 
 
 @dataclass(frozen=True)
@@ -271,14 +271,14 @@ _FORMULAS: dict[type[Kernel], Callable[[Any], Formula | None]] = {  # not of wha
     Energy: lambda kernel: Formula("power", 1.0, factor=-1.0),
     Riesz: lambda kernel: Formula("power", float(kernel.exponent), factor=-1.0),
     Gauss: lambda kernel: Formula("gauss", float(kernel.sigma)),
-    Laplace: lambda kernel: Formula("matern", float(kernel.alpha)),
+    Laplace: lambda kernel: Formula("matern", 1 / float(kernel.beta)),
     Matern: _matern_formula,
 }
 
 _RATIO = 10.0  # of the points' scale to the length of a named kernel, beyond which it warns
 _SCALED_POINTS = 1000  # of which the scale is taken
 _OF_LENGTH = {
-    "Gauss": "Gauss({:.3g})", "Laplace": "Laplace(1 / {:.3g})", "Matern": "Matern(beta={:.3g})",
+    "Gauss": "Gauss({:.3g})", "Laplace": "Laplace({:.3g})", "Matern": "Matern(beta={:.3g})",
 }  # fmt: skip
 _NAMED: dict[str, type[Kernel]] = {
     "energy": Energy, "riesz": Riesz, "gauss": Gauss,

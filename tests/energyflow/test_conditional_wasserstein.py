@@ -168,6 +168,9 @@ def test_entropy_costs_and_vanishes(rng: np.random.Generator) -> None:
     loose, tight = (float(distance(x, y_x, z, y_z, regularization=r, **how)) for r in (3.0, 0.1))
     assert exact - 1e-6 <= tight < loose
     assert tight == pytest.approx(exact, rel=0.02)
+    assert float(distance(x, y_x, z, y_z, reg=0.1, **how)) == tight  # as POT calls it
+    with pytest.raises(ValueError, match="reg must be left out where regularization"):
+        distance(x, y_x, z, y_z, reg=0.1, regularization=0.1, **how)
     grouped = distance(x, y_x, z, y_z, method="sinkhorn", regularization=0.1)
     assert float(grouped) == pytest.approx(float(distance(x, y_x, z, y_z)), rel=0.02)
 

@@ -259,7 +259,7 @@ def test_patches_give_the_mean_over_parts() -> None:
 def test_scales(scale: float) -> None:
     pairs = [
         (Energy(), Energy(), scale), (Gauss(2.0), Gauss(2.0 * scale), 1.0),
-        (Laplace(0.5), Laplace(0.5 / scale), 1.0), (Matern(1.5, 2.0), Matern(1.5, 2 * scale), 1.0),
+        (Laplace(0.5), Laplace(0.5 * scale), 1.0), (Matern(1.5, 2.0), Matern(1.5, 2 * scale), 1.0),
     ]  # fmt: skip
     for method in ("sliced", "direct"):
         for kernel, scaled, factor in pairs:

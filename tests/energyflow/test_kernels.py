@@ -51,7 +51,7 @@ def test_values_and_slopes(kernel: RadialKernel) -> None:
 @given(st.floats(0.05, 20), st.floats(0, 30))
 def test_special_cases_of_matern(length: float, s: float) -> None:
     at = np.asarray(s)
-    laplace = Laplace(1 / length)
+    laplace = Laplace(length)
     np.testing.assert_allclose(Matern(0.5, length).value(at), laplace.value(at), rtol=1e-12)
     np.testing.assert_allclose(Matern(0.5, length).slope(at), laplace.slope(at), rtol=1e-12)
     t = 3**0.5 * s / length
@@ -151,7 +151,7 @@ def test_names() -> None:
         (lambda: Riesz(2.0), ValueError, "exponent must lie strictly between 0 and 2"),
         (lambda: Gauss(0), ValueError, "sigma must be positive and finite, got 0"),
         (lambda: Gauss("1"), TypeError, "sigma must be a number, got str"),
-        (lambda: Laplace(-1.0), ValueError, "alpha must be positive and finite, got -1.0"),
+        (lambda: Laplace(-1.0), ValueError, "beta must be positive and finite, got -1.0"),
         (lambda: Matern(0.0), ValueError, "nu must be positive and finite, got 0.0"),
         (lambda: Matern(1.5, float("inf")), ValueError, "beta must be positive and finite"),
         (lambda: Matern(1.5, True), TypeError, "beta must be a number, got bool"),

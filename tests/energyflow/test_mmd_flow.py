@@ -85,7 +85,7 @@ def test_going_on_equals_an_uninterrupted_run(tmp_path, method: str) -> None:
     again = quiet(ef.MMDFlow(Y, "laplace", **how), loaded, 12)
     np.testing.assert_array_equal(again.particles, whole.particles)
     assert again.state == whole.state
-    with pytest.raises(ValueError, match=r"kernel = 'Laplace\(alpha=2\)' to resume"):
+    with pytest.raises(ValueError, match=r"kernel = 'Laplace\(beta=2\)' to resume"):
         quiet(ef.MMDFlow(Y, Laplace(2), **how), loaded, 1)
 
 

@@ -133,7 +133,7 @@ KERNELS = [
     (ef.kernels.Riesz(1.3), (POWER, 1.3, 0.0), -1.0),
     (ef.kernels.Energy(), (POWER, 1.0, 0.0), -1.0),
     (ef.kernels.Gauss(0.7), (GAUSS, 0.7, 0.0), 1.0),
-    (ef.kernels.Laplace(1.2), (MATERN, 1.2, 0.0), 1.0),
+    (ef.kernels.Laplace(1.25), (MATERN, 0.8, 0.0), 1.0),
     *(
         (ef.kernels.Matern(nu, 0.8), (MATERN, math.sqrt(2 * nu) / 0.8, nu - 0.5), 1.0)
         for nu in (0.5, 1.5, 2.5, 7.5)

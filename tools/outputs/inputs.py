@@ -17,7 +17,7 @@ BACKENDS = {  # each with a library whose arrays it takes
 }  # fmt: skip
 KERNELS = {
     "energy": ef.kernels.Energy(), "riesz": ef.kernels.Riesz(0.5), "gauss": ef.kernels.Gauss(0.8),
-    "laplace": ef.kernels.Laplace(0.7), "matern": ef.kernels.Matern(2.5, 1.5),
+    "laplace": ef.kernels.Laplace(1 / 0.7), "matern": ef.kernels.Matern(2.5, 1.5),
     "linear": ef.kernels.Linear(),
 }  # fmt: skip
 
