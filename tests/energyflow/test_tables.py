@@ -269,6 +269,28 @@ def test_files_that_are_no_tables(tmp_path, text, message) -> None:
         read_csv_table(file)
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_separators_and_the_index_of_a_data_frame(tmp_path, separator) -> None:
+    file = tmp_path / "frame.csv"
+    header = separator.join(["", '"age; in\tyears, full"', "income"])
+    rows = [separator.join([f"row {k}", str(k), str(2.5 * k)]) for k in (1, 2)]
+    file.write_text("\n" + "\n".join([header, *rows]) + "\n")
+    table = read_csv_table(file)
+    assert table.columns == ("age; in\tyears, full", "income")
+    assert table.values.tolist() == [[1, 2.5], [2, 5.0]]
+    assert table.lines.tolist() == [3, 4]
+    with pytest.raises(ValueError, match="column '' holds 'row 1'"):
+        read_csv_table(file, columns=["", "income"])
+    assert read_csv_table(file, labels="").labels.tolist() == ["row 1", "row 2"]
+
+
+def test_decimals_with_a_comma_are_no_numbers(tmp_path) -> None:
+    file = tmp_path / "comma.csv"
+    file.write_text("age;income\n31;1,5\n")
+    with pytest.raises(ValueError, match="column 'income' holds '1,5': decimals must have a point"):
+        read_csv_table(file)
+
+
 def test_a_file_without_names(tmp_path) -> None:
     file = tmp_path / "plain.csv"
     file.write_text("1,2\n3,4\n")

@@ -1,10 +1,11 @@
-"""Tables from comma-separated files: named columns, text among them, and gaps."""
+"""Tables from files of separated values: named columns, text among them, and gaps."""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
+import re
 from array import array
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -16,6 +17,7 @@ import numpy as np
 from ..reading import opened
 from .columns import Table
 
+_INDEX = ("", "Unnamed: 0")  # names that pandas gives an index in a file
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})  # cells without a value
 
 
@@ -32,10 +34,12 @@ def read_csv_table(
     Parameters
     ----------
     path : path
-        Of a file whose first line may hold names.
+        Of a file whose first line may hold names. Cells are separated by tabs or semicolons where
+        the first line has them, else by commas.
     columns : names, optional
-        Columns to take; all but `drop` and `labels` when not given. Where the first line holds a
-        number there are no names, and columns are called by their place: 1, 2, ...
+        Columns to take; all but `drop` and `labels` when not given, and but a first one without a
+        name, which is the index of a data frame. Where the first line holds a number there are no
+        names, and columns are called by their place: 1, 2, ...
     drop : names
         Columns to leave out.
     labels : name, optional
@@ -99,15 +103,24 @@ def _rows(path: str | Path) -> Iterator[tuple[int, list[str]]]:
     """The number of the line that each row ends in, and its cells; empty lines are passed over."""
     with opened(path) as handle:
         text = io.TextIOWrapper(handle, encoding="utf-8-sig", newline="")
-        reader = csv.reader(text)
         try:
+            start: list[str] = []
+            while not "".join(start).strip() and (line := text.readline()):
+                start.append(line)
+            reader = csv.reader(chain(start, text), delimiter=_separator("".join(start)))
             for cells in reader:
                 if any(cell.strip() for cell in cells) or len(cells) > 1:
                     yield reader.line_num, cells
         except UnicodeDecodeError as error:
-            raise ValueError(f"{path}: expected comma-separated text, got bytes: {error}") from None
+            raise ValueError(f"{path}: expected text with separators, got bytes: {error}") from None
         except csv.Error as error:
             raise ValueError(f"{path}: expected rows of numbers: {error}") from None
+
+
+def _separator(line: str) -> str:
+    """What stands between the cells of a line, outside quotes."""
+    plain = re.sub(r'"[^"]*"', "", line)
+    return next((separator for separator in "\t;" if separator in plain), ",")
 
 
 def _repeated(names: list[str]) -> str | None:
@@ -132,13 +145,14 @@ def _places(
     unknown = [name for name in wanted if name not in names]
     if unknown:
         raise ValueError(f"{path} has no column {unknown[0]!r}; it has {', '.join(names)}")
+    all_places = range(int(names[0] in _INDEX and len(names) > 1), len(names))
     if not wanted:
-        return range(len(names))
+        return all_places
     left_out = {*drop, labels}
     if columns:
         places = [names.index(name) for name in columns if name not in left_out]
     else:
-        places = [place for place, name in enumerate(names) if name not in left_out]
+        places = [place for place in all_places if names[place] not in left_out]
     if not places:
         raise ValueError(f"{path}: expected a column of numbers, got none that is left")
     return places
@@ -154,7 +168,9 @@ def _has_gap(
         if number is None or math.isnan(number):
             where = f"{path}: expected rows of numbers: line {line}, column {names[place]!r}"
             if cell.lower() not in _MISSING:
-                raise ValueError(f"{where} holds {cell[:40]!r}")
+                comma = _number(cell.replace(",", ".", 1)) is not None
+                point = ": decimals must have a point" if comma else ""
+                raise ValueError(f"{where} holds {cell[:40]!r}{point}")
             if missing == "drop":
                 return True
             raise ValueError(f"{where} is blank" if not cell else f"{where} holds {cell!r}")

@@ -9,23 +9,16 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import typer
-from energyflow_backends import HostArray, Integers, to_host
+from energyflow_backends import Integers, to_host
 
 import energyflow as ef
 
-from .._core.files import csv_text, follow_link, write_text
-from .._core.pictures import FORMATS
-from .._core.tables.columns import Table
-from .._core.tables.csv_files import read_csv_table
-from .app import app, can_draw, check_suffix, listed, load_points, print_table
-from .options import Count, Json, Quiet, Seed, Slicing, command
-
-DIFFERENT = 3  # exit status of --fail-below
-_SCALES = {
-    "none": "as they are",
-    "sd": "divided by their pooled standard deviations",
-    "rank": "replaced by their pooled ranks",
-}
+from ..._core.files import csv_text, follow_link, write_text
+from ..._core.pictures import FORMATS
+from ..._core.tables.columns import Table
+from ..app import app, can_draw, check_suffix, listed, print_table
+from ..options import Count, Json, Quiet, Seed, Slicing, command
+from .tables import DIFFERENT, SCALES, as_samples, load_table, names_in
 
 
 @command(app, "test")
@@ -108,10 +101,12 @@ def compare(
         check_suffix(picture, *FORMATS)
     check_suffix(scores, ".csv", *FORMATS)
     tables = [
-        _load_table(spec, columns=columns, drop=drop, missing=missing, labels=strata)
+        load_table(
+            spec, columns=names_in(columns), drop=names_in(drop), missing=missing, labels=strata
+        )
         for spec in samples
     ]
-    clouds = _comparable(tables)
+    clouds = as_samples(tables)
     how: dict[str, Any] = {
         "exponent": exponent, "method": method, "n_projections": projections, "slicing": slicing,
         "strata": _strata_of(tables, pairs), "rng": seed,
@@ -159,7 +154,7 @@ def compare(
         if size is not None:
             print(f"effect   {size}")
         if result.columns is not None:
-            print(f"columns  {', '.join(result.columns)}: {_SCALES[result.scale]}")
+            print(f"columns  {', '.join(result.columns)}: {SCALES[result.scale]}")
         if dropped:
             print(f"missing  {dropped} rows left out")
         if tests is not None:
@@ -215,32 +210,6 @@ def _write_scores(
     header = ("sample", "point", "score", *(["line"] if known else []))
     write_text(follow_link(path), csv_text(header, rows))
     return path
-
-
-def _load_table(
-    spec: str, *, columns: str | None, drop: str | None, missing: str, labels: str | None
-) -> Table:
-    """A sample from a file; the options are for .csv files alone."""
-    if Path(spec).suffix.lower() == ".csv":
-        return read_csv_table(
-            spec, columns=_names(columns), drop=_names(drop) or (), missing=missing, labels=labels
-        )
-    for option, value in (("--columns", columns), ("--drop", drop), ("--strata", labels)):
-        if value is not None:
-            raise ValueError(f"{spec}: {option} is for .csv files, whose columns have names")
-    points = load_points(spec)
-    return Table(tuple(map(str, range(1, points.shape[1] + 1))), points, named=False)
-
-
-def _names(text: str | None) -> list[str] | None:
-    """Names between commas."""
-    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _comparable(tables: Sequence[Table]) -> list[Table | HostArray]:
-    """Tables where all have names; arrays otherwise."""
-    named = [table.named for table in tables]
-    return [table if all(named) else table.values for table in tables]
 
 
 def _strata_of(tables: Sequence[Table], pairs: bool) -> list[Any] | None:

@@ -1,0 +1,1 @@
+"""The commands that test samples from files: one against another, or batch after batch."""

@@ -1,0 +1,110 @@
+"""`energyflow monitor`: a reference in a file, and batches that are tested one after another."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import energyflow as ef
+
+pytest.importorskip("typer", reason="the command line is an extra")
+FIT = ("--reference", "good.csv", "--drop", "day", "--planned", "4", "--resamples", "199")
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys):
+    from energyflow.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def command(*arguments: str):
+        with pytest.raises(SystemExit) as exit_:
+            main(["monitor", "drift.npz", *arguments])
+        return exit_.value.code or 0, *capsys.readouterr()
+
+    return command
+
+
+@pytest.fixture
+def tables(command, rng: np.random.Generator) -> dict[str, dict[str, np.ndarray]]:
+    """A reference, a batch like it, and one that has moved: with a column of text, in files."""
+
+    def table(n: int, shift: float) -> dict[str, np.ndarray]:
+        return {"income": 4e4 + 1e4 * rng.normal(size=n), "age": rng.normal(size=n) + shift}
+
+    found = {"good": table(150, 0.0), "monday": table(40, 0.0), "tuesday": table(40, 1.5)}
+    for name, columns in found.items():
+        order = list(columns) if name == "good" else list(columns)[::-1]
+        rows = [",".join([*order, "day"]), *(
+            ",".join([*(repr(float(columns[c][k])) for c in order), "Mon"])
+            for k in range(len(columns["age"]))
+        )]  # fmt: skip
+        Path(f"{name}.csv").write_text("\n".join(rows) + "\n")
+    return found
+
+
+def test_batches_have_the_results_of_the_library(command, tables) -> None:
+    code, out, err = command(*FIT)
+    assert (code, err) == (0, "")
+    assert "income, age: divided by their standard deviations" in out
+    assert "0.0125" in out
+    assert "4 left" in out
+    monitor = ef.EnergyMonitor(tables["good"], n_batches=4, n_resamples=199, rng=0)
+    expected = [monitor.test(tables[name]) for name in ("monday", "tuesday")]
+    code, out, _ = command("monday.csv", "--json")
+    report = json.loads(out)
+    assert (code, report["tested"], report["level"]) == (0, 1, 0.0125)
+    first = report["batches"][0]
+    assert (first["batch"], first["points"], first["alarm"]) == ("monday.csv", 40, False)
+    code, out, _ = command("tuesday.csv")
+    assert code == 3
+    assert f"{expected[1].pvalue:.4g}" in out
+    assert "yes" in out
+    assert "2 left" in out
+    for result, row in zip(expected, [first], strict=False):
+        assert {name: row[name] for name in vars(result)} == vars(result)
+
+
+def test_the_status_by_a_threshold_and_several_batches_in_one_call(command, tables) -> None:
+    command(*FIT)
+    assert command("monday.csv", "tuesday.csv", "--fail-below", "0.001", "--json")[0] == 0
+    code, out, _ = command("tuesday.csv", "--fail-below", "0.01")
+    assert (code, "1 left" in out) == (3, True)
+    code, _, err = command("monday.csv", "monday.csv")
+    assert code == 1
+    assert "one of the 4 that were planned" in err
+    assert ef.EnergyMonitor.load("drift.npz").tested == 4  # the one that was planned counts
+
+
+def test_what_is_wrong_is_named_and_counts_as_no_batch(command, tables) -> None:
+    assert "drift.npz" in command("monday.csv")[2]
+    command(*FIT)
+    Path("gap.csv").write_text("age,income\n1,2\n,3\n")
+    Path("other.csv").write_text("age,height\n1,2\n")
+    np.save("array.npy", np.zeros((5, 2)))
+    for arguments, message in [
+        (FIT, "drift.npz exists: --reference makes a new file"),
+        ((), "give a BATCH to test, or --reference to fit"),
+        (("gap.csv",), "gap.csv: expected rows of numbers: line 3, column 'age' is blank"),
+        (("other.csv",), "other.csv has no column 'income'; it has age, height"),
+        (("array.npy",), "array.npy: --columns is for .csv files"),
+    ]:
+        code, _, err = command(*arguments)
+        assert code in (1, 2)
+        assert message in err
+    assert ef.EnergyMonitor.load("drift.npz").tested == 0
+    code, out, _ = command("gap.csv", "--missing", "drop")
+    assert "1 rows left out" in out
+
+
+def test_arrays(command, rng: np.random.Generator) -> None:
+    np.save("good.npy", rng.normal(size=(100, 3)))
+    np.save("batch.npy", rng.normal(size=(20, 3)) + 2)
+    how = ("--reference", "good.npy", "--planned", "2", "--scale", "none", "batch.npy")
+    code, out, _ = command(*how)
+    assert (code, "columns" in out) == (3, False)
