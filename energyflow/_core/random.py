@@ -183,6 +183,13 @@ def as_generator(rng: Rng, name: str = "rng") -> np.random.Generator:
     return as_source(rng, name).host(0, 0)
 
 
+def as_seed(rng: Rng, name: str = "rng") -> int:
+    """A whole number that `rng` stands for: a seed is kept, generators draw one below 2**31."""
+    if isinstance(rng, Integral) and not isinstance(rng, bool) and rng >= 0:
+        return int(rng)
+    return int(as_generator(rng, name).integers(2**31))
+
+
 def _as_entropy(rng: Any, name: str) -> np.random.SeedSequence | None:
     """What a seed stands for: an int, several, or a SeedSequence; None where `rng` is none."""
     if isinstance(rng, np.random.SeedSequence):

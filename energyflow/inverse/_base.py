@@ -12,7 +12,7 @@ from energyflow_backends import Array, ArrayLike, Doubles, Floats, library_of, n
 
 from .._core.checks import as_floats, check_array, check_finite, shape, warn
 from .._core.files import follow_link, load_array, read_json, read_toml, write_json
-from .._core.random import as_generator
+from .._core.random import Rng, as_generator
 from ._kinds import Configured, build
 from ._noise import Noise
 
@@ -145,14 +145,14 @@ class Problem:
     def __repr__(self) -> str:
         return self.operator.name + ("" if self.noise is None else f" + {self.noise.name}")
 
-    def simulate(self, images: ArrayLike, rng: int | np.random.Generator | None = None) -> Floats:
+    def simulate(self, images: ArrayLike, rng: Rng = None) -> Floats:
         """Noisy observations of images.
 
         Parameters
         ----------
         images : NumPy array or lists (n, *image)
             In the units of the operator.
-        rng : int, numpy.random.Generator or None
+        rng : int, generator or None
             Draws the noise.
 
         Returns

@@ -10,6 +10,7 @@ import numpy as np
 from energyflow_backends import library_of
 
 from .._core.checks import as_floats, check_count, check_each
+from .._core.random import Rng
 from ._posterior_flow import PosteriorFlow
 
 
@@ -73,7 +74,7 @@ class DirectPosterior:
         self.default_x = x
         return self
 
-    def sample(self, sample_shape: Sequence[int] = (), x: Any = None, rng: Any = None) -> Any:
+    def sample(self, sample_shape: Sequence[int] = (), x: Any = None, rng: Rng = None) -> Any:
         """Samples of the posterior.
 
         Parameters
@@ -82,7 +83,7 @@ class DirectPosterior:
             As ``(1000,)``.
         x : array (*observation) or (1, *observation), optional
             The observation; the default one when not given.
-        rng : int, numpy.random.Generator or None
+        rng : int, generator or None
             Draws the noise.
 
         Returns
@@ -100,7 +101,7 @@ class DirectPosterior:
         samples = self._samples(batch, math.prod(shape), rng)[0]
         return _like(samples.reshape(*shape, *samples.shape[1:]), x)
 
-    def sample_batched(self, sample_shape: Sequence[int], x: Any, rng: Any = None) -> Any:
+    def sample_batched(self, sample_shape: Sequence[int], x: Any, rng: Rng = None) -> Any:
         """Samples for each observation of a batch.
 
         Parameters
@@ -109,7 +110,7 @@ class DirectPosterior:
             Of each.
         x : array (m, *observation)
             The observations.
-        rng : int, numpy.random.Generator or None
+        rng : int, generator or None
             Draws the noise.
 
         Returns
@@ -190,7 +191,7 @@ class DirectPosterior:
             )
         return batch
 
-    def _samples(self, x: Any, n: int, rng: Any) -> Any:
+    def _samples(self, x: Any, n: int, rng: Rng) -> Any:
         """(m, n, *image)."""
         batch, _ = self.flow._observed().batch(x, "x")
         return self.flow._drawn(batch, n, rng)

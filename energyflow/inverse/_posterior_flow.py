@@ -15,7 +15,7 @@ from torch import nn
 
 from .._core.checks import check_choice, check_count, check_finite
 from .._core.files import write_json
-from .._core.random import as_generator
+from .._core.random import Rng, as_generator
 from ..models import FlowGenerator, FlowMatching, Model, RunFolder, load
 from ._base import Operator, Problem
 from ._function import Function, as_problem, read_problem
@@ -126,7 +126,7 @@ class PosteriorFlow:
         *,
         held_out: Any = None,
         held_out_observations: Any = None,
-        rng: int = 0,
+        rng: Rng = 0,
         out: str | Path | None = None,
         **how: Any,
     ) -> Self:
@@ -143,8 +143,8 @@ class PosteriorFlow:
             Images for validation: samples are compared with them after each stage.
         held_out_observations : array (m, *observation), optional
             Their observations; simulated when not given.
-        rng : int
-            Seed of the simulated noise.
+        rng : int, generator or None
+            Draws the simulated noise.
         out : path, optional
             The run's folder; the problem is saved in it too.
         **how
@@ -207,9 +207,7 @@ class PosteriorFlow:
                 self._fitted = learned
         return self
 
-    def sample(
-        self, observation: Any, n: int = 100, rng: int | np.random.Generator | None = None
-    ) -> Posterior:
+    def sample(self, observation: Any, n: int = 100, rng: Rng = None) -> Posterior:
         """Samples of the posterior, given an observation or several.
 
         Parameters
@@ -218,7 +216,7 @@ class PosteriorFlow:
             A single one, or a batch.
         n : int
             How many samples of each; at least 2.
-        rng : int, numpy.random.Generator or None
+        rng : int, generator or None
             Draws the noise.
 
         Returns
@@ -412,7 +410,7 @@ class PosteriorFlow:
         if self._learned.range is not None:
             self._learned.range.warn_beyond(batch)
 
-    def _drawn(self, batch: Floats, n: int, rng: Any) -> Floats:
+    def _drawn(self, batch: Floats, n: int, rng: Rng) -> Floats:
         """Samples (m, n, *image) for observations (m, *observation)."""
         self._warn_beyond(batch)
         condition, lifted = self._condition(batch)

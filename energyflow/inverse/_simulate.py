@@ -14,7 +14,7 @@ from energyflow_backends import Floats, library_of, to_host
 from .._core.checks import check_choice, check_count, check_flag, warn
 from .._core.extras import need
 from .._core.progress import Progress
-from .._core.random import as_generator
+from .._core.random import Rng, as_generator
 from ._function import takes_rng
 from ._prior import draw, is_tensor, restored, seed_all
 
@@ -55,7 +55,7 @@ def simulate(
     prior: Any,
     simulator: Callable[..., Any],
     n: int,
-    rng: int | np.random.Generator | None = 0,
+    rng: Rng = 0,
     *,
     batched: bool = False,
     n_jobs: int = 1,
@@ -75,7 +75,7 @@ def simulate(
         else NumPy arrays. One with a parameter `rng` gets a `numpy.random.Generator` there.
     n : int
         How many simulations.
-    rng : int, numpy.random.Generator or None
+    rng : int, generator or None
         Seed of parameters and simulations.
     batched : bool
         Whether the simulator takes many parameters at once.

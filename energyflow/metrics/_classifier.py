@@ -10,6 +10,7 @@ from energyflow_backends import ArrayLike, Doubles, Floats, Integers, to_host
 
 from .._core.checks import as_labels, check_choice, check_count
 from .._core.extras import has
+from .._core.random import Rng, as_seed
 from ..datasets import Dataset
 from ._points import as_images, points_together
 
@@ -104,7 +105,7 @@ def train_classifier(
     return Perceptron(array, classes, seed)
 
 
-def c2st(samples: ArrayLike, reference: ArrayLike, *, rng: int = 0) -> float:
+def c2st(samples: ArrayLike, reference: ArrayLike, *, rng: Rng = 0) -> float:
     r"""Classifier two-sample test (C2ST): how well a perceptron tells samples from a reference.
 
     .. math:: \frac{1}{n + m} \# \{ \text{points of the held-out folds put to their set} \}
@@ -117,7 +118,7 @@ def c2st(samples: ArrayLike, reference: ArrayLike, *, rng: int = 0) -> float:
     ----------
     samples, reference : arrays (n, d) and (m, d)
         At least five points each; equally many, or the larger set alone gives more than 0.5.
-    rng : int
+    rng : int or generator
         Seed of the folds, of the first weights and of the batches.
 
     Returns
@@ -144,7 +145,7 @@ def c2st(samples: ArrayLike, reference: ArrayLike, *, rng: int = 0) -> float:
     """
     together = points_together(samples=samples, reference=reference)
     x, y = (to_host(points).astype(np.float64) for points in together)
-    seed = check_count("rng", rng, minimum=0, maximum=2**32 - 1)
+    seed = check_count("rng", as_seed(rng), minimum=0, maximum=2**32 - 1)
     for name, points in (("samples", x), ("reference", y)):
         if len(points) < _FOLDS:
             raise ValueError(f"{name} must have at least {_FOLDS} points, got {len(points)}")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Integral
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from energyflow_backends import ArrayLike, Floats, HostArray, Integers, to_host
 
 from .._core.checks import as_labels, check_count
-from .._core.random import Rng, as_generator
+from .._core.random import Rng, as_generator, as_seed
 from ..datasets import Dataset
 from ._classifier import Classifier, classifier_report, train_classifier
 from ._energy import energy_distance_report
@@ -88,8 +87,7 @@ def evaluate(
     are drawn from all data; in feature space they are random halves of the held-out data, at most
     2,500 each, because the classifier was trained on the rest.
     """
-    known = isinstance(rng, Integral)
-    rng = check_count("rng", rng, 0) if known else int(as_generator(rng).integers(2**31))
+    rng = as_seed(rng)
     if hasattr(source, "sample"):
         samples, classes = _generate(source, dataset, labels, condition, n, rng)
     else:

@@ -121,8 +121,8 @@ class DMMD(Model[DMMDSettings]):
             How many.
         condition : optional
             For a model with labels: one for all samples, or an array of n.
-        rng : int, numpy.random.Generator or None
-            Where the noise comes from.
+        rng : int, generator or None
+            Where the noise comes from, as in `Model.sample`.
         method : {"particles", "independent"}
             Whether the witness is that between the particles and the data, in groups of at most
             2000 (at least 500 particles are moved), or that between noised and clean data: then
