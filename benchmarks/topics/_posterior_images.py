@@ -81,7 +81,7 @@ def superresolution(run: Run, *, material: str = "") -> Iterator[Line]:
     contexts = np.concatenate([Tiles.around(y, at) for _, y, at in places])
     guess, beyond = inverse.CrossFittedRidge.fit(images, contexts)
     components = inverse.WhitenedPCA.of(beyond, 0.99)
-    large = {} if run.quick else {"n_particles": 8000, "network_steps": 1200}
+    large = {} if run.quick else {"n_particles": 8000, "n_steps": 1200}
     model = FlowGenerator(**_image_settings(run) | large, seed=run.seed, device="cpu")
     begun = perf_counter()
     model.fit(components.reduce(beyond), contexts, progress=False)
@@ -188,7 +188,7 @@ def trained(model: Any, begun: float) -> str:
 def _digit_settings(run: Run) -> dict[str, Any]:
     particles, blocks, steps = (1000, 4, 200) if run.quick else (3000, 10, 500)
     return {
-        "n_particles": particles, "n_projections": 64, "n_blocks": blocks, "network_steps": steps,
+        "n_particles": particles, "n_projections": 64, "n_blocks": blocks, "n_steps": steps,
         "architecture": MLP(width=192, depth=2),
     }  # fmt: skip
 
@@ -198,5 +198,5 @@ def _image_settings(run: Run) -> dict[str, Any]:
     particles, steps = (300, 50) if run.quick else (3000, 450)
     return {
         "n_particles": particles, "n_projections": 128, "n_blocks": 2, "block_cap": 32,
-        "network_steps": steps, "architecture": MLP(width=256, depth=2), "start": "normal",
+        "n_steps": steps, "architecture": MLP(width=256, depth=2), "start": "normal",
     }  # fmt: skip

@@ -70,9 +70,9 @@ def mixture_settings(run: Run) -> dict[str, Any]:
     The weight of the conditions is half of what the data-driven one would be: they are mostly
     noise, and a smaller weight shows the narrow components to more of the slices.
     """
-    small: dict[str, Any] = {"n_particles": 2000, "n_blocks": 3, "network_steps": 200}
+    small: dict[str, Any] = {"n_particles": 2000, "n_blocks": 3, "n_steps": 200}
     return {
-        "n_particles": 10_000, "n_projections": 32, "n_blocks": 6, "network_steps": 700,
+        "n_particles": 10_000, "n_projections": 32, "n_blocks": 6, "n_steps": 700,
         "first_exponent": 4, "momentum": 0.9, "step_size": 0.4, "step_decay": 0.85,
         "condition_weight": 0.135, "architecture": MLP(width=128), "seed": run.seed,
         "device": "cpu", **(small if run.quick else {}),

@@ -24,7 +24,7 @@ labels = np.random.default_rng(0).choice(4, size=10_000, p=[0.1, 0.2, 0.3, 0.4])
 folder = TemporaryDirectory()
 run = Path(folder.name, "rings")
 
-model = FlowGenerator(preset="toy", n_particles=10_000, network_steps=600)
+model = FlowGenerator(preset="toy", n_particles=10_000, n_steps=600)
 how = {"resume": True, "progress": False}
 after = {}
 for steps in ("600 steps", "600 steps", None):  # stop, look, and go on

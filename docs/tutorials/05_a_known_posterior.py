@@ -29,7 +29,7 @@ torch.set_num_threads(1)  # enough for networks as small as these
 rng = np.random.default_rng(0)
 problem = inverse.Linear([[1.0, 0.0]]) + inverse.Gaussian(NOISE)
 flow = inverse.PosteriorFlow(
-    problem, preset="toy", n_particles=10_000, network_steps=600
+    problem, preset="toy", n_particles=10_000, n_steps=600
 )
 flow.fit(prior(10_000, rng), rng=0, progress=False)
 
@@ -149,7 +149,7 @@ assert np.abs(coverage["network"] - levels).mean() < 0.05
 
 # %% [markdown]
 # A few samples get lost between the clouds, as the panels above show. More particles and longer
-# training (`n_particles=`, `network_steps=`) bring them home.
+# training (`n_particles=`, `n_steps=`) bring them home.
 #
 # ## Try next
 #

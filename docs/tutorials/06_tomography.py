@@ -60,7 +60,7 @@ flow = inverse.PosteriorFlow(
     n_projections=128,
     n_blocks=2,
     block_cap=32,
-    network_steps=150,
+    n_steps=150,
     architecture=MLP(width=256, depth=2),
 )
 flow.fit(bodies(1500, seed=0), rng=0, progress=False)

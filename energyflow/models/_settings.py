@@ -17,6 +17,8 @@ BEFORE = {
     "base": "none", "times": "uniform",
 }  # fmt: skip
 """The settings of runs whose folders lack these entries."""
+RENAMED = {"network_steps": "n_steps"}
+"""Settings that folders of before have by another name."""
 
 _VALIDATIONS = 100  # in a training, at most
 _OFTEN = 20  # steps between validations, at least, and times the steps that one costs
@@ -112,7 +114,8 @@ class ModelSettings:
         TypeError, ValueError
             Entries are missing or wrong.
         """
-        kinds, entries = get_type_hints(cls), BEFORE | dict(entries)
+        entries = BEFORE | {RENAMED.get(name, name): value for name, value in entries.items()}
+        kinds = get_type_hints(cls)
         names = [field.name for field in fields(cls)]
         missing = [name for name in names if name not in entries]
         if missing:

@@ -20,7 +20,7 @@ EXPERIMENT = "trainings that are cut at random steps"
 FAULTS = ("other ends", "other samples on the way")
 MOST_CUTS = 20
 _STEPS = {"n_steps": 40, "n_rounds": 4, "batch_size": 16}
-_BLOCKS = {"n_particles": 60, "n_projections": 8, "n_blocks": 4, "network_steps": 10}
+_BLOCKS = {"n_particles": 60, "n_projections": 8, "n_blocks": 4, "n_steps": 10}
 
 
 def _points() -> np.ndarray:

@@ -69,7 +69,7 @@ def _saved() -> None:
 
     with np.load("points.npz") as file:
         points = file["x"]
-    how = {"n_particles": 50, "n_projections": 8, "n_blocks": 1, "network_steps": 5}
+    how = {"n_particles": 50, "n_projections": 8, "n_blocks": 1, "n_steps": 5}
     FlowGenerator(**how).fit(points, progress=False).save("model")
     _older_flow()
     assert Work((*_FLOW, "--steps", "2", "--out", "flow")).do() == 0
@@ -104,7 +104,7 @@ def _save() -> None:
 
 _FLOW = ("flow", "--target", "points.npz:x", "--out", "run", "--quiet", "--save-every", "0")
 _STEPS = ("--steps", "12", "--record-every", "4")
-_BLOCKS = ("--blocks", "3", "--particles", "50", "--projections", "8", "--network-steps", "20")
+_BLOCKS = ("--blocks", "3", "--particles", "50", "--projections", "8", "--steps", "20")
 _REGRESSION = ("--problem", "problem.toml", "--guess", "regression", "--components", "1")
 
 WORKS = {

@@ -133,7 +133,7 @@ def run_files(kind: str) -> dict[str, bytes]:
     how = {"architecture": models.MLP(width=4, depth=1), "batch_size": 8}
     x = np.random.default_rng(0).normal(size=(12, 2)).astype(np.float32)
     labels = np.arange(12) % 2
-    flow = {"n_particles": 12, "n_projections": 2, "n_blocks": 1, "network_steps": 2}
+    flow = {"n_particles": 12, "n_projections": 2, "n_blocks": 1, "n_steps": 2}
     with tempfile.TemporaryDirectory() as top:
         folder = Path(top) / "model"
         matching = {"n_steps": 2, "n_rounds": 1, "sampling_steps": 2}

@@ -27,7 +27,7 @@ kind = "gaussian"
 std = 0.05
 """
 TRAIN = ("train", "posterior", "--problem", "good.toml", "--data", "images.npz", "--out", "r")
-FAST = ("--blocks", 1, "--particles", 60, "--projections", 8, "--network-steps", 15, "--quiet")
+FAST = ("--blocks", 1, "--particles", 60, "--projections", 8, "--steps", 15, "--quiet")
 
 
 @pytest.fixture

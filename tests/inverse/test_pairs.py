@@ -265,7 +265,7 @@ def test_bad_input(pairs: PosteriorFlow) -> None:
     ):
         with pytest.raises(ValueError, match=r"points must have shape \("):
             pairs.log_prob(points, observation)
-    other = PosteriorFlow(n_blocks=1, n_particles=20, network_steps=2, device="cpu")
+    other = PosteriorFlow(n_blocks=1, n_particles=20, n_steps=2, device="cpu")
     with pytest.raises(RuntimeError, match="not trained"):
         other.log_prob(theta, seen[0])
     other.fit(theta, seen, progress=False)

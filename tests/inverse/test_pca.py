@@ -49,7 +49,7 @@ def test_a_posterior_flow_of_components(tmp_path, rng: np.random.Generator) -> N
     from energyflow.models import MLP
 
     fast = {
-        "n_particles": 100, "n_projections": 8, "n_blocks": 1, "network_steps": 10,
+        "n_particles": 100, "n_projections": 8, "n_blocks": 1, "n_steps": 10,
         "architecture": MLP(width=16, depth=1), "device": "cpu",
     }  # fmt: skip
     problem = BlurDownsample(1, 4, 2) + Gaussian(0.1)

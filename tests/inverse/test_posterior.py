@@ -9,7 +9,7 @@ from energyflow.inverse import BlurDownsample, Gaussian, Linear, Posterior
 
 FAST = {
     "n_particles": 400, "n_projections": 16, "n_blocks": 4, "block_cap": 16,
-    "network_steps": 100, "batch_size": 100, "learning_rate": 3e-3, "device": "cpu",
+    "n_steps": 100, "batch_size": 100, "learning_rate": 3e-3, "device": "cpu",
 }  # fmt: skip
 
 
@@ -197,7 +197,7 @@ def test_images_that_are_seen_as_vectors(learned) -> None:
             return np.repeat(observations[:, None, None], 8, axis=2)
 
     images = learned[2]
-    flow = PosteriorFlow(Columns() + Gaussian(0.1), **FAST | {"n_blocks": 1, "network_steps": 5})
+    flow = PosteriorFlow(Columns() + Gaussian(0.1), **FAST | {"n_blocks": 1, "n_steps": 5})
     posterior = flow.fit(images, progress=False).sample(images[0, 0, 0], 3, rng=0)
     assert posterior.samples.shape == (3, 1, 8, 8)
 
@@ -216,7 +216,7 @@ def test_observations_far_from_zero_keep_their_digits(rng) -> None:
 
 
 def test_a_fit_that_fails_leaves_the_posterior_as_it_was(rng) -> None:
-    small = {"n_blocks": 1, "n_particles": 50, "network_steps": 3}
+    small = {"n_blocks": 1, "n_particles": 50, "n_steps": 3}
     pytest.importorskip("torch", reason="torch is an extra")
     from energyflow.inverse import PosteriorFlow
 

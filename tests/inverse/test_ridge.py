@@ -84,7 +84,7 @@ def test_a_posterior_flow_learns_what_is_beyond(tmp_path, rng: np.random.Generat
     from energyflow.models import MLP
 
     fast = {
-        "n_particles": 200, "n_projections": 8, "n_blocks": 2, "network_steps": 30,
+        "n_particles": 200, "n_projections": 8, "n_blocks": 2, "n_steps": 30,
         "architecture": MLP(width=16, depth=1), "device": "cpu",
     }  # fmt: skip
     flow = PosteriorFlow(Linear([1.0, 0.5]) + Gaussian(0.1), guess="regression", **fast)

@@ -15,7 +15,7 @@ from energyflow.models import DMMD, MLP, FlowGenerator, FlowMatching, Model
 SHARED = {"architecture": MLP(width=8, depth=1), "seed": 3}
 MODELS = {
     "flow": lambda: FlowGenerator(
-        n_particles=100, n_projections=9, n_blocks=3, network_steps=20, batch_size=33, **SHARED
+        n_particles=100, n_projections=9, n_blocks=3, n_steps=20, batch_size=33, **SHARED
     ),
     "flow-matching": lambda: FlowMatching(
         n_steps=60, n_rounds=3, sampling_steps=4, batch_size=33, coupling="conditional-ot",

@@ -90,16 +90,15 @@ def test_a_model_is_planned_for_what_it_costs(kind: str) -> None:
                 MODELS[kind]().fit(points, progress=False)
         return decided
 
-    n_steps = "network_steps" if kind == "flow" else "n_steps"
     short, long = look(10.0), look(1e5)
     assert short["batch_size"] < MODELS[kind]().settings.batch_size == long["batch_size"]
-    assert 1 <= short[n_steps] <= 17
+    assert 1 <= short["n_steps"] <= 17
     assert short.get("n_blocks", 1) == 1
-    assert long[n_steps] == (20 if kind == "flow" else 60)
+    assert long["n_steps"] == (20 if kind == "flow" else 60)
     assert long["n_validation"] == 2000
     assert look(1e-9)["n_validation"] == 0
-    assert look(1e-9)[n_steps] == 1
-    whole = {"n_blocks": 1, "network_steps": 20} if kind == "flow" else {}
+    assert look(1e-9)["n_steps"] == 1
+    whole = {"n_blocks": 1, "n_steps": 20} if kind == "flow" else {}
     assert look(math.inf, 25) == (whole or {"n_steps": 25, "n_rounds": 3})
 
 
@@ -110,7 +109,7 @@ def test_a_flow_that_takes_too_long_has_fewer_steps(tmp_path, monkeypatch) -> No
     how = {"n_blocks": 3, "n_particles": 40, "n_projections": 4, "architecture": MLP(8, 1)}
 
     def fit(folder: str, **more) -> FlowGenerator:
-        model = FlowGenerator(network_steps=20, first_exponent=5, **how)
+        model = FlowGenerator(n_steps=20, first_exponent=5, **how)
         return model.fit(points, out=tmp_path / folder, budget=60.0, progress=False, **more)
 
     whole = fit("whole")
@@ -249,7 +248,7 @@ def test_a_budget_for_few_blocks_shortens_them(monkeypatch) -> None:
     how = {"n_particles": 40, "validation": 0.0, "n_projections": 4}
     with pytest.raises(KeyboardInterrupt):
         FlowGenerator(**how).fit(points, progress=False)
-    found = {s: (d["n_blocks"], d["network_steps"]) for s, d in decided.items()}
+    found = {s: (d["n_blocks"], d["n_steps"]) for s, d in decided.items()}
     assert found[60.0] == (5, 1000)
     assert found[41.0] == (4, 1000)
     assert found[31.0] == (4, 750)
@@ -259,11 +258,8 @@ def test_a_budget_for_few_blocks_shortens_them(monkeypatch) -> None:
 
 
 def test_the_plan_in_words() -> None:
-    flow = {"n_blocks": 12, "network_steps": 450, "batch_size": 64, "seconds": 2880, "end_ms": 9}
-    assert (
-        in_words(flow)
-        == "12 blocks of about 4 minutes, 450 steps of each network, 64 points a step"
-    )
+    flow = {"n_blocks": 12, "n_steps": 450, "batch_size": 64, "seconds": 2880, "end_ms": 9}
+    assert in_words(flow) == "12 blocks of about 4 minutes, 450 steps each, 64 points a step"
     assert in_words({"n_rounds": 1, "n_steps": 5000}) == "1 round, 5,000 steps"
     assert in_words({}) == ""
 

@@ -20,11 +20,11 @@ from energyflow.models import MODELS  # noqa: E402
 
 COMMANDS = {**{name: name for name in MODELS}, "posterior": "flow"}
 ALIASES = {
-    "flow": {"--blocks", "--particles", "-n", "--projections", "--network-steps"},
+    "flow": {"--blocks", "--particles", "-n", "--projections", "--steps"},
     "flow-matching": {"--coupling", "--beta", "--steps", "--batch"},
     "dmmd": {"--steps", "--kernel"},
     "posterior": {
-        "--blocks", "--particles", "-n", "--projections", "--network-steps", "--condition-weight",
+        "--blocks", "--particles", "-n", "--projections", "--steps", "--condition-weight",
         "--start",
     },
 }  # fmt: skip
@@ -70,7 +70,7 @@ def settings(capsys, tmp_path, monkeypatch):
     return settings
 
 
-FAST = ("--n-blocks", "1", "--n-particles", "40", "--n-projections", "4", "--network-steps", "5")
+FAST = ("--n-blocks", "1", "--n-particles", "40", "--n-projections", "4", "--steps", "5")
 
 
 def test_settings_of_all_types(settings) -> None:
@@ -78,7 +78,7 @@ def test_settings_of_all_types(settings) -> None:
         "flow", *FAST, "--carry-velocity", "--particles-from", "flow", "--condition-weight", "2.5",
         "--step-size", "0.25", "--architecture", '{"kind": "MLP", "width": 8, "depth": 1}',
     )  # fmt: skip
-    assert (found["n_blocks"], found["network_steps"]) == (1, 5)
+    assert (found["n_blocks"], found["n_steps"]) == (1, 5)
     assert (found["carry_velocity"], found["particles"]) == (True, "flow")
     assert (found["condition_weight"], found["step_size"]) == (2.5, 0.25)
     assert found["architecture"] == {"kind": "MLP", "width": 8, "depth": 1, "frequencies": 0}

@@ -13,7 +13,7 @@ pytest.importorskip("rich", reason="the command line is an extra")
 
 from energyflow.cli import main
 
-FAST = ("--blocks", 2, "--particles", 100, "--projections", 8, "--network-steps", 15, "--quiet")
+FAST = ("--blocks", 2, "--particles", 100, "--projections", 8, "--steps", 15, "--quiet")
 
 
 @pytest.fixture

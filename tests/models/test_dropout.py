@@ -17,7 +17,7 @@ X = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
 MADE = {
     "flow-matching": lambda: FlowMatching(Noisy(3, 2), n_steps=12, n_rounds=3),
     "flow": lambda: FlowGenerator(
-        Noisy(2, 2), n_blocks=2, n_particles=40, n_projections=4, network_steps=7
+        Noisy(2, 2), n_blocks=2, n_particles=40, n_projections=4, n_steps=7
     ),
     "dmmd": lambda: DMMD(Noisy(14, 2), n_steps=6, n_rounds=2, ema=0.5),
 }

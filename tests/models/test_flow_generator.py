@@ -24,7 +24,7 @@ from energyflow.models.flow_generator.settings import all_blocks
 from energyflow.models.training import validation
 
 TINY = {
-    "n_particles": 200, "n_projections": 16, "n_blocks": 3, "network_steps": 40, "batch_size": 64,
+    "n_particles": 200, "n_projections": 16, "n_blocks": 3, "n_steps": 40, "batch_size": 64,
     "architecture": MLP(width=16, depth=1),
 }  # fmt: skip
 
@@ -53,7 +53,7 @@ def images(rng: np.random.Generator) -> np.ndarray:
 
 def test_samples_have_the_distribution_of_the_data(points) -> None:
     model = fitted(points, settings={
-        "n_blocks": 6, "n_particles": 1000, "network_steps": 200,
+        "n_blocks": 6, "n_particles": 1000, "n_steps": 200,
         "architecture": MLP(width=64, depth=2),
     })  # fmt: skip
     samples = model.sample(1000, rng=0)
@@ -81,7 +81,7 @@ def test_normal_noise_has_the_moments_of_the_data(rng, tmp_path) -> None:
 def test_classes_are_what_was_asked(rng: np.random.Generator) -> None:
     labels = rng.integers(3, size=300)
     points = (labels[:, None] + 0.05 * rng.normal(size=(300, 2))).astype(np.float32)
-    model = fitted(points, labels, settings={"n_blocks": 5, "network_steps": 150})
+    model = fitted(points, labels, settings={"n_blocks": 5, "n_steps": 150})
     for label in range(3):
         samples = model.sample(100, label, rng=1)
         assert np.mean(np.rint(samples.mean(axis=1)) == label) > 0.9
@@ -93,7 +93,7 @@ def test_classes_are_what_was_asked(rng: np.random.Generator) -> None:
 def test_vectors_as_conditions(rng: np.random.Generator) -> None:
     given = rng.uniform(50, 60, size=(400, 1)).astype(np.float32)
     points = np.hstack([given, -given]) + rng.normal(size=(400, 2)).astype(np.float32)
-    model = fitted(points, given, settings={"n_blocks": 6, "network_steps": 200})
+    model = fitted(points, given, settings={"n_blocks": 6, "n_steps": 200})
     low, high = (model.sample(200, np.array([v]), rng=0).mean(axis=0) for v in (51.0, 59.0))
     assert low[0] + 4 < high[0]
     assert low[1] - 4 > high[1]
@@ -266,7 +266,10 @@ def test_growing_by_huge_powers_ends_at_the_cap() -> None:
 @pytest.mark.parametrize("name", sorted(PRESETS))
 def test_settings_survive_json(name: str) -> None:
     settings = PRESETS[name].settings
-    assert FlowSettings.from_json(json.loads(json.dumps(settings.as_json()))) == settings
+    entries = json.loads(json.dumps(settings.as_json()))
+    assert FlowSettings.from_json(entries) == settings
+    entries["network_steps"] = entries.pop("n_steps")  # its name before
+    assert FlowSettings.from_json(entries) == settings
 
 
 # -- saving --------------------------------------------------------------------------------------

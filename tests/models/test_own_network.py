@@ -20,7 +20,7 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 2))
 Y = X + RNG.normal(size=(40, 2))
 SMALL = MLP(width=8, depth=1)
-CHAIN = {"n_particles": 40, "n_projections": 4, "n_blocks": 2, "network_steps": 3}
+CHAIN = {"n_particles": 40, "n_projections": 4, "n_blocks": 2, "n_steps": 3}
 
 
 def flow_matching(**settings: Any) -> FlowMatching:

@@ -12,7 +12,7 @@ import energyflow as ef
 from energyflow import datasets
 from energyflow.models import DMMD, FlowGenerator, FlowMatching, UNet, count_parameters
 
-SMALL = {"n_particles": 2000, "n_blocks": 2, "network_steps": 150, "n_projections": 16}
+SMALL = {"n_particles": 2000, "n_blocks": 2, "n_steps": 150, "n_projections": 16}
 
 
 @pytest.mark.parametrize("toy", ["moons", "eight-gaussians"])
@@ -57,7 +57,7 @@ def test_the_preset_for_cifar_trains_at_a_small_size() -> None:
     ("kind", "small"),
     [
         (FlowMatching, {"n_steps": 1, "n_rounds": 1, "sampling_steps": 1}),
-        (FlowGenerator, {"n_blocks": 1, "n_particles": 40, "network_steps": 1}),
+        (FlowGenerator, {"n_blocks": 1, "n_particles": 40, "n_steps": 1}),
     ],
 )
 def test_on_cpus_images_have_a_narrow_network_and_small_batches(kind, small, tmp_path) -> None:
@@ -73,7 +73,7 @@ def test_on_cpus_images_have_a_narrow_network_and_small_batches(kind, small, tmp
 
 def test_small_images_keep_their_perceptron() -> None:
     images = np.random.default_rng(0).random((24, 1, 8, 8), np.float32)
-    small = {"n_blocks": 1, "n_particles": 40, "network_steps": 1}
+    small = {"n_blocks": 1, "n_particles": 40, "n_steps": 1}
     model = FlowGenerator(device="cpu", **small).fit(images, progress=False, n_validation=2)
     assert model.settings.architecture is None
     assert model.settings.batch_size == 200

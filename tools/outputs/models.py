@@ -122,12 +122,12 @@ def flow_generator(r: Recording) -> None:
     ):  # fmt: skip
         _train(r, f"FlowGenerator {name}", FlowGenerator, x, condition, {
             "n_particles": 100, "n_projections": 8, "n_blocks": 3, "block_cap": 10,
-            "network_steps": 15, "batch_size": 32, **how,
+            "n_steps": 15, "batch_size": 32, **how,
         })  # fmt: skip
     pyramid = Pyramid((4, 8), (1, 2), 0.08, (0.5, 1.0), (0.8, 0.8), 0.01, (2, 2), 3, (0, 1))
     images = np.random.default_rng(2).random((50, 1, 8, 8)).astype(np.float32)
     _train(r, "FlowGenerator pyramid", FlowGenerator, images, None, {
-        "n_particles": 40, "n_projections": 8, "block_cap": 6, "network_steps": 3,
+        "n_particles": 40, "n_projections": 8, "block_cap": 6, "n_steps": 3,
         "batch_size": 16, "pyramid": pyramid, "architecture": UNet(16, (1, 2), 1),
     }, n=4)  # fmt: skip
 
@@ -175,7 +175,7 @@ def posterior_flow(r: Recording) -> None:
     from energyflow.models import MLP
 
     small = {"n_particles": 100, "n_projections": 8, "n_blocks": 2, "block_cap": 8,
-             "network_steps": 10, "batch_size": 32, "architecture": MLP(16, 1)}  # fmt: skip
+             "n_steps": 10, "batch_size": 32, "architecture": MLP(16, 1)}  # fmt: skip
     rng = np.random.default_rng(1)
     images = rng.random((80, 1, 8, 8)).astype(np.float32)
     coarse = BlurDownsample(1, 4, 2) + Gaussian(0.05)

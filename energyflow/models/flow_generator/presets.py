@@ -12,7 +12,7 @@ from .settings import FlowSettings, Pyramid
 _PAPER = FlowSettings(
     n_particles=20_000, n_projections=1000, slicing="iid", step_size=1.0, step_decay=1.0,
     carry_velocity=True, first_exponent=5, block_cap=2048, particles="network",
-    network_steps=2000, batch_size=100, learning_rate_decay="constant", architecture=UNet(),
+    n_steps=2000, batch_size=100, learning_rate_decay="constant", architecture=UNet(),
 )  # fmt: skip
 
 
@@ -40,7 +40,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "cifar10": Preset(
         _paper(
-            n_particles=30_000, n_projections=500, carry_velocity=False, network_steps=5000,
+            n_particles=30_000, n_projections=500, carry_velocity=False, n_steps=5000,
             learning_rate=5e-4, loss="l1",
             pyramid=Pyramid(n_blocks=(15, 20, 20, 31), patch_size=7),
         ),
@@ -49,7 +49,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "celeba": Preset(
         _paper(
-            n_projections=500, carry_velocity=False, block_limit=100_000, network_steps=20_000,
+            n_projections=500, carry_velocity=False, block_limit=100_000, n_steps=20_000,
             batch_size=10, learning_rate=5e-4, loss="l1",
             pyramid=Pyramid(
                 resolutions=(8, 16, 32, 64), n_blocks=(15, 20, 20, 31),

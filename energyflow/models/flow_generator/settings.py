@@ -124,7 +124,7 @@ class FlowSettings(ModelSettings):
         from the errors that the chain makes on noise it has not seen.
     one_network : bool
         Whether one network, which sees the number of the block, replaces the chain.
-    network_steps : int, optional
+    n_steps : int, optional
         Training steps of each network. When not given, 1000, and 400 for images on CPUs. Where a
         budget has no room for four blocks, they are fewer, down to a quarter.
     batch_size : int, optional
@@ -185,7 +185,7 @@ class FlowSettings(ModelSettings):
     particles: Literal["network", "fresh", "flow"] = "fresh"
     one_network: bool = False
     batch_size: int | None = None  # type: ignore[assignment]
-    network_steps: int | None = None
+    n_steps: int | None = None
     loss: Literal["l2", "l1"] = "l2"
     condition_weight: float | Literal["auto"] = "auto"
     pyramid: Pyramid | None = None
@@ -200,11 +200,11 @@ class FlowSettings(ModelSettings):
 
     def chosen(self, *, slow: bool) -> FlowSettings:
         """With what is not given; slow : whether points are images, learned on a CPU."""
-        batch_size, network_steps = (64, 400) if slow else (200, 1000)
+        batch_size, n_steps = (64, 400) if slow else (200, 1000)
         return replace(
             self,
             batch_size=self.batch_size or batch_size,
-            network_steps=self.network_steps or network_steps,
+            n_steps=self.n_steps or n_steps,
         )
 
 

@@ -46,7 +46,7 @@ class FlowPlan(ModelPlan[Chain]):
         self.chain = chain
         self.n_stages = len(chain.blocks)
         self._options = options
-        self._network_steps = cast(int, options.network_steps)
+        self._n_steps = cast(int, options.n_steps)
         self._batch_size = cast(int, options.batch_size)
         self._validates = True
         held = int(options.validation * options.n_particles)
@@ -59,12 +59,12 @@ class FlowPlan(ModelPlan[Chain]):
 
     def decide(self, allowance: Allowance) -> Decisions:
         """Blocks, steps of flow and network, and samples for validation that fit a budget."""
-        n_steps, most = self._network_steps, self.validator.n_samples
+        n_steps, most = self._n_steps, self.validator.n_samples
         if not allowance.timed:
             n_blocks = int(min(self.n_stages, allowance.steps // n_steps))
             return {
                 "n_blocks": max(n_blocks, 1),
-                "network_steps": n_steps if n_blocks else int(allowance.steps),
+                "n_steps": n_steps if n_blocks else int(allowance.steps),
             }
         network = copy.deepcopy(self._first_network)
         flow = self._seconds_of_a_flow()
@@ -91,19 +91,19 @@ class FlowPlan(ModelPlan[Chain]):
         """Blocks and steps of a network that fit, by the seconds of what they are made of."""
         cost, wanted = self._validation_cost(batch), min(_BLOCKS, self.n_stages)
         for eighths in range(8, 1, -1):
-            n_steps = max(self._network_steps * eighths // 8, 1)
+            n_steps = max(self._n_steps * eighths // 8, 1)
             every = self._options.validated(n_steps, cost)["every"]
             learning = step * (n_steps * (1 + cost / every) + cost)
             k, seconds = self._blocks_within(left, flow, sampling, learning, step / batch)
             if k >= wanted:
                 break
         if k:
-            return {"n_blocks": k, "network_steps": n_steps, "seconds": math.ceil(seconds)}
+            return {"n_blocks": k, "n_steps": n_steps, "seconds": math.ceil(seconds)}
         steps = (left - flow(self.chain.blocks[0].n_steps) - sampling) / step
         if validates := steps >= STEPS_A_VALIDATION * cost:
             steps = (steps - cost) / (1 + cost / every)
         return {
-            "n_blocks": 1, "network_steps": max(1, min(n_steps, int(steps))),
+            "n_blocks": 1, "n_steps": max(1, min(n_steps, int(steps))),
             "seconds": math.ceil(left), "validates": int(validates),
         }  # fmt: skip
 
@@ -129,7 +129,7 @@ class FlowPlan(ModelPlan[Chain]):
         super().adopt(decisions)
         self._shorten(decisions.get("flow_steps", self.chain.blocks[0].n_steps))
         self.n_stages = min(self.n_stages, decisions["n_blocks"])
-        self._network_steps = decisions["network_steps"]
+        self._n_steps = decisions["n_steps"]
         self._validates = bool(decisions.get("validates", 1))
         self._batch_size = decisions.get("batch_size", self._batch_size)
 
@@ -170,7 +170,7 @@ class FlowPlan(ModelPlan[Chain]):
         self, network: nn.Module, stage: int, numbers: dict[str, float], batch: int | None = None
     ) -> Stage:
         """The regression on the training pairs; batch : a size other than that of the settings."""
-        options, n_steps = self._options, self._network_steps
+        options, n_steps = self._options, self._n_steps
         size = batch or self._batch_size
         return Stage(
             network=network,
@@ -189,7 +189,7 @@ class FlowPlan(ModelPlan[Chain]):
         cost = self._validation_cost(self._batch_size)
         if not cost or not self._validates:
             return None
-        how: dict[str, Any] = self._options.validated(self._network_steps, cost)
+        how: dict[str, Any] = self._options.validated(self._n_steps, cost)
         return Validation(self._held_out_loss, cost=cost, **how)
 
     def _validation_cost(self, batch_size: int) -> float:

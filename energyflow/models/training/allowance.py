@@ -26,23 +26,17 @@ Decisions = dict[str, int]
 """What is planned for a budget, by the plan's own names: steps, stages, samples for validation;
 `seconds` are those that it is to take."""
 
-_STAGES = {"n_blocks": "blocks", "n_rounds": "rounds"}
-_STEPS_OF = {
-    "n_steps": "steps", "network_steps": "steps of each network", "batch_size": "points a step",
-}  # fmt: skip
-
 
 def in_words(decisions: Decisions) -> str:
     """The stages, with the time that each takes, and the steps that are planned."""
-    seconds, parts = decisions.get("seconds"), []
-    for name, unit in _STAGES.items():
+    parts = []
+    for name, unit, steps in (("n_blocks", "block", "steps each"), ("n_rounds", "round", "steps")):
         if name in decisions:
-            n = decisions[name]
+            n, seconds = decisions[name], decisions.get("seconds")
             each = "" if seconds is None else f" of about {_rounded(seconds / n)}"
-            parts.append(f"{n} {unit if n > 1 else unit[:-1]}{each}")
-    parts += [
-        f"{decisions[name]:,} {unit}" for name, unit in _STEPS_OF.items() if name in decisions
-    ]
+            parts += [f"{n} {unit}{'s' * (n > 1)}{each}", f"{decisions['n_steps']:,} {steps}"]
+    if "batch_size" in decisions:
+        parts.append(f"{decisions['batch_size']} points a step")
     return ", ".join(parts)
 
 
