@@ -185,7 +185,7 @@ def as_generator(rng: Rng, name: str = "rng") -> np.random.Generator:
 
 def as_seed(rng: Rng, name: str = "rng") -> int:
     """A whole number that `rng` stands for: a seed is kept, generators draw one below 2**31."""
-    if isinstance(rng, Integral) and not isinstance(rng, bool) and rng >= 0:
+    if isinstance(rng, Integral) and not isinstance(rng, bool) and int(rng) >= 0:
         return int(rng)
     return int(as_generator(rng, name).integers(2**31))
 
