@@ -1,23 +1,38 @@
-"""All models beside each other: class by class on digits, after equal CPU time of training.
+"""All models beside each other: class by class on digits and on MNIST, at equal budgets.
 
-Draws models_digits_<model>.png.
+Draws models_<data>_<model>.png.
 """
 
+import tempfile
 from collections.abc import Callable, Iterator
-from time import process_time
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 
 from energyflow import datasets, metrics
 from energyflow.datasets import Dataset
-from energyflow.models import DMMD, FlowGenerator, FlowMatching, Model, save_grid
+from energyflow.models import (
+    DMMD,
+    MODELS,
+    FlowGenerator,
+    FlowMatching,
+    Model,
+    RunFolder,
+    load,
+    save_grid,
+)
 
 from ..runner import Line, Run, Topic
 from ..timing import cpu_seconds
 
-OPTIONS = {"seconds": "of training, on the CPU"}
+OPTIONS = {
+    "seconds": "of training on digits, on the CPU",
+    "mnist": "folder of MNIST's files",
+    "budget": "of training on MNIST",
+    "runs": "folder of runs on MNIST, by the names of `energyflow train`; trained here when missing",
+}
 TOPIC = Topic("models", "All models at equal budgets", __doc__, threads=1, options=OPTIONS)
 Trained = tuple[Model[Any], float]  # and the CPU seconds that it took
 MEASURES = (
@@ -27,43 +42,36 @@ MEASURES = (
 )
 
 
-def _fitted(model: Model[Any], data: Dataset, **how: Any) -> Trained:
-    return cpu_seconds(lambda: model.fit(data.train, data.train_labels, progress=False, **how))
-
-
-def by_steps(make: Callable[..., Model[Any]], data: Dataset, seed: int, seconds: float) -> Trained:
-    """Train by as many steps as fit the time, found by two trials: a schedule has a known end."""
+def trained(make: Callable[..., Model[Any]], data: Dataset, seed: int, seconds: float) -> Trained:
+    """Train by as many steps as fit the time, found by two trials."""
 
     def fitted(n_steps: int) -> Trained:
-        return _fitted(make(n_steps=n_steps, n_rounds=1, seed=seed, device="cpu"), data)
+        model, budget = make(seed=seed, device="cpu"), f"{n_steps} steps"
+        return cpu_seconds(
+            lambda: model.fit(data.train, data.train_labels, budget=budget, progress=False)
+        )
 
     _, few, many = (fitted(n)[1] for n in (20, 20, 220))  # the first one compiles
     return fitted(max(1, int(20 + 200 * (seconds - few) / (many - few))))
 
 
-def by_budget(make: Callable[..., Model[Any]], data: Dataset, seed: int, seconds: float) -> Trained:
-    """Train by the model's own budget, told in seconds of the CPU."""
-    with mock.patch("energyflow.models.training.trainer.perf_counter", process_time):
-        return _fitted(make(seed=seed, device="cpu"), data, budget=seconds)
-
-
-METHODS: dict[str, tuple[Callable[..., Trained], Callable[..., Model[Any]], int | None]] = {
-    "FlowGenerator": (by_budget, lambda **s: FlowGenerator(preset="digits", **s), None),
-    "DMMD, particles": (by_steps, DMMD, 120),
-    "FlowMatching, none": (by_steps, lambda **s: FlowMatching(coupling="none", **s), 40),
+METHODS: dict[str, tuple[Callable[..., Model[Any]], int | None]] = {
+    "FlowGenerator": (lambda **s: FlowGenerator(preset="digits", **s), None),
+    "DMMD, particles": (lambda **s: DMMD(n_rounds=1, **s), 120),
+    "FlowMatching, none": (lambda **s: FlowMatching(coupling="none", n_rounds=1, **s), 40),
     "FlowMatching, conditional-ot": (
-        by_steps, lambda **s: FlowMatching(coupling="conditional-ot", **s), 40,
+        lambda **s: FlowMatching(coupling="conditional-ot", n_rounds=1, **s), 40,
     ),
 }  # fmt: skip
 
 
 @TOPIC("digits")
-def digits(run: Run, *, seconds: float = 180.0) -> Iterator[Line]:
+def digits(run: Run, *, seconds: float = 40.0) -> Iterator[Line]:
     """The class asked for, and the energy distance over that of real data, for every model."""
     data = datasets.load("digits")
     seconds = 5.0 if run.quick else seconds
-    for method, (train, make, calls) in METHODS.items():
-        model, taken = train(make, data, run.seed, seconds)
+    for method, (make, calls) in METHODS.items():
+        model, taken = trained(make, data, run.seed, seconds)
         report = metrics.evaluate(model, data, labels="data", rng=run.seed)
         values = {row.measure: row.samples for row in report.rows}
         numbers = {measure: values[measure] for measure in MEASURES}
@@ -74,3 +82,42 @@ def digits(run: Run, *, seconds: float = 180.0) -> Iterator[Line]:
         name = method.lower().replace(",", "").replace(" ", "_")
         grid = np.asarray(model.sample(100, np.arange(100) // 10, rng=run.seed))
         save_grid(run.out / f"models_digits_{name}.png", grid)
+
+
+@TOPIC("mnist-flow-matching", kind="flow-matching")
+@TOPIC("mnist-flow", kind="flow")
+@TOPIC("mnist-dmmd", kind="dmmd")
+def mnist(
+    run: Run, kind: str, *, mnist: str = "", budget: str = "30m", runs: str = ""
+) -> Iterator[Line]:
+    """A run of `energyflow train <kind> --data <mnist> --condition labels --budget <budget>`.
+
+    5000 samples, 500 of each class, beside as many real digits. Left out without `mnist`.
+    """
+    if not mnist:
+        print(f"{kind} on MNIST is left out: it needs --mnist")
+        return
+    data = datasets.load(mnist)
+    n, budget = (100, "30s") if run.quick else (5000, budget)
+    with tempfile.TemporaryDirectory() if not runs else nullcontext(runs) as folder:
+        kept = RunFolder(Path(folder) / kind)
+        if kept.path.exists():
+            model = load(kept.path)
+        else:
+            model = MODELS[kind](seed=run.seed, device="cpu")
+            model.fit(
+                data.train, data.train_labels, out=kept.path, budget=budget, name=mnist,
+                progress=not run.quick,
+            )  # fmt: skip
+        record = kept.records()[-1]
+    labels = np.arange(n) % 10
+    samples, seconds = cpu_seconds(lambda: np.asarray(model.sample(n, labels, rng=run.seed)))
+    save_grid(run.out / f"models_mnist_{kind}.png", samples[:100][np.argsort(labels[:100])])
+    report = metrics.evaluate(samples, data, labels=labels, rng=run.seed)
+    note = f"{budget} of training: {record.step} steps in {record.seconds:.0f} s"
+    numbers = {row.measure: row.samples for row in report.rows}
+    yield Line(
+        "MNIST, class by class", kind, numbers | {"CPU ms a sample": 1e3 * seconds / n}, note
+    )
+    numbers = {row.measure: row.real for row in report.rows}
+    yield Line("MNIST, class by class", "real data", numbers)
