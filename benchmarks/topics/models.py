@@ -31,7 +31,7 @@ OPTIONS = {
     "seconds": "of training on digits, on the CPU",
     "mnist": "folder of MNIST's files",
     "budget": "of training on MNIST",
-    "runs": "folder of runs on MNIST, by the names of `energyflow train`; trained here when missing",
+    "runs": "folder of runs on MNIST, named as the commands; trained here when missing",
 }
 TOPIC = Topic("models", "All models at equal budgets", __doc__, threads=1, options=OPTIONS)
 Trained = tuple[Model[Any], float]  # and the CPU seconds that it took
