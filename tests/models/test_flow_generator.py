@@ -153,6 +153,33 @@ def test_each_policy_learns(points, particles, one_network) -> None:
     assert model.n_trained == 3
 
 
+@pytest.mark.parametrize("particles", ["network", "fresh"])
+def test_fresh_particles_flow_to_as_many_of_the_data_with_their_conditions(
+    monkeypatch, particles: str
+) -> None:
+    seen = []
+
+    class Seen(ef.ConditionalFlow):
+        def run(self, x, condition, n_steps, **how):
+            if n_steps > 1 or how["first_step"]:
+                seen.append((np.asarray(self.target_condition), np.asarray(condition)))
+            return super().run(x, condition, n_steps, **how)
+
+    monkeypatch.setattr("energyflow.models.flow_generator.stages.ConditionalFlow", Seen)
+    rng = np.random.default_rng(0)
+    x, c = rng.normal(size=(300, 2)), rng.normal(size=(300, 1))
+    settings = {"n_particles": 100, "particles": particles, "n_blocks": 2}
+    fitted(x, c, settings=settings)
+    targets = [target for target, _ in seen]
+    if particles == "network":
+        assert [len(target) for target in targets] == [270, 270]  # all that is not held out
+        return
+    assert [len(target) for target in targets] == [100, 100]
+    assert len(set(targets[0].ravel()) & set(targets[1].ravel())) < 70
+    for target, given in seen:
+        np.testing.assert_array_equal(np.sort(target, axis=0), np.sort(given, axis=0))
+
+
 PYRAMID = Pyramid(
     resolutions=(2, 4), n_blocks=(2, 2), step_sizes=(0.5, 1.0), momenta=(0.5, 0.0),
     first_exponents=(1, 1), patch_size=2, patch_scales=(0, 1), momentum_growth=0.1,

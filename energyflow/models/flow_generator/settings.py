@@ -85,7 +85,8 @@ class FlowSettings(ModelSettings):
     Attributes
     ----------
     n_particles : int
-        Particles that the networks learn from.
+        Particles that the networks learn from. With particles "fresh" those of a block flow to so
+        many of the data, drawn anew, where there are more.
     n_projections : int or "auto"
         Directions at each step of the flow, see `ParticleFlow`.
     exponent : float

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from energyflow_backends import Array
+from energyflow_backends import Array, Integers
 from torch import Tensor, nn
 
 from ..._core.flow_result import FlowResult
@@ -23,7 +23,7 @@ from .._weights import Tensors, prefixed, without_prefix
 from ..data.conditions_by_name import weight_in_flows
 from ..training.allowance import Allowance, Decisions, slowest
 from ..training.plan import STEPS_A_VALIDATION, ModelPlan, Report, Stage, Task, Validation
-from ..training.validation import Draw, downsampled, drawn_evenly, flat_array
+from ..training.validation import Draw, downsampled, flat_array, rows_drawn_evenly
 from .chain import Chain
 from .settings import Block, FlowSettings
 
@@ -40,6 +40,9 @@ class FlowPlan(ModelPlan[Chain]):
 
     columns = ("validation", "flow_steps", "flow_distance", "distance")
     warm_start = False
+    _particles: Tensor  # where they are
+    _given: Tensor | None  # their conditions
+    _target: Integers | slice  # rows of the data that they flow to
 
     def __init__(self, task: Task, options: FlowSettings, chain: Chain) -> None:
         super().__init__(task)
@@ -52,7 +55,7 @@ class FlowPlan(ModelPlan[Chain]):
         held = int(options.validation * options.n_particles)
         self._n_learned = options.n_particles - held  # particles; the others are held out
         self._first_network = task.factory.new()  # it fits the data, or no run begins
-        self._particles, self._given = self._noise(0)  # and their conditions
+        self._start_from_noise(0)
         self._velocity = torch.zeros_like(self._particles)
         self._steps = 0  # of the flow at this resolution
         self._pairs: Tensors = {}  # training pairs start and motion, condition: N rows a block
@@ -149,9 +152,9 @@ class FlowPlan(ModelPlan[Chain]):
             self._steps = 0
         fresh = options.particles == "fresh" and stage > 0
         if fresh:
-            noise, self._given = self._noise(stage)
+            self._start_from_noise(stage)
             rng = keyed_generator(options.seed, "enlarge", stage)
-            self._particles = self.chain.push(noise, self._given, rng)
+            self._particles = self.chain.push(self._particles, self._given, rng)
         if fresh or block.first or not options.carry_velocity:
             self._velocity = torch.zeros_like(self._particles)
         start = self._particles
@@ -237,12 +240,17 @@ class FlowPlan(ModelPlan[Chain]):
         """The chain of the first blocks."""
         return self.chain.first(n_stages)
 
-    def _noise(self, stage: int) -> tuple[Tensor, Tensor | None]:
-        """New particles, with the conditions of data points, each as often as the others."""
-        rng = keyed_generator(self._options.seed, "particles", stage)
-        n, device = self._options.n_particles, self.chain.device
-        noise = self.chain.start(n, rng)
-        return noise, drawn_evenly(self.data.condition, n, rng, device)
+    def _start_from_noise(self, stage: int) -> None:
+        """New particles, which have the conditions of data points, each as often as the others.
+
+        They flow to these data where others come with the next block, else to all.
+        """
+        rng, n = keyed_generator(self._options.seed, "particles", stage), self._options.n_particles
+        self._particles = self.chain.start(n, rng)
+        rows, condition = rows_drawn_evenly(len(self.data.points), n, rng), self.data.condition
+        self._given = None if condition is None else condition[rows].to(self.chain.device)
+        part = self._options.particles == "fresh" and n < len(self.data.points)
+        self._target = rows if part else slice(None)
 
     def _flow(self, block: Block, report: Report, most: int | None = None) -> FlowResult:
         """The particles after the steps of the block; so many of them and of the data at most."""
@@ -267,14 +275,15 @@ class FlowPlan(ModelPlan[Chain]):
             "velocity": self._flat(self._velocity)[:most],
             "first_step": first,
         }
-        target, particles = self._flat(self.data.points, block.shape), self._flat(self._particles)
-        condition, given = self.data.condition, self._given
+        points, condition = self.data.points[self._target], self.data.condition
+        target, particles = self._flat(points, block.shape), self._flat(self._particles)
+        given = self._given
         kind: Any = ParticleFlow
         arrays, where = [target], [particles]
         if given is not None and condition is not None and conditions is not None:
             kind = ConditionalFlow
             how["condition_weight"] = weight_in_flows(options.condition_weight, conditions)
-            arrays.append(self._flat(condition, block.shape))
+            arrays.append(self._flat(condition[self._target], block.shape))
             where.append(self._flat(given, block.shape))
         arrays = [array[:most] for array in arrays]
         flow = kind(*arrays, **how)

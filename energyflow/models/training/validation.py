@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from energyflow_backends import Array
+from energyflow_backends import Array, Integers
 from torch import Tensor
 from torch.nn import functional
 
@@ -92,14 +92,19 @@ class Validator:
         return flat_array(torch.cat(parts, dim=1), self.device)
 
 
+def rows_drawn_evenly(length: int, n: int, rng: np.random.Generator) -> Integers:
+    """N row numbers in random order, each as often as the others but for one."""
+    rounds = [rng.permutation(length) for _ in range(-(-n // length))]
+    return np.concatenate(rounds)[:n]
+
+
 def drawn_evenly(
     condition: Tensor | None, n: int, rng: np.random.Generator, device: torch.device
 ) -> Tensor | None:
     """N of the conditions in random order, each as often as the others but for one."""
     if condition is None:
         return None
-    rounds = [rng.permutation(len(condition)) for _ in range(-(-n // len(condition)))]
-    return condition[np.concatenate(rounds)[:n]].to(device)
+    return condition[rows_drawn_evenly(len(condition), n, rng)].to(device)
 
 
 def downsampled(images: Tensor, shape: tuple[int, ...]) -> Tensor:
