@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from energyflow import datasets, metrics
+from energyflow import datasets, metrics, sliced_energy_distance
 from energyflow.datasets import Dataset
 from energyflow.models import (
     DMMD,
@@ -92,7 +92,9 @@ def mnist(
 ) -> Iterator[Line]:
     """A run of `energyflow train <kind> --data <mnist> --condition labels --budget <budget>`.
 
-    5000 samples, 500 of each class, beside as many real digits. Left out without `mnist`.
+    5000 samples, of the classes of as many training digits, which stand beside them: their energy
+    distance to 5000 held-out digits, which are not quite like them, is what samples can reach.
+    Left out without `mnist`.
     """
     if not mnist:
         print(f"{kind} on MNIST is left out: it needs --mnist")
