@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from time import perf_counter
@@ -22,14 +21,14 @@ from .._networks import PART
 from .._weights import Tensors, prefixed, without_prefix
 from ..data.conditions_by_name import weight_in_flows
 from ..training.allowance import Allowance, Decisions, slowest
-from ..training.plan import STEPS_A_VALIDATION, ModelPlan, Report, Stage, Task, Validation
+from ..training.plan import ModelPlan, Report, Stage, Task, Validation
 from ..training.validation import Draw, downsampled, flat_array, rows_drawn_evenly
 from .chain import Chain
+from .fitting import Costs, fitting
 from .settings import Block, FlowSettings
 
 _FLOW = 0.5  # of the seconds that may be planned for, at most, in the flow of the first block
 _WARM_UP = 1000  # particles, and data points
-_BLOCKS = 4  # of which each has fewer steps, where a budget has no room for all
 
 
 class FlowPlan(ModelPlan[Chain]):
@@ -84,48 +83,15 @@ class FlowPlan(ModelPlan[Chain]):
             lambda size: self._stage(network, 0, {}, size), self._batch_size, first
         )
         self._pairs = {}
-        fitting = self._fitting(allowance.to_spend(), flow, sampling.seconds, batch_size, step)
-        fitting |= {"flow_steps": chain.blocks[0].n_steps, "batch_size": batch_size}
-        return fitting | sampling.as_decisions()
-
-    def _fitting(
-        self, left: float, flow: Callable[[int], float], sampling: float, batch: int, step: float
-    ) -> Decisions:
-        """Blocks and steps of a network that fit, by the seconds of what they are made of."""
-        cost, wanted = self._validation_cost(batch), min(_BLOCKS, self.n_stages)
-        for eighths in range(8, 1, -1):
-            n_steps = max(self._n_steps * eighths // 8, 1)
-            every = self._options.validated(n_steps, cost)["every"]
-            learning = step * (n_steps * (1 + cost / every) + cost)
-            k, seconds = self._blocks_within(left, flow, sampling, learning, step / batch)
-            if k >= wanted:
-                break
-        if k:
-            return {"n_blocks": k, "n_steps": n_steps, "seconds": math.ceil(seconds)}
-        steps = (left - flow(self.chain.blocks[0].n_steps) - sampling) / step
-        if validates := steps >= STEPS_A_VALIDATION * cost:
-            steps = (steps - cost) / (1 + cost / every)
-        return {
-            "n_blocks": 1, "n_steps": max(1, min(n_steps, int(steps))),
-            "seconds": math.ceil(left), "validates": int(validates),
-        }  # fmt: skip
-
-    def _blocks_within(
-        self, left: float, flow: Callable[[int], float], sampling: float, learning: float,
-        point: float,
-    ) -> tuple[int, float]:  # fmt: skip
-        """Blocks that fit into the seconds, and what they take.
-
-        sampling, learning : seconds of a block. point : of one point in a step of training.
-        """
-        spent = 0.0
-        for k, block in enumerate(self.chain.blocks[: self.n_stages]):
-            through = k * point * self._options.n_particles / 3
-            more = flow(block.n_steps) + learning + (k + 1) * sampling + through
-            if spent + more > left:
-                return k, spent
-            spent += more
-        return self.n_stages, spent
+        cost = self._validation_cost(batch_size)
+        costs = Costs(
+            flow, step, self._options.n_particles * step / (3 * batch_size), sampling.seconds, cost,
+            every=lambda n_steps: self._options.validated(n_steps, cost)["every"],
+        )  # fmt: skip
+        lengths = [block.n_steps for block in chain.blocks[: self.n_stages]]
+        decided = fitting(costs, allowance.to_spend(), lengths, self._n_steps)
+        decided |= {"flow_steps": lengths[0], "batch_size": batch_size}
+        return decided | sampling.as_decisions()
 
     def adopt(self, decisions: Decisions) -> None:
         """Plan for the blocks and steps that were decided."""
