@@ -6,10 +6,13 @@ Draws models_<data>_<model>.png.
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch.nn import functional
 
 from energyflow import datasets, metrics, sliced_energy_distance
 from energyflow.datasets import Dataset
@@ -20,6 +23,7 @@ from energyflow.models import (
     FlowMatching,
     Model,
     RunFolder,
+    UNet,
     load,
     save_grid,
 )
@@ -82,6 +86,55 @@ def digits(run: Run, *, seconds: float = 40.0) -> Iterator[Line]:
         name = method.lower().replace(",", "").replace(" ", "_")
         grid = np.asarray(model.sample(100, np.arange(100) // 10, rng=run.seed))
         save_grid(run.out / f"models_digits_{name}.png", grid)
+
+
+@TOPIC("step")
+def step(run: Run) -> Iterator[Line]:
+    """A training step of images of 28 x 28 pixels beside a plain loop with the same network.
+
+    The loop draws a batch at random and calls the network, AdamW and nothing else; no validation,
+    no average of the weights. Turns of both, one after the other, after one that is not counted.
+    """
+    few, more, turns = (1, 3, 1) if run.quick else (5, 25, 5)
+    rng = np.random.default_rng(run.seed)
+    images = rng.random((2000, 1, 28, 28), np.float32)
+    labels = rng.integers(10, size=len(images))
+
+    def library(coupling: str, n_steps: int) -> None:
+        FlowMatching(
+            coupling=coupling, n_steps=n_steps, n_rounds=1, validation=0.0, sampling_steps=1,
+            seed=run.seed, device="cpu",
+        ).fit(images, labels, n_validation=2, progress=False)  # fmt: skip
+
+    def plain(n_steps: int) -> None:
+        x, given = torch.from_numpy(images), functional.one_hot(torch.from_numpy(labels)).float()
+        network = UNet(channels=16, residual_blocks=1).build((1, 28, 28), [(10,), (1,)])
+        optimiser = torch.optim.AdamW(network.parameters())
+        for _ in range(n_steps):
+            rows, t = torch.randint(len(x), (64,)), torch.rand(64, 1)
+            noise, at = torch.randn(64, 1, 28, 28), t[:, :, None, None]
+            point = torch.lerp(noise, x[rows], at)
+            error = network(point, given[rows], t) - (x[rows] - noise)
+            optimiser.zero_grad()
+            error.square().mean().backward()
+            optimiser.step()
+
+    loops: dict[str, Callable[[int], None]] = {
+        "plain loop": plain,
+        "FlowMatching, none": partial(library, "none"),
+        "FlowMatching, conditional-ot": partial(library, "conditional-ot"),
+    }
+    taken: dict[str, list[float]] = {method: [] for method in loops}
+    for turn in range(turns + 1):
+        for method, loop in loops.items():
+            seconds = [cpu_seconds(lambda n=n, loop=loop: loop(n))[1] for n in (few, more)]
+            if turn:
+                taken[method].append((seconds[1] - seconds[0]) / (more - few) / 64)
+    medians = {method: float(np.median(values)) for method, values in taken.items()}
+    for method, seconds in medians.items():
+        over = seconds / medians["plain loop"]
+        numbers = {"CPU ms an image": 1e3 * seconds, "over the plain loop": over}
+        yield Line("a training step, 28 x 28 pixels", method, numbers)
 
 
 @TOPIC("mnist-flow-matching", kind="flow-matching")

@@ -42,7 +42,7 @@ def test_a_number_that_never_changes_does_no_harm() -> None:
         (np.zeros((9, 3)), 0, "samples and reference must have one dimension, got 3 and 2"),
         (np.zeros((4, 2)), 0, "samples must have at least 5 points, got 4"),
         (np.full((9, 2), np.nan), 0, "samples must be finite"),
-        (np.zeros((9, 2)), -1, "rng must be at least 0, got -1"),
+        (np.zeros((9, 2)), -1, "rng must be a non-negative seed, got -1"),
     ],
 )
 def test_bad_input(samples: np.ndarray, rng: int, message: str) -> None:

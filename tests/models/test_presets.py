@@ -81,6 +81,7 @@ def test_small_images_keep_their_perceptron() -> None:
 
 def test_features_of_images_are_those_of_a_convolutional_network() -> None:
     images = np.random.default_rng(0).random((24, 1, 20, 20), np.float32)
-    small = {"n_steps": 1, "n_rounds": 1, "batch_size": 4, "n_reference": 20}
+    small = {"n_steps": 1, "n_rounds": 1, "n_reference": 20}
     model = DMMD(device="cpu", **small).fit(images, progress=False, n_validation=2)
     assert model.settings.architecture is None
+    assert model.settings.batch_size == 32

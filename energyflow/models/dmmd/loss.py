@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -40,7 +41,7 @@ class DMMDLoss:
     def __call__(self, network: nn.Module, step: int, part: slice = slice(None)) -> Tensor:
         """At a step, of which it is a function, and at a part of its levels."""
         rng = keyed_generator(self.settings.seed, self.use, step=step)
-        levels, size = self.settings.levels_per_step, self.settings.batch_size
+        levels, size = self.settings.levels_per_step, cast(int, self.settings.batch_size)
         low = self.settings.t_min
         t = self._on(low + (1 - low) * (np.arange(levels) + rng.random(levels)) / levels)
         rows = self._rows(rng)  # (levels, size)
@@ -82,7 +83,7 @@ class DMMDLoss:
 
     def _rows(self, rng: np.random.Generator) -> Tensor:
         """Data of each level (levels, size), of one class if there are classes."""
-        levels, size = self.settings.levels_per_step, self.settings.batch_size
+        levels, size = self.settings.levels_per_step, cast(int, self.settings.batch_size)
         if self.labels is None:
             return torch.from_numpy(rng.integers(len(self.points), size=(levels, size)))
         rows = []

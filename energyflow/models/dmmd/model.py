@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..._core.random import Rng, keyed_generator
 from .._base import Model, Saved
+from .._networks import is_small
 from .._settings import Preset
 from ..data.arrays import as_points
 from ..data.training_set import Description, TrainingSet
@@ -209,7 +210,9 @@ class DMMD(Model[DMMDSettings]):
         )
 
     def _chosen(self, data: TrainingSet) -> tuple[DMMDSettings, TrainingSet]:
-        return self._given, data  # features of images are those of a convolutional network
+        slow = self.device.type == "cpu" and not is_small(data.description.shape)
+        batch_size = self._given.batch_size or (32 if slow else 64)
+        return replace(self._given, batch_size=batch_size), data
 
     def _load(self, saved: Saved) -> ClassFlows:
         origin, weights, conditions = saved.origin, saved.weights, saved.description.conditions

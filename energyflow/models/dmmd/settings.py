@@ -24,8 +24,9 @@ class DMMDSettings(RoundsSettings):
         Training steps.
     n_rounds : int
         After each of so many equal rounds of steps, samples are compared with the data.
-    batch_size : int
-        Points of each noise level in a training step.
+    batch_size : int, optional
+        Points of each noise level in a training step. When not given, 64, and 32 for images on
+        CPUs.
     levels_per_step : int
         Noise levels in a training step.
     kernel : {"energy", "linear", "rbf"}
@@ -83,7 +84,7 @@ class DMMDSettings(RoundsSettings):
         Of the wrong type, or out of range.
     """
 
-    batch_size: _Pairs = 64
+    batch_size: _Pairs | None = None  # type: ignore[assignment]
     levels_per_step: int = 4
     ema: Share = 0.995
     kernel: Literal["energy", "linear", "rbf"] = "energy"
