@@ -82,4 +82,5 @@ def distance(
         return
     print(f"E        {energy:<16.10g}  exponent {exponent:g}, {estimator} estimator, {method}")
     print(f"E / 2    {energy / 2:<16.10g}  MMD^2 of the kernel -|x - y|^{exponent:g}")
-    print(f"sqrt(E)  {'undefined' if root is None else format(root, '.10g')}")
+    below = "undefined         U has no bias: E is below 0 by chance where samples are alike"
+    print(f"sqrt(E)  {below if root is None else format(root, '.10g')}")

@@ -8,15 +8,19 @@ here (it trains for an hour, needs a GPU or a file) comes after a comment that s
 from __future__ import annotations
 
 import json
+import sys
 import tomllib
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from _documentation import TEXTS, blocks, has_other_fences, name
 
 PYTHON = [path for path in TEXTS if blocks(path, "python")]
+RUN = SimpleNamespace(log=lambda losses, step: None, finish=lambda: None)
+WANDB: Any = SimpleNamespace(init=lambda project: RUN)  # for those who have no account
 FORMATS = {"toml": tomllib.loads, "json": json.loads}
 
 
@@ -26,6 +30,7 @@ FORMATS = {"toml": tomllib.loads, "json": json.loads}
 def test_blocks_of_python_run(path: Path, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")
+    monkeypatch.setitem(sys.modules, "wandb", WANDB)
     namespace: dict[str, Any] = {"__name__": "__main__"}
     for block in blocks(path, "python"):
         padded = "\n" * block.line + block.code  # tracebacks show the line of the page

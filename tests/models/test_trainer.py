@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -215,6 +216,37 @@ def test_a_model_keeps_what_a_callback_leaves() -> None:
     assert model.report.ended == "a callback stopped it"
     assert 40 <= model.report.n_steps < 200
     assert model.sample(3, rng=0).shape == (3, 2)
+
+
+class Wandb:
+    """What Weights & Biases asks of a run: numbers by names, and steps that do not fall."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[int, dict[str, float]]] = []
+
+    def init(self, project: str) -> Wandb:
+        return self
+
+    def log(self, data: dict[str, float], *, step: int) -> None:
+        assert type(step) is int
+        assert step >= (self.rows[-1][0] if self.rows else 0)
+        assert all(type(k) is str and isinstance(v, float | int) for k, v in data.items())
+        self.rows.append((step, data))
+
+
+def test_a_callback_for_weights_and_biases(tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", Wandb())
+    import wandb
+
+    run = wandb.init(project="lines")
+    how = {"out": tmp_path / "run", "log_every": 5}
+    train(Lines(), callbacks=lambda stage, step, losses: run.log(losses, step=step), **how)
+    logged = [(int(row["step"]), row["loss"]) for row in rows(tmp_path / "run")]
+    told = [
+        (step, f"{losses['loss']:.6g}" if "loss" in losses else "") for step, losses in run.rows
+    ]
+    assert told == logged
+    assert sum("loss" in losses for _, losses in run.rows) == 12  # of 60 steps
 
 
 def test_callbacks_must_be_callable() -> None:
