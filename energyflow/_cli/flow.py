@@ -74,7 +74,7 @@ def flow(
     momentum
         Momentum m, 0 <= m < 1; when not given, 0.7, and 0 with a given step size.
     batch_size
-        Points of the target a step, drawn anew each step; all when not given.
+        Points of the target a step, drawn again each step; all when not given.
     record_every
         Steps between records of the distance.
     save_every
@@ -88,11 +88,11 @@ def flow(
         What the processes of torchrun share.
     """
     if resume and force:
-        raise typer.BadParameter("--resume continues, --force starts anew; give one of them")
+        raise typer.BadParameter("--resume continues, --force starts a new flow; give one of them")
     if source is not None and (init is not None or number is not None):
         raise typer.BadParameter("--source gives the particles; --init and -n make new ones")
     if resume and not (source is None and init is None and number is None):
-        raise typer.BadParameter("--resume continues --out; --source, --init and -n start anew")
+        raise typer.BadParameter("--resume continues --out; --source, --init and -n start a new flow")
     seed_source = context.get_parameter_source("seed")
     if resume and seed_source is not None and seed_source.name != "DEFAULT":
         raise typer.BadParameter("--resume takes the seed of the result; leave --seed out")

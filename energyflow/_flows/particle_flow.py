@@ -60,7 +60,7 @@ class ParticleFlow(Descent):
     momentum : float, callable or "auto"
         0 <= m < 1, or a function of the step. ``"auto"`` is 0.7, and 0 with a given step size.
     batch_size : int, optional
-        Points of the target that a step uses (a minibatch), drawn anew for each step: without
+        Points of the target that a step uses (a minibatch), drawn again for each step: without
         replacement, or in proportion to `target_weights` with replacement. All when not given.
     rng : int, generator or None
         Where directions and batches come from, see `sample_projections`. With an int, a
