@@ -92,7 +92,9 @@ def flow(
     if source is not None and (init is not None or number is not None):
         raise typer.BadParameter("--source gives the particles; --init and -n make new ones")
     if resume and not (source is None and init is None and number is None):
-        raise typer.BadParameter("--resume continues --out; --source, --init and -n start a new flow")
+        raise typer.BadParameter(
+            "--resume continues --out; --source, --init and -n start a new flow"
+        )
     seed_source = context.get_parameter_source("seed")
     if resume and seed_source is not None and seed_source.name != "DEFAULT":
         raise typer.BadParameter("--resume takes the seed of the result; leave --seed out")

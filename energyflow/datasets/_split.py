@@ -6,19 +6,19 @@ import math
 from typing import Any
 
 import numpy as np
-from energyflow_backends import HostArray, Integers
+from energyflow_backends import ArrayLike, HostArray, Integers, library_of, to_host
 
-from .._core.checks import check_count, check_each, check_number
+from .._core.checks import as_labels, as_numbers, check_count, check_each, check_number
 from ._dataset import Dataset
 
 Part = tuple[HostArray, HostArray | None]
 
 
 def from_arrays(
-    values: HostArray,
-    labels: HostArray | None = None,
+    values: ArrayLike,
+    labels: ArrayLike | None = None,
     *,
-    condition: HostArray | None = None,
+    condition: ArrayLike | None = None,
     name: str = "arrays",
     split: float = 0.2,
     seed: int = 0,
@@ -30,7 +30,7 @@ def from_arrays(
     Parameters
     ----------
     values : array (n,), (n, d), (n, H, W), (n, C, H, W) or (n, H, W, C)
-        Real numbers. The last axis is taken for channels where it has 1 or 3 entries and the
+        Real numbers: NumPy arrays, tensors or lists. The last axis is taken for channels where it has 1 or 3 entries and the
         second has not. Bytes are divided by 255; other numbers outside [0, 1] are mapped there
         by one affine function for all coordinates, from their least and greatest value.
     labels : integer array (n,), optional
@@ -63,23 +63,23 @@ def from_arrays(
     """
     if not isinstance(name, str):
         raise TypeError(f"name must be a string, got {type(name).__name__}")
-    values = _with_channels(name, values)
-    labels = _as_labels(f"{name}: labels", labels, len(values))
+    points = _with_channels(name, values)
+    classes = _as_labels(f"{name}: labels", labels, len(points))
     seed = check_count("seed", seed, 0, math.inf)
     if not 0 < check_number("split", split) < 1:
         raise ValueError(f"split must lie strictly between 0 and 1, got {split}")
-    if len(values) < 2:
-        raise ValueError(f"{name}: expected at least 2 elements to split, got {len(values)}")
-    n_test = min(math.ceil(split * len(values)), len(values) - 1)
-    test, train = held_out_rows(len(values), labels, n_test, seed)
+    if len(points) < 2:
+        raise ValueError(f"{name}: expected at least 2 elements to split, got {len(points)}")
+    n_test = min(math.ceil(split * len(points)), len(points) - 1)
+    test, train = held_out_rows(len(points), classes, n_test, seed)
     conditions: dict[str, Any] = {}
     if condition is not None:
-        given = as_condition(f"{name}: condition", condition, len(values))
+        given = as_condition(f"{name}: condition", condition, len(points))
         conditions = {"train_condition": given[train], "test_condition": given[test]}
-    parts = ((values[rows], None if labels is None else labels[rows]) for rows in (train, test))
+    parts = ((points[rows], None if classes is None else classes[rows]) for rows in (train, test))
     return from_parts(
         *parts, name=name, class_names=class_names, low_high=low_high,
-        stratified=labels is not None, **conditions,
+        stratified=classes is not None, **conditions,
     )  # fmt: skip
 
 
@@ -135,19 +135,21 @@ def _with_channels(name: str, given: HostArray) -> HostArray:
     return values
 
 
-def _plain(name: str, given: object) -> HostArray:
-    if not isinstance(given, np.ndarray) or isinstance(given, np.ma.MaskedArray | np.matrix):
+def _plain(name: str, given: Any) -> HostArray:
+    """In NumPy, in the dtype that they have; lists in float64."""
+    if isinstance(given, list | tuple):
+        return as_numbers(name, given)
+    if library_of(given) is None or isinstance(given, np.ma.MaskedArray | np.matrix):
         raise TypeError(f"{name}: expected an array of real numbers, got {type(given).__name__}")
-    array: HostArray = given
-    return array
+    return to_host(given)
 
 
-def _as_labels(name: str, labels: HostArray | None, n: int) -> HostArray | None:
-    if labels is None:
+def _as_labels(name: str, given: ArrayLike | None, n: int) -> HostArray | None:
+    if given is None:
         return None
-    if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu":
-        kind = getattr(labels, "dtype", type(labels).__name__)
-        raise TypeError(f"{name} must be an array of integers, got {kind}")
+    labels = as_labels(name, given)
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be an array of integers, got {labels.dtype}")
     if labels.shape != (n,):
         raise ValueError(f"{name} must have shape ({n},), one each, got {labels.shape}")
     if n and not 0 <= int(labels.max()) < 2**31:
@@ -155,9 +157,9 @@ def _as_labels(name: str, labels: HostArray | None, n: int) -> HostArray | None:
     return labels.astype(np.int64)
 
 
-def as_condition(name: str, condition: HostArray, n: int) -> HostArray:
+def as_condition(name: str, given: ArrayLike, n: int) -> HostArray:
     """Real numbers (n,) or (n, m) as float32 (n, m)."""
-    condition = _plain(name, condition)
+    condition = _plain(name, given)
     if condition.dtype.kind != "f":
         raise TypeError(f"{name} must hold real floating numbers, got {condition.dtype}")
     if condition.ndim not in (1, 2) or len(condition) != n:

@@ -81,7 +81,8 @@ def test_scaled_by_one_affine_map(values, low, high):
 @pytest.mark.parametrize(
     ("values", "labels", "error", "told"),
     [
-        ([[1.0], [2.0]], None, TypeError, "array of real numbers, got list"),
+        ("text", None, TypeError, "array of real numbers, got str"),
+        ([["1"], ["2"]], None, TypeError, "real numbers, got text"),
         (np.ones((3, 2), complex), None, TypeError, "complex128"),
         (np.ones((3, 2, 2, 2, 2)), None, ValueError, r"\(3, 2, 2, 2, 2\)"),
         (np.ones((3, 0)), None, ValueError, r"\(3, 0\)"),
@@ -98,6 +99,17 @@ def test_scaled_by_one_affine_map(values, low, high):
 def test_bad_arrays_are_named(values, labels, error, told):
     with pytest.raises(error, match=told):
         from_arrays(values, labels)
+
+
+def test_lists_and_tensors_are_the_arrays_of_their_numbers():
+    torch = pytest.importorskip("torch", reason="tensors are torch's")
+    values, labels = np.arange(40).reshape(20, 2) / 7, np.arange(20) % 2
+    expected = from_arrays(values, labels, condition=values)
+    lists = from_arrays(values.tolist(), labels.tolist(), condition=values.tolist())
+    tensors = from_arrays(*map(torch.from_numpy, (values, labels)), condition=values)
+    for found in (lists, tensors):
+        for name in ("train", "test", "train_labels", "test_condition"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
 def test_a_data_set_keeps_its_promises():
