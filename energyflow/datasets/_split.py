@@ -30,9 +30,10 @@ def from_arrays(
     Parameters
     ----------
     values : array (n,), (n, d), (n, H, W), (n, C, H, W) or (n, H, W, C)
-        Real numbers: NumPy arrays, tensors or lists. The last axis is taken for channels where it has 1 or 3 entries and the
-        second has not. Bytes are divided by 255; other numbers outside [0, 1] are mapped there
-        by one affine function for all coordinates, from their least and greatest value.
+        Real numbers: NumPy arrays, tensors or lists. The last axis is taken for channels where it
+        has 1 or 3 entries and the second has not. Bytes are divided by 255; other numbers outside
+        [0, 1] are mapped there by one affine function for all coordinates, from their least and
+        greatest value.
     labels : integer array (n,), optional
         Classes 0, 1, ...
     condition : array (n,) or (n, m), optional
