@@ -15,6 +15,9 @@ from .rows import Row
 Points = Iterable[tuple[float, float]]
 
 
+WIDTH = 5.4  # inches of a figure whose text can be read at the width of a phone
+
+
 @contextmanager
 def figure(path: Path, width: float, height: float) -> Iterator[Any]:
     """A figure that is written to a file."""
@@ -42,16 +45,15 @@ def curves(
 def plot_methods(path: Path, rows: Sequence[Row]) -> None:
     """Median time of every method, one panel a shape."""
     titles = list(dict.fromkeys(row.experiment for row in rows))
-    height = -(-len(titles) // 2)
-    with figure(path, 9, 2.2 * height) as drawn:
-        panels = drawn.subplots(height, 2, squeeze=False).flat
-        for panel in panels[len(titles) :]:
-            panel.set_axis_off()
-        for title, panel in zip(titles, panels, strict=False):
+    with figure(path, WIDTH, 2.0 * len(titles)) as drawn:
+        panels = drawn.subplots(len(titles), 1, squeeze=False).flat
+        for title, panel in zip(titles, panels, strict=True):
             own = (row for row in rows if (row.experiment, row.measure) == (title, "ms"))
             timed = sorted((row for row in own if row.value > 0), key=lambda row: -row.value)
             names = [row.method for row in timed]
-            panel.barh(names, [row.value for row in timed], color=[_colour(n) for n in names])
+            colours = [_colour(name) for name in names]
+            panel.scatter([row.value for row in timed], names, color=colours, zorder=2)
+            panel.grid(axis="y", alpha=0.3)
             panel.set_xscale("log")
             panel.xaxis.minorticks_off()
             panel.set(xlabel="ms, median", title=title)
@@ -64,9 +66,9 @@ def plot_scaling(path: Path, rows: Sequence[Row]) -> None:
         method, _, n = row.method.partition(", N = M = ")
         if n and row.value > 0:
             kept[row.measure].setdefault(method, []).append((float(n), row.value))
-    with figure(path, 9, 4) as drawn:
-        left, right = drawn.subplots(1, 2)
-        for axes, (measure, lines) in zip((left, right), kept.items(), strict=True):
+    with figure(path, WIDTH, 7) as drawn:
+        upper, lower = drawn.subplots(2, 1)
+        for axes, (measure, lines) in zip((upper, lower), kept.items(), strict=True):
             colours = [_colour(method) for method in lines]
             named = {
                 f"{method}: N^{fitted_exponent(*zip(*line, strict=True)):.2f}": line
@@ -74,7 +76,7 @@ def plot_scaling(path: Path, rows: Sequence[Row]) -> None:
                 if len(line) > 1
             }
             curves(axes, named, colours=colours, x="N = M", y=measure)
-        left.legend()
+        upper.legend()
 
 
 def _colour(method: str) -> str:

@@ -17,7 +17,7 @@ from energyflow._slices.directions import sampled_projector
 
 from ..competitors import papers
 from ..measure import fitted_exponent, verdict
-from ..pictures import curves, figure
+from ..pictures import WIDTH, curves, figure
 from ..rows import Line, Row
 from ..runner import Run, Topic
 from ..timing import host_clock, medians
@@ -51,7 +51,7 @@ def _pictures(rows: list[Row], out: Path) -> None:
     dimensions = [d for d in DIMENSIONS if any(r.experiment == OVER_P.format(d) for r in rows)]
     if not dimensions:
         return
-    with figure(out / "directions.svg", 9, 2.6 * len(dimensions)) as drawn:
+    with figure(out / "directions.svg", WIDTH, 2.3 * len(dimensions)) as drawn:
         panels = drawn.subplots(len(dimensions), 2, squeeze=False)
         shown: dict[str, Any] = {}
         for d, (left, right) in zip(dimensions, panels, strict=True):
@@ -67,7 +67,7 @@ def _pictures(rows: list[Row], out: Path) -> None:
                 lines = {name: [(v[at], v[2]) for v in line] for name, line in own.items()}
                 curves(axes, lines, x=x, title=f"d = {d}")
                 shown |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
-        drawn.legend(shown.values(), shown, loc="outside upper center", ncols=len(shown))
+        drawn.legend(shown.values(), shown, loc="outside upper center", ncols=3)
         drawn.supylabel("error of N times the gradient")
 
 

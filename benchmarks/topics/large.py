@@ -16,7 +16,7 @@ import numpy as np
 import energyflow as ef
 
 from ..memory import GIB, MIB, alone, peak_resident, timed
-from ..pictures import curves, figure
+from ..pictures import WIDTH, curves, figure
 from ..rows import Line, Row
 from ..runner import Run, Topic
 from ..shapes import Shape, problem
@@ -35,14 +35,14 @@ def _pictures(rows: list[Row], out: Path) -> None:
             own.setdefault(row.measure, {}).setdefault(d, []).append((float(n), row.value))
     if not own:
         return
-    with figure(out / "large.svg", 9, 4) as drawn:
-        left, right = drawn.subplots(1, 2)
+    with figure(out / "large.svg", WIDTH, 7) as drawn:
+        upper, lower = drawn.subplots(2, 1)
         for measure, style in (("peak extra, MiB", "o-"), ("bound, MiB", "--")):
             what = measure.partition(",")[0]
             lines = {f"{d}: {what}": points for d, points in own[measure].items()}
-            curves(left, lines, style, x="N = M", y="MiB")
-        curves(right, own["s of all CPUs"], x="N = M", y="s of all CPUs, 32 slices")
-        drawn.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+            curves(upper, lines, style, x="N = M", y="MiB")
+        curves(lower, own["s of all CPUs"], x="N = M", y="s of all CPUs, 32 slices")
+        drawn.legend(*upper.get_legend_handles_labels(), loc="outside lower center", ncols=2)
 
 
 TOPIC = Topic("large", "Large data", __doc__, pictures=_pictures)

@@ -14,9 +14,9 @@ matplotlib.rcParams |= {"font.size": 10, "svg.hashsalt": "energyflow"}
 BLUE, ORANGE, GREEN, *_, GREY = matplotlib.rcParams["axes.prop_cycle"].by_key()["color"]
 
 
-def canvas(width: float, height: float) -> Figure:
-    """An empty figure, in inches."""
-    return Figure(figsize=(width, height), layout="constrained")
+def canvas(height: float) -> Figure:
+    """An empty figure of a height in inches, as wide as a phone shows without making text small."""
+    return Figure(figsize=(5.4, height), layout="constrained")
 
 
 def bare(axes: Axes) -> None:

@@ -17,7 +17,7 @@ def draw() -> Figure:
     y = np.repeat(np.arange(ROWS) / (ROWS - 1), EACH)[:, None]
     noise = rng.normal(size=(ROWS * EACH, 1))
     data = 4 + 1.6 * np.sin(2.2 * np.pi * y) + 0.25 * rng.normal(size=(ROWS * EACH, 1))
-    figure = canvas(9.0, 2.7)
+    figure = canvas(2.3)
     panels = figure.subplots(1, 3, sharex=True, sharey=True)
     for axes, beta in zip(panels, (0.0, 3.0, math.inf), strict=True):
         rows, columns = ef.conditional_coupling(noise, y, data, y, beta=beta)
@@ -29,8 +29,10 @@ def draw() -> Figure:
         axes.set_xticks([])
         axes.set_yticks([])
     panels[0].set_ylabel("condition y")
-    panels[0].text(0.02, 1.02, "noise", color=BLUE, transform=panels[0].transAxes)
-    panels[0].text(0.98, 1.02, "data", color=ORANGE, ha="right", transform=panels[0].transAxes)
+    panels[0].text(0.02, -0.03, "noise", color=BLUE, va="top", transform=panels[0].transAxes)
+    panels[0].text(
+        0.98, -0.03, "data", color=ORANGE, ha="right", va="top", transform=panels[0].transAxes
+    )
     return figure
 
 

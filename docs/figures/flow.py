@@ -30,17 +30,16 @@ def draw() -> Figure:
         particles, STEPS[-1], record_every=1, progress=False,
         callback=lambda step, x, distance: seen.__setitem__(step, (x, distance)),
     )  # fmt: skip
-    figure = canvas(9.0, 2.0)
-    for axes, step in zip(
-        figure.subplots(1, len(STEPS), sharex=True, sharey=True), STEPS, strict=True
-    ):
+    figure = canvas(3.8)
+    panels = figure.subplots(2, len(STEPS) // 2, sharex=True, sharey=True).flat
+    for axes, step in zip(panels, STEPS, strict=True):
         x, distance = seen[step]
         bare(axes)
         for centre in CENTRES:
             axes.add_patch(Circle(centre, 1, fill=False, edgecolor=ORANGE, linewidth=1.5))
         axes.scatter(*x.T, s=5, color=BLUE, linewidths=0)
         axes.set(xlim=(-4.0, 4.0), ylim=(-2.6, 2.6))
-        axes.set_title(f"step {step}, E = {distance:.2g}", fontsize=9)
+        axes.set_title(f"step {step}, E = {distance:.2g}")
     return figure
 
 

@@ -15,8 +15,9 @@ def pairs(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 def draw() -> Figure:
     """The two distributions, what is left given one condition, and distances over the number."""
-    figure = canvas(9.0, 3.0)
-    joint, given, curves = figure.subplots(1, 3, width_ratios=(3, 3, 4))
+    figure = canvas(5.4)
+    panels = figure.subplot_mosaic([["joint", "given"], ["curves", "curves"]])
+    joint, given, curves = panels["joint"], panels["given"], panels["curves"]
     x, y = pairs(12)
     for axes, shown in ((joint, slice(None)), (given, slice(7, 8))):
         for side, colour, name in ((x, BLUE, "one"), (-x, ORANGE, "other")):
@@ -51,7 +52,7 @@ def draw() -> Figure:
     curves.minorticks_off()
     curves.set_xlabel("number of conditions")
     curves.set_title("how far apart")
-    curves.legend(fontsize=8, loc="lower left")
+    curves.legend(loc="center right", bbox_to_anchor=(1, 0.66))
     return figure
 
 

@@ -10,7 +10,7 @@ def draw() -> Figure:
     """The function f of one slice for three dimensions, over the kernel F."""
     u = np.linspace(0, 4, 600)
     shares = (np.arange(2000) + 0.5) / 2000
-    figure = canvas(9.0, 2.8)
+    figure = canvas(3.0)
     axes = figure.subplots()
     axes.axhline(0, color=GREY, linewidth=0.8)
     axes.plot(u, np.exp(-(u**2) / 2), color=GREY, linewidth=3, alpha=0.6, label="kernel $F$")

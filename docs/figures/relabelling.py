@@ -11,8 +11,8 @@ def draw() -> Figure:
     places = np.sort(np.concatenate([rng.normal(-0.7, 1, 14), rng.normal(0.9, 0.8, 14)]))
     labels = np.zeros(28, bool)
     labels[np.argsort(places + rng.normal(0, 1, 28))[:14]] = True
-    figure = canvas(9.0, 2.4)
-    panels = figure.subplots(1, 3, sharex=True, sharey=True)
+    figure = canvas(4.8)
+    panels = figure.subplots(3, 1, sharex=True, sharey=True)
     for axes, mine, name in zip(
         panels,
         (labels, rng.permutation(labels), rng.permutation(labels)),

@@ -19,8 +19,8 @@ def draw() -> Figure:
     u, v = x @ direction, y @ direction
     pull = -len(u) * ef.energy_gradient(u[:, None], v[:, None])[:, 0] / 2
 
-    figure = canvas(9.0, 3.6)
-    plane, line = figure.subfigures(1, 2, width_ratios=(4, 5))
+    figure = canvas(6.6)
+    plane, line = figure.subfigures(2, 1, height_ratios=(5, 6))
     axes = plane.subplots()
     bare(axes)
     axes.plot(*np.outer(direction, [-1.9, 2.1]), color=GREY, linewidth=1)

@@ -10,9 +10,9 @@ Y = np.array([2.0, 3.0, 3.0, 5.0])
 
 
 def draw() -> Figure:
-    """Left the distribution functions with the middle of a jump; right two kinds of ranks."""
-    figure = canvas(9.0, 3.2)
-    functions, ranks = figure.subplots(1, 2, width_ratios=(5, 4))
+    """The distribution functions with the middle of a jump; below, two kinds of ranks."""
+    figure = canvas(5.6)
+    functions, ranks = figure.subplots(2, 1)
     steps(functions, Y, 0.4, 5.6, color=ORANGE, linewidth=2)
     steps(functions, X, 0.4, 5.6, color=BLUE, linewidth=2)
     middle = [_limits(functions, points, colour) for points, colour in ((X, BLUE), (Y, ORANGE))]
