@@ -4,7 +4,7 @@ Draws posterior_<experiment>.png.
 """
 
 from ..runner import Topic
-from . import _posterior_images, _posterior_known, _posterior_mnist
+from . import _posterior_images, _posterior_known, _posterior_mnist, _posterior_sum
 
 OPTIONS = {
     "material": "folder with the slices train/ and test/",
@@ -13,5 +13,8 @@ OPTIONS = {
 }
 TOPIC = Topic("posterior", "Posteriors", __doc__, options=OPTIONS)
 TOPIC.update(
-    _posterior_known.EXPERIMENTS | _posterior_images.EXPERIMENTS | _posterior_mnist.EXPERIMENTS
+    _posterior_known.EXPERIMENTS
+    | _posterior_sum.EXPERIMENTS
+    | _posterior_images.EXPERIMENTS
+    | _posterior_mnist.EXPERIMENTS
 )

@@ -8,20 +8,21 @@ sbibm==1.1.0`, --wheel). Peers run in an environment of their own: `python -m ve
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
 from energyflow import inverse, metrics
+from energyflow.models import FlowGenerator
 
 from ..pictures import figure
 from ..rows import Row
 from ..runner import Line, Run, Topic
 from ._sbibm_tasks import TASKS, WHEEL, Points, Reference, Task
 
-_SAMPLES = 2000  # of each posterior and of the reference
 _CHECKED = 500  # reference samples whose simulations are compared with the observation
 _FAR = 15.0  # standard deviations
 
@@ -49,7 +50,7 @@ def _size(row: Row) -> int:
 
 
 _LOOKS = {
-    "energyflow": "C0o", "NPE, sbi": "C1s", "FMPE, sbi": "C2^",
+    "energyflow": "C0o", "FlowGenerator": "C3d", "NPE, sbi": "C1s", "FMPE, sbi": "C2^",
     "NPE, published": "C7x", "SNPE, published": "C7+",
 }  # fmt: skip
 TOPIC = Topic(
@@ -57,7 +58,8 @@ TOPIC = Topic(
     options={
         "sizes": "numbers of simulations, with commas between them",
         "observations": "of each task, from the first on; at most 10",
-        "methods": "of energyflow, NPE, FMPE, with commas between them",
+        "methods": "of energyflow, FlowGenerator, NPE, FMPE, with commas between them",
+        "samples": "of each posterior and of the reference that a classifier tells apart",
         "wheel": f"path of {WHEEL}",
         "peers": "interpreter that has sbi 0.27; no peers when not given",
     },
@@ -66,13 +68,13 @@ TOPIC = Topic(
 
 def posteriors(
     run: Run, *, name: str, sizes: str = "1000,10000", observations: int = 10,
-    methods: str = "energyflow,NPE,FMPE", wheel: str = WHEEL, peers: str = "",
+    methods: str = "energyflow,NPE,FMPE", samples: int = 2000, wheel: str = WHEEL, peers: str = "",
 ) -> Iterator[Line]:  # fmt: skip
     """Mean C2ST over observations of what each method learns from the same simulations."""
     task, reference = TASKS[name], Reference(Path(wheel), name)
     numbers = range(1, 2 if run.quick else observations + 1)
     observed = np.stack([reference.observation(k) for k in numbers])
-    truths = [reference.posterior(k)[:_SAMPLES] for k in numbers]
+    truths = [reference.posterior(k)[:samples] for k in numbers]
     _check(run, task, observed, truths)
     for n in [200] if run.quick else map(int, sizes.split(",")):
         rng = np.random.default_rng([run.seed, n, list(TASKS).index(name)])
@@ -83,27 +85,61 @@ def posteriors(
             for method, value in zip(("NPE", "SNPE"), task.published[n], strict=True):
                 yield Line(experiment, f"{method}, published", {"C2ST": value})
         for method in methods.split(","):
-            if method == "energyflow":
-                samples, seconds = _energyflow(run, task, pairs, observed)
+            ours = method in _OURS
+            if ours:
+                drawn, seconds = _energyflow(run, task, pairs, observed, method, samples)
             elif peers:
-                samples, seconds = _peer(run, task, pairs, observed, method, peers)
+                drawn, seconds = _peer(run, task, pairs, observed, method, samples, peers)
             else:
                 continue
-            scores = [
-                metrics.c2st(mine, truth) for mine, truth in zip(samples, truths, strict=True)
-            ]
             yield Line(
-                experiment, method if method == "energyflow" else f"{method}, sbi",
-                {
-                    "C2ST": float(np.mean(scores)), "least": min(scores), "greatest": max(scores),
-                    "observations": len(scores), "training, CPU s": seconds,
-                },
-                f"C2ST of {_SAMPLES} samples each",
+                experiment, method if ours else f"{method}, sbi",
+                _scores(drawn, truths) | {"training, CPU s": seconds},
+                f"C2ST of {samples} samples each",
             )  # fmt: skip
 
 
+@TOPIC("longer")
+def longer(run: Run, *, wheel: str = WHEEL) -> Iterator[Line]:
+    """Two and four times the steps from 1,000 simulations, without early stopping: the weights that
+    are the best by validation kept, and without validation the last ones.
+    """
+    n, observations, samples = (200, 1, 100) if run.quick else (1000, 2, 1000)
+    for name in ("two_moons", "slcp", "gaussian_linear", "bernoulli_glm"):
+        task, reference = TASKS[name], Reference(Path(wheel), name)
+        rng = np.random.default_rng([run.seed, n, list(TASKS).index(name)])
+        theta = task.prior(n, rng)
+        x = task.simulate(theta, rng)
+        observed = [reference.observation(k + 1) for k in range(observations)]
+        truths = [reference.posterior(k + 1)[:samples] for k in range(observations)]
+        for method, settings in _LONGER.items():
+            given = {"n_steps": 60} if run.quick else {}
+            flow = inverse.PosteriorFlow(
+                bounds=task.bounds, seed=run.seed, device="cpu", **settings | given
+            ).fit(theta, x, progress=False)
+            drawn = [flow.sample(row, samples, rng=run.seed).samples for row in observed]
+            note = f"C2ST of {samples} samples each"
+            yield Line(f"{name}: longer training", method, _scores(drawn, truths), note)
+
+
+_LONGER: dict[str, dict[str, Any]] = {
+    "defaults: 2500 steps at most": {},
+    "5000, the best kept": {"n_steps": 5000, "early_stopping": False},
+    "10,000, the best kept": {"n_steps": 10_000, "early_stopping": False},
+    "5000, the last kept": {"n_steps": 5000, "validation": 0.0},
+    "10,000, the last kept": {"n_steps": 10_000, "validation": 0.0},
+}
 for _name in TASKS:
     TOPIC(_name, name=_name)(posteriors)
+
+
+def _scores(samples: list[Points], truths: list[Points]) -> dict[str, float]:
+    """C2ST over observations."""
+    scores = [metrics.c2st(mine, truth) for mine, truth in zip(samples, truths, strict=True)]
+    return {
+        "C2ST": float(np.mean(scores)), "least": min(scores), "greatest": max(scores),
+        "observations": len(scores),
+    }  # fmt: skip
 
 
 def _check(run: Run, task: Task, observed: Points, truths: list[Points]) -> None:
@@ -115,28 +151,35 @@ def _check(run: Run, task: Task, observed: Points, truths: list[Points]) -> None
             run.failures.append(f"{task.name}: observation {number} is far from its simulations")
 
 
+_OURS: dict[str, Callable[..., inverse.PosteriorFlow]] = {
+    "energyflow": inverse.PosteriorFlow,
+    "FlowGenerator": lambda *, bounds, **settings: inverse.PosteriorFlow(
+        model=FlowGenerator(**settings), bounds=bounds
+    ),
+}
+
+
 def _energyflow(
-    run: Run, task: Task, pairs: tuple[Points, Points], observed: Points
+    run: Run, task: Task, pairs: tuple[Points, Points], observed: Points, method: str, n: int
 ) -> tuple[list[Points], float]:
-    """Samples by the defaults, and the CPU seconds of training."""
-    _sampler(run, task, *(points[:50] for points in pairs), n_steps=1)  # what only first calls do
+    """n samples of each posterior by the defaults, and the CPU seconds of training."""
+
+    def fitted(theta: Points, x: Points) -> inverse.PosteriorFlow:
+        flow = _OURS[method](bounds=task.bounds, seed=run.seed, device="cpu")
+        return flow.fit(theta, x, progress=False)
+
+    warm = inverse.PosteriorFlow(n_steps=1, device="cpu")  # what only first calls do
+    warm.fit(*(points[:50] for points in pairs), progress=False)
     begun = time.process_time()
-    flow = _sampler(run, task, *pairs)
+    flow = fitted(*pairs)
     seconds = time.process_time() - begun
-    return [flow.sample(row, _SAMPLES, rng=run.seed).samples for row in observed], seconds
-
-
-def _sampler(
-    run: Run, task: Task, theta: Points, x: Points, **settings: int
-) -> inverse.PosteriorFlow:
-    """Trained on pairs, with the bounds of the prior and otherwise by the defaults."""
-    flow = inverse.PosteriorFlow(bounds=task.bounds, seed=run.seed, device="cpu", **settings)
-    return flow.fit(theta, x, progress=False)
+    return [flow.sample(row, n, rng=run.seed).samples for row in observed], seconds
 
 
 def _peer(
-    run: Run, task: Task, pairs: tuple[Points, Points], observed: Points, method: str, python: str
-) -> tuple[list[Points], float]:
+    run: Run, task: Task, pairs: tuple[Points, Points], observed: Points, method: str, n: int,
+    python: str,
+) -> tuple[list[Points], float]:  # fmt: skip
     """The same by sbi, in a process of the interpreter that has it."""
     script = Path(__file__).with_name("_sbibm_peer.py")
     kind, first, second = task.law
@@ -147,15 +190,7 @@ def _peer(
         np.savez(
             given, theta=theta, x=x, observed=observed, kind=kind, first=first, second=second
         )  # fmt: skip
-        words = [
-            str(Path(python).absolute()),
-            str(script),
-            method,
-            str(run.seed),
-            str(_SAMPLES),
-            str(given),
-            str(out),
-        ]
-        subprocess.run(words, env=environment, cwd=folder, check=True)
+        words = [Path(python).absolute(), script, method, run.seed, n, given, out]
+        subprocess.run([*map(str, words)], env=environment, cwd=folder, check=True)
         with np.load(out) as file:
             return list(file["samples"]), float(file["seconds"])
