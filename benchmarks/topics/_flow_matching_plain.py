@@ -98,10 +98,10 @@ def beside_plain(run: Run) -> Iterator[Line]:
     work.fitted(run.seed, 10, coupling="none")  # what is compiled once is no part of training
     course: dict[float, float] = {}
     for n_steps in (50, 100) if run.quick else STEPS:
-        model, seconds = work.fitted(run.seed, n_steps, coupling="none")
+        flow, seconds = work.fitted(run.seed, n_steps, coupling="none")
         numbers = {"CPU s": seconds}
         for name, (solver, steps) in SOLVERS.items():
-            scores = work.scores(model, solver=solver, n_steps=steps)
+            scores = work.scores(flow, solver=solver, n_steps=steps)
             numbers[f"Sinkhorn divergence, {name}"] = scores["Sinkhorn divergence"]
         course[seconds] = numbers[VALUE]
         yield Line(OURS, f"{n_steps} steps", numbers)

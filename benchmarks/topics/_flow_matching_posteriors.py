@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -31,10 +32,12 @@ class Posteriors:
         self._rng = rng
 
     def scores(
-        self, draw: FlowMatching | Callable[[np.ndarray], np.ndarray], **how: Any
+        self, draw: inverse.PosteriorFlow | Callable[[np.ndarray], np.ndarray], **how: Any
     ) -> dict[str, float]:
-        """Mean differences to the true posteriors, of samples or of what a model draws."""
-        if isinstance(draw, FlowMatching):
+        """Mean differences to the true posteriors, of what is drawn, with other arguments of the
+        model's `sample`.
+        """
+        if isinstance(draw, inverse.PosteriorFlow):
             draw = partial(_sampled, draw, how)
         pairs = zip(map(draw, self.observed), self.truths, strict=True)
         return mean_differences((np.asarray(samples), truth) for samples, truth in pairs)
@@ -46,24 +49,28 @@ class Posteriors:
             "prior": self.scores(lambda y: self.task.prior(SAMPLES, self._rng)),
         }
 
-    def fitted(self, seed: int, n_steps: int, **settings: Any) -> tuple[FlowMatching, float]:
-        """The model, and the CPU seconds of its training."""
+    def fitted(
+        self, seed: int, n_steps: int, **settings: Any
+    ) -> tuple[inverse.PosteriorFlow, float]:
+        """By flow matching, and the CPU seconds of its training."""
         model = FlowMatching(
             n_steps=n_steps, n_rounds=1, seed=seed, device="cpu", preset="toy", **settings
         )
         sampler = inverse.PosteriorFlow(self.problem, model)
         _, seconds = cpu_seconds(lambda: sampler.fit(self.x, self.y, progress=False))
-        return model, seconds
+        return sampler, seconds
 
-    def energy(self, model: FlowMatching, n_steps: int, n_observed: int) -> float:
+    def energy(self, sampler: inverse.PosteriorFlow, n_steps: int, n_observed: int) -> float:
         """Mean energy distance (U) to the true posteriors by so many Euler steps."""
         distances = []
         for y, truth in zip(self.observed[:n_observed], self.truths, strict=False):
-            drawn = _sampled(model, {"solver": "euler", "n_steps": n_steps}, y)
+            drawn = _sampled(sampler, {"solver": "euler", "n_steps": n_steps}, y)
             distance = ef.energy_distance(drawn.astype(np.float64), truth, estimator="U")
             distances.append(float(distance))
         return float(np.mean(distances))
 
 
-def _sampled(model: FlowMatching, how: dict[str, Any], y: np.ndarray) -> np.ndarray:
-    return np.asarray(model.sample(SAMPLES, y.astype(np.float32), 1, **how))
+def _sampled(sampler: inverse.PosteriorFlow, how: dict[str, Any], y: np.ndarray) -> np.ndarray:
+    model = sampler.model
+    with mock.patch.object(model, "sample", partial(model.sample, **how)):
+        return np.asarray(sampler.sample(y.astype(np.float32), SAMPLES, rng=1).samples)

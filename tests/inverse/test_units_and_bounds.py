@@ -52,7 +52,7 @@ def test_no_sample_of_a_million_is_outside(bounded: PosteriorFlow) -> None:
 def test_as_much_is_near_a_bound_as_should_be(seed: int) -> None:
     """The share of a posterior within 2% of each bound; the exact one is a truncated normal."""
     std, seen = 0.1, np.array([0.01, 0.99], np.float32)
-    theta = np.random.default_rng(seed).random((100_000, 2), np.float32)
+    theta = np.random.default_rng(seed).random((50_000, 2), np.float32)
     flow = PosteriorFlow(
         Linear([1.0, 1.0]) + Gaussian(std), bounds=(0, 1), seed=seed, n_steps=2000, n_rounds=2,
         learning_rate_decay="cosine", device="cpu",
