@@ -55,7 +55,7 @@ def digits(run: Run, by_class: bool, *, budget: str = "4000 steps") -> Iterator[
 def toy(run: Run, name: str) -> Iterator[Line]:
     """The preset for vectors on a toy: what 10,000 samples reach against as many new points."""
     n = 1000 if run.quick else 10_000
-    small = {"n_particles": 1000, "n_blocks": 2, "network_steps": 100} if run.quick else {}
+    small = {"n_particles": 1000, "n_blocks": 2, "n_steps": 100} if run.quick else {}
     data = datasets.load(name, seed=run.seed).train
     model = FlowGenerator(preset="toy", seed=run.seed, device="cpu", **small)
     _, seconds = cpu_seconds(lambda: model.fit(data, progress=False))
@@ -109,7 +109,7 @@ def ablations(run: Run) -> Iterator[Line]:
     """
     data = datasets.load("digits")
     n, blocks, steps = (300, 2, 20) if run.quick else (1500, 4, 300)
-    settings = {"n_particles": n, "n_blocks": blocks, "network_steps": steps, "block_cap": 32}
+    settings = {"n_particles": n, "n_blocks": blocks, "n_steps": steps, "block_cap": 32}
     strata = np.concatenate([np.asarray(data.test_labels), np.asarray(data.train_labels)])
 
     def ratio(points: np.ndarray) -> float:
