@@ -120,7 +120,7 @@ def held_out_rows(
     return order[held_out[order]], order[~held_out[order]]
 
 
-def _with_channels(name: str, given: HostArray) -> HostArray:
+def _with_channels(name: str, given: Any) -> HostArray:
     values = _plain(name, given)
     if values.dtype.kind not in "biuf":
         raise TypeError(f"{name}: expected an array of real numbers, got {values.dtype}")
