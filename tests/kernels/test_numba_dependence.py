@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("numba", reason="numba is not installed")
 
+from compiled_functions import from_python
 from energyflow_kernels.numba.dependence.discordance import discordant_products, discordant_sums
 from energyflow_kernels.numba.dependence.pairs import pair_products
 from energyflow_kernels.numba.dependence.rows import covariance_rows, permuted_moments
@@ -39,7 +40,7 @@ def test_discordant_pairs(rng, n, ties) -> None:
     xs, ys, rank = in_order(*rows(rng, n, ties))
     dx, dy = xs[:, None] - xs, ys[rank][:, None] - ys[rank]
     expected = np.where(dx * dy < 0, -dx * dy, 0).sum() / 2
-    found = discordant_products(xs, ys, rank, *scratch(n))
+    found = from_python(discordant_products)(xs, ys, rank, *scratch(n))
     assert found == pytest.approx(expected, rel=1e-12, abs=1e-12)
     if not ties:
         sums = np.full((n, 3), np.nan)

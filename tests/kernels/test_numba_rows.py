@@ -16,6 +16,7 @@ from hypothesis.extra import numpy as hnp
 
 pytest.importorskip("numba", reason="numba is not installed")
 
+from compiled_functions import from_python
 from energyflow_kernels.numba import row_kernels as numba_kernels
 from energyflow_kernels.numba import rows as numba_rows
 from energyflow_kernels.numba import threads as numba_threads
@@ -233,7 +234,7 @@ def test_a_row_that_is_not_finite_says_so(rng, dtype, bad):
 def test_ties_of_infinities_are_not_written_beyond_their_array(dtype):
     z = np.array([-np.inf, -np.inf, 1, 1, np.inf, np.inf], dtype)
     places = np.full(5, 99, np.uint32)
-    numba_kernels._tied(z, places[:1])  # one gap is zero
+    from_python(numba_kernels._tied)(z, places[:1])  # one gap is zero
     np.testing.assert_array_equal(places, [0, 99, 99, 99, 99])
     many = np.full((1, 3 * numba_kernels.COUNTERS), np.inf, dtype)
     many[0, :2] = 1
@@ -269,12 +270,13 @@ def test_counts_of_many_points_do_not_overflow(sizes):
     n, m = sizes
     seen = np.array([1, 2, 3], np.int32)
     z = np.array([0.0, 1.0, 3.0])
-    squares, ties = numba_kernels._squares_counting(z, seen, n, m, 1 / (float(n) * float(m)))
+    counting = from_python(numba_kernels._squares_counting)
+    squares, ties = counting(z, seen, n, m, 1 / (float(n) * float(m)))
     levels = [Fraction(int(v) * (n + m) - (k + 1) * n, n * m) for k, v in enumerate(seen)]
     assert ties == 0
     assert squares == pytest.approx(float(levels[0] ** 2 + 2 * levels[1] ** 2), rel=1e-14)
     slope = -2.0 / (float(n) * float(m)) ** 2
-    numba_kernels._slopes_counting(z, seen, n, m, slope)
+    from_python(numba_kernels._slopes_counting)(z, seen, n, m, slope)
     steps = [levels[0], levels[1] - levels[0], levels[2] - levels[1]]
     sums = [levels[0], levels[0] + levels[1], levels[1] + levels[2]]
     for slope_found, step, both_sides in zip(z, steps, sums, strict=True):

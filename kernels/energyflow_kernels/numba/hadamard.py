@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..typing import Floats
-from .compiler import compiled
+from .compiler import compiled, inner
 from .rows import flat, locked
 from .threads import share, usable_threads
 
@@ -23,7 +23,7 @@ _LINE = 16  # coordinates read at once: a cache line in float32
 _BLOCK_NUMBERS = 1 << 18  # some 0.6 ms of work, against microseconds to hand a block out
 
 
-@compiled()
+@inner()
 def _pass_of_two(z, start, stop, h):
     """Butterflies between rows h apart."""
     span = h * _TILE
@@ -37,7 +37,7 @@ def _pass_of_two(z, start, stop, h):
             b[i] = p - q
 
 
-@compiled()
+@inner()
 def _pass_of_four(z, start, stop, h):
     """Butterflies between rows h and then 2 h apart, in one sweep."""
     span = h * _TILE
@@ -57,7 +57,7 @@ def _pass_of_four(z, start, stop, h):
             d[i] = q - s
 
 
-@compiled()
+@inner()
 def _first_pass(z, signs, start, stop):
     """Multiply rows by their signs, and butterflies among each four of them."""
     for j in range(start, stop, 4):
@@ -80,7 +80,7 @@ def _first_pass(z, signs, start, stop):
             d[i] = q - s
 
 
-@compiled()
+@inner()
 def _transform(z, signs):
     """Signs and an unscaled transform of a tile: short strides chunk by chunk, then long ones."""
     length = signs.size

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import int64, types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
-from .compiler import VECTOR_BYTES, compiled
+from ..typing import Floats
+from .compiler import VECTOR_BYTES, compiled, generated, inner
 
 # A tile of 6 rows of two vectors of 32 bytes leaves four of sixteen registers for operands.
 TILE_ROWS = 6
@@ -29,12 +29,7 @@ _PANELS = 4  # panels of points that share what is read of the directions
 _TILES = 2  # rows of tiles that share what is read of the packed directions
 
 
-def _generated(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Instructions for the compiler, to be called from compiled code."""
-    return intrinsic(function)
-
-
-@_generated
+@generated
 def _tile(typing, a, a_at, a_row, a_step, b, b_at, depth, c, c_at, c_row, fresh):
     """Add to a tile of c, or write to it if `fresh`, `depth` columns of a times rows of b.
 
@@ -106,7 +101,7 @@ def _tile(typing, a, a_at, a_row, a_step, b, b_at, depth, c, c_at, c_row, fresh)
     return signature, generate
 
 
-@_generated
+@generated
 def _transpose(typing, a, a_at, a_row, c, c_at, c_row):
     """Write the transpose of a square of a, one vector wide, to c; rows are a step apart."""
     item = a.dtype
@@ -146,7 +141,7 @@ def _transpose(typing, a, a_at, a_row, c, c_at, c_row):
     return signature, generate
 
 
-@compiled()
+@inner()
 def _pack_panel(points, left, stop, low, depth, d, panel, at):
     """Write the points' coordinates low to low + depth as a panel; zeros from `stop` on."""
     width = _VECTORS * VECTOR_BYTES // points.itemsize
@@ -161,7 +156,7 @@ def _pack_panel(points, left, stop, low, depth, d, panel, at):
             panel[at + k * width + j] = points[i * d + low + k] if i < stop else 0
 
 
-@compiled()
+@inner()
 def _add_tile(a, a_at, a_row, a_step, b, b_at, depth, c, c_at, c_row, fresh, rows, columns, spare):
     """`_tile`; of a corner of `rows` by `columns` a copy in `spare`, which is then put back."""
     width = spare.size // TILE_ROWS
@@ -177,16 +172,34 @@ def _add_tile(a, a_at, a_row, a_step, b, b_at, depth, c, c_at, c_row, fresh, row
             c[c_at + i * c_row + j] = spare[i * width + j]
 
 
-@compiled()
-def project(points, directions, first_ray, n_rays, d, rows, row_step, start, stop):
+def project(
+    points: Floats,
+    directions: Floats,
+    first_ray: int,
+    n_rays: int,
+    d: int,
+    rows: Floats,
+    row_step: int,
+    start: int,
+    stop: int,
+) -> None:
     """Write <point, ray> of the points start to stop into rows, `row_step` apart.
 
     All arrays are flat: points (N, d), rows (n_rays, row_step), and directions (P, d), of which
     those from `first_ray` on are taken and TILE_ROWS more can be read.
     """
-    width = _VECTORS * VECTOR_BYTES // points.itemsize
-    panel = np.empty(_PANELS * width * _DEPTH, points.dtype)
+    width = _width(points.dtype)
+    panel = np.empty(_PANELS * width * min(d, _DEPTH), points.dtype)
     spare = np.zeros(TILE_ROWS * width, points.dtype)
+    _project(
+        points, directions, first_ray, n_rays, d, rows, row_step, start, stop, panel, spare
+    )  # fmt: skip
+
+
+@compiled()
+def _project(points, directions, first_ray, n_rays, d, rows, row_step, start, stop, panel, spare):
+    width = spare.size // TILE_ROWS
+    step: Any = int64(1)  # as below: a plain 1 has a type of its own
     for left in range(start, stop, _PANELS * width):
         size = min(_PANELS * width, stop - left)
         n_panels = (size + width - 1) // width
@@ -202,35 +215,49 @@ def project(points, directions, first_ray, n_rays, d, rows, row_step, start, sto
                     columns = min(width, stop - left - q * width)
                     at = p * row_step + left + q * width
                     _add_tile(
-                        directions, ray, d, 1, panel, q * width * depth, depth,
+                        directions, ray, d, step, panel, q * width * depth, depth,
                         rows, at, row_step, low == 0, n_rows, columns, spare,
                     )  # fmt: skip
 
 
-@compiled()
-def pack_directions(directions, first_ray, n_rays, d, scale):
+def pack_directions(
+    directions: Floats, first_ray: int, n_rays: int, d: int, scale: float
+) -> Floats:
     """Directions times scale for `project_back`: panels of a tile's width, filled up with zeros."""
-    width = _VECTORS * VECTOR_BYTES // directions.itemsize
-    n_panels = (d + width - 1) // width
-    packed = np.zeros(n_panels * n_rays * width, directions.dtype)
-    for q in range(n_panels):
-        for p in range(n_rays):
-            at = (q * n_rays + p) * width
-            for j in range(min(width, d - q * width)):
-                packed[at + j] = scale * directions[(first_ray + p) * d + q * width + j]
-    return packed
+    width = _width(directions.dtype)
+    panels = -(-d // width)
+    padded = np.zeros((n_rays, panels * width), directions.dtype)
+    rays = directions[first_ray * d : (first_ray + n_rays) * d].reshape(n_rays, d)
+    padded[:, :d] = np.float64(scale) * rays
+    return padded.reshape(n_rays, panels, width).swapaxes(0, 1).reshape(-1)
 
 
-@compiled()
-def project_back(slopes, row_step, n_rays, packed, d, out, start, stop):
+def project_back(
+    slopes: Floats,
+    row_step: int,
+    n_rays: int,
+    packed: Floats,
+    d: int,
+    out: Floats,
+    start: int,
+    stop: int,
+) -> None:
     """Add sum over p of slopes[p, i] ray_p to the points i from start to stop of out (N, d).
 
     The slopes of a ray are `row_step` after those of the ray before; all arrays are flat.
     """
-    width = _VECTORS * VECTOR_BYTES // out.itemsize
+    left_side = np.zeros(_TILES * TILE_ROWS * n_rays, out.dtype)
+    spare = np.zeros(TILE_ROWS * _width(out.dtype), out.dtype)
+    _project_back(slopes, row_step, n_rays, packed, d, out, start, stop, left_side, spare)
+
+
+@compiled()
+def _project_back(slopes, row_step, n_rays, packed, d, out, start, stop, left_side, spare):
+    width = spare.size // TILE_ROWS
+    row: Any = int64(1)
+    step: Any = int64(TILE_ROWS)
+    fresh = row == 0  # never: a plain False has a type of its own, too
     block = _TILES * TILE_ROWS
-    left_side = np.zeros(block * n_rays, out.dtype)
-    spare = np.zeros(TILE_ROWS * width, out.dtype)
     for left in range(start, stop, block):
         size = min(block, stop - left)
         for first in range(0, size, TILE_ROWS):
@@ -251,9 +278,14 @@ def project_back(slopes, row_step, n_rays, packed, d, out, start, stop):
                 n_rows = min(TILE_ROWS, size - first)
                 at = (left + first) * d + column
                 _add_tile(
-                    left_side, first * n_rays, 1, TILE_ROWS, packed, column * n_rays, n_rays,
-                    out, at, d, False, n_rows, columns, spare,
+                    left_side, first * n_rays, row, step, packed, column * n_rays, n_rays,
+                    out, at, d, fresh, n_rows, columns, spare,
                 )  # fmt: skip
+
+
+def _width(dtype: np.dtype[Any]) -> int:
+    """Numbers in a row of a tile."""
+    return _VECTORS * VECTOR_BYTES // dtype.itemsize
 
 
 @compiled()

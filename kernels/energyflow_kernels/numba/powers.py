@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from .compiler import compiled
+from .compiler import inner
 
 _LOG2_E = 1.0 / math.log(2.0)
 _LN_2 = math.log(2.0)
@@ -23,7 +23,7 @@ _SHIFT = 2.0**52
 _ROUND = 1.5 * 2.0**52
 
 
-@compiled("contract")
+@inner("contract")
 def _log2(x):
     """log2 of a normal positive number: exponent plus 2 atanh((m - 1) / (m + 1)) / log 2."""
     bits = np.float64(x).view(np.int64)
@@ -39,7 +39,7 @@ def _log2(x):
     return exponent + (2.0 * _LOG2_E) * (s + s * (even + u * odd))
 
 
-@compiled("contract")
+@inner("contract")
 def _exp2(y):
     """2**y for |y| < 1022: Taylor's series on [-1/2, 1/2], then the exponent by its bits."""
     rounded = y + _ROUND
@@ -54,7 +54,7 @@ def _exp2(y):
     return np.int64(np.float64(series).view(np.int64) + scale).view(np.float64)
 
 
-@compiled("contract")
+@inner("contract")
 def power(base, exponent, out):
     """Write base ** exponent to out, for normal positive numbers, |exponent| < 1."""
     if exponent == 0.5:

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 
 from ..typing import Doubles, Floats
-from .riesz_tree import DECAY, riesz_row
+from .riesz_tree import DECAY, MAX_PROXIES, signed_sums
 from .threads import share, usable_threads
 
 # Rows with fewer points in all than this are not worth handing to threads.
@@ -96,19 +97,90 @@ def riesz_rows(
     gy = np.empty((n_rows, m), yp.dtype) if "y" in wrt else None
 
     def work(thread: int, start: int, stop: int) -> None:
-        for row in range(start, stop):
-            pool = np.concatenate((xp[row], yp[row]), dtype=np.float64)
-            weight = np.concatenate((a[row], -b[row]), dtype=np.float64)
-            gradient = np.empty(n + m)
-            values[row] = riesz_row(
-                pool, pool.argsort(), weight, total, n,
-                exponent, n_proxies, tolerance, unbiased, gradient,
-            )  # fmt: skip
-            if gx is not None:
-                gx[row] = gradient[:n]
-            if gy is not None:
-                gy[row] = gradient[n:]
+        with np.errstate(over="ignore", invalid="ignore"):  # the caller's does not reach threads
+            for row in range(start, stop):
+                pool = np.concatenate((xp[row], yp[row]), dtype=np.float64)
+                weight = np.concatenate((a[row], -b[row]), dtype=np.float64)
+                gradient = np.empty(n + m)
+                values[row] = _row(
+                    pool, weight, total, n, exponent, n_proxies, tolerance, unbiased, gradient
+                )
+                if gx is not None:
+                    gx[row] = gradient[:n]
+                if gy is not None:
+                    gy[row] = gradient[n:]
 
     n_threads = n_threads or usable_threads()
     share(work, n_rows, 1, n_threads if n_rows * (n + m) >= _THREADED_POINTS else 1)
     return values, gx, gy
+
+
+def _row(
+    pool: Doubles,
+    weight: Doubles,
+    total: float,
+    n_x: int,
+    exponent: float,
+    n_proxies: int,
+    tolerance: float,
+    unbiased: bool,
+    gradient: Doubles,
+) -> float:
+    """Value of one row and its gradient with respect to the pooled points, x first.
+
+    pool (n,) points, weight (n,) total * a, then total * -b; the gradient goes to `gradient` (n,).
+    Points that are not finite give NaN.
+    """
+    order = pool.argsort()
+    z, w = pool[order], weight[order]
+    half_range = float(0.5 * z[-1] - 0.5 * z[0])
+    if not math.isfinite(half_range):
+        gradient[:] = np.nan
+        return math.nan
+    if half_range == 0.0:
+        gradient[:] = 0.0
+        return 0.0
+    # A power of two brings the range near one without rounding; squares and powers stay finite.
+    binary = min(max(math.frexp(half_range)[1], -1000), 1000)
+    z *= 2.0**-binary
+    force, energy = _merged_sums(z, w, total, exponent, n_proxies, tolerance)
+    value = -2.0 * energy
+    if unbiased:
+        for sign, mine in ((1.0, order < n_x), (-1.0, order >= n_x)):
+            own = abs(w[mine])
+            square = float(((own / total) ** 2).sum())
+            excess = square / (1.0 - square)
+            field, energy = _merged_sums(z[mine], own, total, exponent, n_proxies, tolerance)
+            force[mine] += sign * excess * field
+            value -= 2.0 * excess * energy
+    scale = -2.0 * exponent / total * np.exp2(binary * (exponent - 1.0))
+    gradient[order] = scale * w * force
+    return float(value * np.exp2(binary * exponent))
+
+
+def _merged_sums(
+    z: Doubles, w: Doubles, total: float, exponent: float, p: int, tolerance: float
+) -> tuple[Doubles, float]:
+    """Field at each of the sorted points z, ties merged, and the energy of charges w / total.
+
+    Proxies are added until the estimated error of the gradient w * field is within half the
+    tolerance: measured errors were 0.2 to twice the estimate, the larger where it was extreme
+    cancellation that called for more proxies.
+    """
+    group: Any = slice(None)
+    place, charge = z, w
+    fresh = z[1:] != z[:-1]
+    if not fresh.all():
+        group = np.concatenate([[0], np.cumsum(fresh)])
+        place, charge = z[np.concatenate([[True], fresh])], np.bincount(group, w)
+    charge = charge / total
+    squares = w * w
+    while True:
+        field, energy, doubt = signed_sums(place, charge, exponent, p, 4 * p)
+        field = field[group]
+        error, size = float(squares @ doubt[group]), float(squares @ (field * field))
+        allowed = (0.5 * tolerance) ** 2 * size
+        if not error > allowed or p >= MAX_PROXIES:
+            return field, energy
+        missing = 0.5 * math.log(error / allowed) / math.log(DECAY) if allowed > 0.0 else 99.0
+        p = min(MAX_PROXIES, p + 1 + int(min(missing, 99.0)))

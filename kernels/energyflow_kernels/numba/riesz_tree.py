@@ -16,7 +16,7 @@ import math
 
 import numpy as np
 
-from .compiler import compiled
+from .compiler import compiled, inner
 from .powers import power
 
 # Two intervals meet through their proxies when the gap between them is at least this
@@ -27,7 +27,7 @@ DECAY = 5.2
 MAX_PROXIES = 24
 
 
-@compiled("reassoc", "contract", "nsz")
+@inner("reassoc", "contract", "nsz")
 def _add_row(kernel, q, charge, pull):
     """Add q * kernel to the pulls of a block; return the field of the block's charges."""
     push = 0.0
@@ -37,7 +37,7 @@ def _add_row(kernel, q, charge, pull):
     return push
 
 
-@compiled()
+@inner()
 def _interact(u, charge_u, field_u, shift_u, v, charge_v, field_v, shift_v, exponent, work):
     """Add the mutual fields of two blocks, the places u - shift_u all below v - shift_v.
 
@@ -47,19 +47,19 @@ def _interact(u, charge_u, field_u, shift_u, v, charge_v, field_v, shift_v, expo
     n_u = u.shape[0]
     n_v = v.shape[0]
     # Slices, because an index that Numba cannot prove non-negative keeps a loop from vectorising.
-    distance = work[0, : n_u * n_v].reshape(n_v, n_u)
-    kernel = work[1, : n_u * n_v].reshape(n_v, n_u)
     pull = work[2, :n_u]
+    for i in range(n_u):
+        pull[i] = 0.0
     for j in range(n_v):
+        distance = work[0, j * n_u : (j + 1) * n_u]
         z = v[j] - shift_v
         for i in range(n_u):
-            distance[j, i] = z - (u[i] - shift_u)
+            distance[i] = z - (u[i] - shift_u)
     power(work[0, : n_u * n_v], exponent - 1.0, work[1, : n_u * n_v])
-    edge = max(u[0], u[n_u - 1]) - shift_u
+    edge = (u[0] if u[0] > u[n_u - 1] else u[n_u - 1]) - shift_u
     energy = 0.0
-    pull[:] = 0.0
     for j in range(n_v):
-        push = _add_row(kernel[j], charge_v[j], charge_u, pull)
+        push = _add_row(work[1, j * n_u : (j + 1) * n_u], charge_v[j], charge_u, pull)
         field_v[j] += push
         energy += charge_v[j] * push * (v[j] - shift_v - edge)
     for i in range(n_u):
@@ -68,7 +68,7 @@ def _interact(u, charge_u, field_u, shift_u, v, charge_v, field_v, shift_v, expo
     return energy
 
 
-@compiled("reassoc", "contract", "nsz")
+@inner("reassoc", "contract", "nsz")
 def _interact_within(u, charge, field, exponent, work):
     """Add the mutual fields of the points of one leaf; return their energy."""
     n = u.shape[0]
@@ -98,7 +98,7 @@ def _interact_within(u, charge, field, exponent, work):
     return energy
 
 
-@compiled("contract")
+@inner("contract")
 def _add_moments(place, charge, start, count, origin, inverse, moments):
     """moments[k] += sum_i q_i T_k(t_i), t the place on the node's interval scaled to [-1, 1]."""
     p = moments.shape[0]
@@ -114,7 +114,7 @@ def _add_moments(place, charge, start, count, origin, inverse, moments):
             before, now = now, twice * now - before
 
 
-@compiled("contract")
+@inner("contract")
 def _add_series(place, field, start, count, origin, inverse, series):
     """field[i] += sum_k series[k] T_k(t_i), by Clenshaw's recurrence."""
     p = series.shape[0]
@@ -128,7 +128,7 @@ def _add_series(place, field, start, count, origin, inverse, series):
         field[i] += series[0] + t * now - after
 
 
-@compiled()
+@inner()
 def _meet(z, first, end, place, charge, field, p, exponent, work):
     """Add the mutual fields of all pairs of leaves, far ones through proxies; return the energy.
 
@@ -138,15 +138,15 @@ def _meet(z, first, end, place, charge, field, p, exponent, work):
     n = z.shape[0]
     n_leaves = first.shape[0] // 2
     energy = 0.0
-    stack = np.empty((128, 2), np.int64)  # two entries a level, and levels below 64
+    stack = np.empty(256, np.int64)  # pairs: two a level, and levels below 64
     for parent in range(1, n_leaves):
-        stack[0, 0] = 2 * parent
-        stack[0, 1] = 2 * parent + 1
+        stack[0] = 2 * parent
+        stack[1] = 2 * parent + 1
         height = 1
         while height > 0:
             height -= 1
-            a = stack[height, 0]
-            b = stack[height, 1]
+            a = stack[2 * height]
+            b = stack[2 * height + 1]
             a_origin = z[first[a]]
             b_origin = z[first[b]]
             a_end = z[end[a] - 1]
@@ -158,16 +158,16 @@ def _meet(z, first, end, place, charge, field, p, exponent, work):
             split_a = not a_far and a < n_leaves
             split_b = not b_far and b < n_leaves
             if split_a and (not split_b or a_width >= b_width):
-                stack[height, 0] = 2 * a
-                stack[height, 1] = b
-                stack[height + 1, 0] = 2 * a + 1
-                stack[height + 1, 1] = b
+                stack[2 * height] = 2 * a
+                stack[2 * height + 1] = b
+                stack[2 * height + 2] = 2 * a + 1
+                stack[2 * height + 3] = b
                 height += 2
             elif split_b:
-                stack[height, 0] = a
-                stack[height, 1] = 2 * b
-                stack[height + 1, 0] = a
-                stack[height + 1, 1] = 2 * b + 1
+                stack[2 * height] = a
+                stack[2 * height + 1] = 2 * b
+                stack[2 * height + 2] = a
+                stack[2 * height + 3] = 2 * b + 1
                 height += 2
             else:
                 # Few points are their own best proxies.
@@ -241,7 +241,8 @@ def signed_sums(z, q, exponent, p, leaf):
         proxy = n + node * p
         for a in range(p):
             place[proxy + a] = 0.5 * width * (1.0 + roots[a])
-        moments[:] = 0.0
+        for k in range(p):
+            moments[k] = 0.0
         if node >= n_leaves:
             count = end[node] - first[node]
             _add_moments(place, charge, first[node], count, origin, inverse[node], moments)
@@ -265,10 +266,11 @@ def signed_sums(z, q, exponent, p, leaf):
             for a in range(p):
                 coefficient += basis[a, k] * field[proxy + a]
             moments[k] = coefficient
-        last[node] = last[node >> 1] + moments[p - 1] ** 2
+        last[node] = last[node >> 1] + moments[p - 1] * moments[p - 1]
         origin = z[first[node]]
         if node >= n_leaves:
-            doubt[first[node] : end[node]] = last[node]
+            for i in range(first[node], end[node]):
+                doubt[i] = last[node]
             count = end[node] - first[node]
             _add_series(place, field, first[node], count, origin, inverse[node], moments)
         else:
@@ -276,77 +278,3 @@ def signed_sums(z, q, exponent, p, leaf):
                 shift = origin - z[first[child]]
                 _add_series(place, field, n + child * p, p, shift, inverse[node], moments)
     return field[:n], energy, doubt
-
-
-@compiled()
-def _merged_sums(z, w, total, exponent, p, tolerance):
-    """Field at each of the sorted points z, ties merged, and the energy of charges w / total.
-
-    Proxies are added until the estimated error of the gradient w * field is within half the
-    tolerance: measured errors were 0.2 to twice the estimate, the larger where it was extreme
-    cancellation that called for more proxies.
-    """
-    n = z.shape[0]
-    place = np.empty(n)
-    charge = np.empty(n)
-    group = np.empty(n, np.int64)
-    last = -1
-    for i in range(n):
-        if i == 0 or z[i] != z[i - 1]:
-            last += 1
-            place[last] = z[i]
-            charge[last] = 0.0
-        charge[last] += w[i]
-        group[i] = last
-    place = place[: last + 1]
-    charge = charge[: last + 1] / total
-    while True:
-        field, energy, doubt = signed_sums(place, charge, exponent, p, 4 * p)
-        error = 0.0
-        size = 0.0
-        for i in range(n):
-            error += w[i] ** 2 * doubt[group[i]]
-            size += w[i] ** 2 * field[group[i]] ** 2
-        allowed = (0.5 * tolerance) ** 2 * size
-        if not error > allowed or p >= MAX_PROXIES:
-            return field[group], energy
-        missing = 0.5 * math.log(error / allowed) / math.log(DECAY) if allowed > 0.0 else 99.0
-        p = min(MAX_PROXIES, p + 1 + int(min(missing, 99.0)))
-
-
-@compiled()
-def riesz_row(pool, order, weight, total, n_x, exponent, p, tolerance, unbiased, gradient):
-    """Value of one row and its gradient with respect to the pooled points, x first.
-
-    pool (n,) points, order (n,) their ascending order, weight (n,) total * a, then total * -b;
-    the gradient goes to `gradient` (n,). Points that are not finite give NaN.
-    """
-    n = pool.shape[0]
-    z = pool[order]
-    half_range = 0.5 * z[n - 1] - 0.5 * z[0]
-    if not math.isfinite(half_range):
-        gradient[:] = np.nan
-        return np.nan
-    gradient[:] = 0.0
-    if half_range == 0.0:
-        return 0.0
-    # A power of two brings the range near one without rounding; squares and powers stay finite.
-    binary = min(max(math.frexp(half_range)[1], -1000), 1000)
-    z *= 2.0**-binary
-    w = weight[order]
-    force, energy = _merged_sums(z, w, total, exponent, p, tolerance)
-    value = -2.0 * energy
-    if unbiased:
-        for sign in (1.0, -1.0):
-            mine = np.nonzero((order < n_x) == (sign > 0.0))[0]
-            own = np.abs(w[mine])
-            square = ((own / total) ** 2).sum()
-            excess = square / (1.0 - square)
-            self_force, self_energy = _merged_sums(z[mine], own, total, exponent, p, tolerance)
-            for i in range(mine.shape[0]):
-                force[mine[i]] += sign * excess * self_force[i]
-            value -= 2.0 * excess * self_energy
-    scale = -2.0 * exponent / total * 2.0 ** (binary * (exponent - 1.0))
-    for i in range(n):
-        gradient[order[i]] = scale * w[i] * force[i]
-    return value * 2.0 ** (binary * exponent)

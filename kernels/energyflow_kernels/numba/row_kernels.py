@@ -8,14 +8,16 @@ with the index of a point in the lower 32 bits.  Reference for the formula that 
 Szekely and Rizzo, Energy statistics, J. Stat. Plan. Inference 143 (2013), section 2.
 """
 
-# mypy: disable-error-code="no-untyped-def"
+# mypy: disable-error-code="no-untyped-def,no-untyped-call"
 
 from typing import Any
 
 import numpy as np
-from numba import int32, int64, uint32, uint64
+from numba import int32, int64, types, uint32, uint64
+from numba.core.imputils import impl_ret_borrowed
+from numba.np.arrayobj import populate_array
 
-from .compiler import compiled
+from .compiler import compiled, generated, inner
 
 COUNTERS = 5 << 10
 
@@ -29,7 +31,28 @@ _LOW = uint64(0xFFFFFFFF)
 _SIGN = uint32(0x80000000)
 
 
-@compiled()
+@generated
+def _seen_as(typing, array, like):
+    """The memory of a contiguous array as numbers of another array's dtype, or of a dtype.
+
+    It is `array.view(dtype)`, which takes Numba many times as long to compile.
+    """
+    item = like.dtype
+    result = types.Array(item, 1, "C", aligned=array.aligned)
+
+    def generate(context, builder, signature, arguments):
+        source = context.make_array(array)(context, builder, arguments[0])
+        view = context.make_array(result)(context, builder)
+        size = context.get_constant(types.intp, item.bitwidth // 8)
+        count = builder.sdiv(builder.mul(source.nitems, source.itemsize), size)
+        data = builder.bitcast(source.data, view.data.type)
+        populate_array(view, data, [count], [size], size, source.meminfo, source.parent)
+        return impl_ret_borrowed(context, builder, result, view._getvalue())
+
+    return result(array, like), generate
+
+
+@inner()
 def _count_digits(packed, counts, bits, low_bit):
     """Histogram every digit from `low_bit` of the upper 32 bits on, in one pass."""
     one = uint32(1)
@@ -55,7 +78,7 @@ def _count_digits(packed, counts, bits, low_bit):
             counts[uint64(768) + (word >> uint64(56))] += one
 
 
-@compiled()
+@inner()
 def _sort_packed(packed, spare, counts, bits, first_bit):
     """Sort words stably by their upper 32 bits; return the sorted and the free array.
 
@@ -86,7 +109,7 @@ def _sort_packed(packed, spare, counts, bits, first_bit):
     return packed, spare
 
 
-@compiled()
+@inner()
 def _settle(order):
     """Insert words that are nearly in order into their places; False when they are too many."""
     patience = order.size
@@ -107,7 +130,7 @@ def _settle(order):
     return True
 
 
-@compiled()
+@inner()
 def _insert(order, row):
     """Order float64 points whose upper halves are equal; False when they are too many."""
     patience = 4 * order.size
@@ -127,13 +150,13 @@ def _insert(order, row):
     return True
 
 
-@compiled()
+@inner()
 def _ordered(high):
     """The upper half of a number's bits, flipped so that it sorts as an unsigned integer."""
     return uint32(high ^ ((uint32(0) - (high >> uint32(31))) | _SIGN))
 
 
-@compiled()
+@inner()
 def _sort_row(row, first, second, counts):
     """Radix sort: return the order of a row and the free one of the two arrays.
 
@@ -144,7 +167,7 @@ def _sort_row(row, first, second, counts):
     n = first.size
     bits = 11 if _WIDE_FROM <= n < _WIDE_BELOW else 8
     width = row.itemsize // 4
-    words = row.view(np.uint32)
+    words = _seen_as(row, np.uint32)
     for i in range(n):
         first[i] = (uint64(_ordered(words[width * i + width - 1])) << uint64(32)) | uint64(i)
     none: Any = int64(0)  # a plain 0 has a type of its own, for which functions are compiled anew
@@ -168,11 +191,11 @@ def _sort_row(row, first, second, counts):
     return _sort_packed(order, free, counts, bits, none)
 
 
-@compiled()
+@inner()
 def _read_sorted(order, row, z):
     """Write the sorted numbers to z: float32 from their keys, float64 from the row."""
     if z.itemsize == 4:
-        bits = z.view(np.uint32)
+        bits = _seen_as(z, np.uint32)
         for k in range(z.size):
             key = uint32(order[k] >> uint64(32))
             bits[k] = key ^ (((key >> uint32(31)) - uint32(1)) | _SIGN)
@@ -181,7 +204,7 @@ def _read_sorted(order, row, z):
             z[k] = row[order[k] & _LOW]
 
 
-@compiled()
+@inner()
 def _count_x(order, n_x, x_counts):
     """How many of the first k + 1 points of a sorted row are points of x, for every k."""
     total = int32(0)
@@ -190,7 +213,7 @@ def _count_x(order, n_x, x_counts):
         x_counts[k] = total
 
 
-@compiled("reassoc", "contract")
+@inner("reassoc", "contract")
 def _squares_counting(z, x_counts, n_x, n_y, inverse):
     """Sum of gap * (A - B)^2 along a row, and how many gaps are none."""
     both = float(n_x + n_y)
@@ -205,7 +228,7 @@ def _squares_counting(z, x_counts, n_x, n_y, inverse):
     return total, ties
 
 
-@compiled()
+@inner()
 def _slopes_counting(z, x_counts, n_x, n_y, slope):
     """Replace z, as if it had no ties, by slope * step * (level before + level after)."""
     both = float(n_x + n_y)
@@ -217,7 +240,7 @@ def _slopes_counting(z, x_counts, n_x, n_y, slope):
     z[0] = first * (slope * first)
 
 
-@compiled()
+@inner()
 def _tied(z, places):
     """Write down the places k with z[k] = z[k + 1], as many as `places` holds; return how many.
 
@@ -232,7 +255,7 @@ def _tied(z, places):
     return count
 
 
-@compiled()
+@inner()
 def _slopes_of_group(z, x_counts, start, stop, n_x, n_y, slope):
     """Slopes of equal points: with the levels before and after all of them."""
     both = float(n_x + n_y)
@@ -245,7 +268,7 @@ def _slopes_of_group(z, x_counts, start, stop, n_x, n_y, slope):
         z[k] = (of_x * both - float(n_x)) * (slope * (before + after))
 
 
-@compiled()
+@inner()
 def _walk_counting(order, z, x_counts, counts, n_x, n_y):
     """Value of the V estimator with uniform weights, from exact counts; gradients replace z.
 
@@ -278,7 +301,7 @@ def _walk_counting(order, z, x_counts, counts, n_x, n_y):
     return 2.0 * squares
 
 
-@compiled()
+@inner()
 def _walk_weighing(order, z, w, n_x, unit_x, unit_y, s_x, s_y):
     """Value with weights w * unit and the self-terms times s_x and s_y; gradients replace z.
 
@@ -322,21 +345,21 @@ def _walk_weighing(order, z, w, n_x, unit_x, unit_y, s_x, s_y):
     return 2.0 * total
 
 
-@compiled()
+@inner()
 def _scatter(order, slopes, g):
     """Put the gradients in the points' places; a loop so short keeps many misses in flight."""
     for k in range(g.size):
         g[order[k] & _LOW] = slopes[k]
 
 
-@compiled()
+@inner()
 def _copy(numbers, out):
     """Copy, whatever memory they share, as long as it is the same place or none."""
     for i in range(out.size):
         out[i] = numbers[i]
 
 
-@compiled()
+@inner()
 def _load(points, row):
     """Copy a row, -0.0 as +0.0."""
     zero = row.dtype.type(0)
@@ -344,7 +367,7 @@ def _load(points, row):
         row[i] = points[i] + zero
 
 
-@compiled()
+@inner()
 def _load_weights(weights, w, unbiased):
     """Copy the weights of a row, ones for none; return their unit and the self-term's factor."""
     n = w.size
@@ -371,23 +394,25 @@ def solve_rows(
     All arrays are flat, and a row stands at its number times the step.  Empty weights are
     uniform, an empty gradient is not wanted.  A gradient may overwrite the rows that it belongs
     to.  The arrays from `first` to `w` are scratch of N + M numbers, `counts` of COUNTERS; a
-    float32 `row` lies in the memory of `second`, and an empty `w` asks for uniform weights and no
-    bias term.  One row of x and of y, and their gradients, may lie in `row`.
+    float32 `row` lies in the memory of `second`, and None for `w` asks for uniform weights and no
+    bias term: the walk that weighs is not compiled then.  One row of x and of y, and their
+    gradients, may lie in `row`.
     """
     n = n_x + n_y
     for r in range(start, stop):
         _load(x[r * x_step :], row[:n_x])
         _load(y[r * y_step :], row[n_x:])
         order, free = _sort_row(row, first, second, counts)
-        z = free.view(x.dtype)[:n]
+        numbers = _seen_as(free, x)
+        z = numbers[:n]
         _read_sorted(order, row, z)
-        g = free.view(x.dtype)[n : 2 * n] if x.itemsize == 4 else row
-        if w.size:
+        g = numbers[n : 2 * n] if x.itemsize == 4 else row
+        if w is not None:
             unit_x, s_x = _load_weights(a[r * a_step :], w[:n_x], unbiased)
             unit_y, s_y = _load_weights(b[r * b_step :], w[n_x:], unbiased)
             values[r] = _walk_weighing(order, z, w, n_x, unit_x, unit_y, s_x, s_y)
         else:
-            values[r] = _walk_counting(order, z, g.view(np.int32)[:n], counts, n_x, n_y)
+            values[r] = _walk_counting(order, z, _seen_as(g, np.int32)[:n], counts, n_x, n_y)
         if gx.size or gy.size:
             _scatter(order, z, g)
         if gx.size:

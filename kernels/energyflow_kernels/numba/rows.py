@@ -10,7 +10,7 @@ from ..typing import Doubles, Floats
 from .row_kernels import COUNTERS, solve_rows
 from .threads import share, usable_threads
 
-Scratch: TypeAlias = tuple[NDArray[Any], ...]
+Scratch: TypeAlias = tuple[NDArray[Any] | None, ...]
 _T = TypeVar("_T", bound=np.floating[Any])
 
 MEMORY = 64 << 20
@@ -117,11 +117,10 @@ def make_scratch(
     rows: Floats = np.empty((0 if dtype == np.float32 else count, n))
     if dtype == np.float32:
         rows = second.view(np.float32)[:, :n]
-    weights = n if weighing else 0
     scratch: list[Scratch] = []
     for k in range(count):
-        own = np.empty(n, np.uint64), second[k], rows[k]
-        scratch.append((*own, np.empty(COUNTERS, np.uint32), np.empty(weights)))
+        own = np.empty(n, np.uint64), second[k], rows[k], np.empty(COUNTERS, np.uint32)
+        scratch.append((*own, np.empty(n) if weighing else None))
     return scratch, rows
 
 

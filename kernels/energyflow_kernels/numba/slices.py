@@ -51,7 +51,7 @@ class DenseSlices:
         self.dtype = directions.dtype
         rays = np.zeros((self.n + TILE_ROWS, self.d), directions.dtype)  # tiles read further
         rays[: self.n] = directions
-        self._flat = locked(rays.reshape(-1))
+        self._flat = rays.reshape(-1)
 
     def parts(self, size: int) -> Iterator[tuple[int, int]]:
         """Parts of `size` slices, and the rest."""

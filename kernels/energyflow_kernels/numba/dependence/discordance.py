@@ -9,10 +9,10 @@ ranks differ. Masks take the place of branches, which could not be predicted.
 
 # mypy: disable-error-code="no-untyped-def"
 
-from ..compiler import compiled
+from ..compiler import compiled, inner
 
 
-@compiled("contract")
+@inner("contract")
 def discordant_products(x, y, rank, scratch, ranks):
     """Sum of |x_i - x_j| |y_i - y_j| over the discordant pairs, each counted once.
 

@@ -7,11 +7,13 @@ functionality, ACM Trans. Math. Softw. 41 (2015).
 
 # mypy: disable-error-code="no-untyped-def"
 
+from typing import Any
+
 import numpy as np
 from numba import int64
 
 from ...typing import Doubles
-from ..compiler import compiled
+from ..compiler import compiled, inner
 from .profiles import evaluate
 from .tiles import (
     LANES,
@@ -35,7 +37,7 @@ def scratch(d: int) -> tuple[Doubles, Doubles, Doubles]:
     return tiles, tiles.reshape(-1), np.empty(4 * SIDE * (min(d, DEPTH) + LANES))
 
 
-@compiled()
+@inner()
 def _pack(doubles, singles, first, count, d, low, depth, width, rows, columns):
     """Write the coordinates low to low + depth of `count` points as rows of `width` numbers.
 
@@ -62,7 +64,7 @@ def _pack(doubles, singles, first, count, d, low, depth, width, rows, columns):
                 transpose_square(rows, j * width + k, width, columns, k * SIDE + j, SIDE)
 
 
-@compiled("reassoc", "contract")
+@inner("reassoc", "contract")
 def _weigh(value, pull, low, n, width, own, others, row_sums, to_rows, to_columns):
     """Weighted sums of a strip's values, and its pulls weighted for both sides; the total."""
     total = 0.0
@@ -80,7 +82,7 @@ def _weigh(value, pull, low, n, width, own, others, row_sums, to_rows, to_column
     return total
 
 
-@compiled()
+@inner()
 def _squared_distances(xs, turned, width, depth, n_i, columns, squares):
     """Add the squared differences of `depth` coordinates, SIDE to a row."""
     for i in range(0, n_i, TILE_ROWS):
@@ -91,7 +93,7 @@ def _squared_distances(xs, turned, width, depth, n_i, columns, squares):
             )  # fmt: skip
 
 
-@compiled()
+@inner()
 def _pulls(forces, row, step, others, count, width, own, sums, n_rows, exact):
     """Write sum_j force_ij (own_i - other_j) to the rows i of sums, or sum_j force_ij other_j.
 
@@ -126,7 +128,7 @@ def _pulls(forces, row, step, others, count, width, own, sums, n_rows, exact):
                 )  # fmt: skip
 
 
-@compiled()
+@inner()
 def _add_to(out, first, count, d, low, depth, width, sums, own, shares, factor, exact):
     """Add factor times share times pull to `count` points of out."""
     for i in range(count):
@@ -170,6 +172,8 @@ def sum_pairs(
     value, pull = tiles[2 * SIDE : 2 * SIDE + STRIP], tiles[2 * SIDE + STRIP :]
     mine, theirs, sums = tiles[-3], tiles[-2], tiles[-1]
     untouched = turned[:0]
+    one: Any = int64(1)  # a plain 1 has a type of its own, for which functions are compiled anew
+    side: Any = int64(SIDE)
     for s in range(first_set, last_set):
         for k in range(first_item, last_item):
             i_start, i_stop, j_start, j_stop = items[k, 0], items[k, 1], items[k, 2], items[k, 3]
@@ -210,7 +214,7 @@ def sum_pairs(
                                 continue
                             if wanted & 1:
                                 _pulls(
-                                    flat_squares, SIDE, 1, ys, n_j, width, xs, pulled, n_i, exact
+                                    flat_squares, side, one, ys, n_j, width, xs, pulled, n_i, exact
                                 )
                                 _add_to(
                                     gradient, s * points + i, n_i, d, low, depth, width, pulled, xs,
@@ -218,7 +222,7 @@ def sum_pairs(
                                 )  # fmt: skip
                             if wanted & 2:
                                 _pulls(
-                                    flat_columns, 1, SIDE, xs, n_i, width, ys, pulled, n_j, exact
+                                    flat_columns, one, side, xs, n_i, width, ys, pulled, n_j, exact
                                 )
                                 _add_to(
                                     gradient, s * points + j, n_j, d, low, depth, width, pulled, ys,

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from ..compiler import compiled
+from ..compiler import inner
 from ..powers import _exp2, _log2
 
 POWER, GAUSS, MATERN = 0, 1, 2
@@ -25,7 +25,7 @@ _LN2_LOW = 1.4286068203094173e-06  # the rest
 _ROUND = 1.5 * 2.0**52
 
 
-@compiled()
+@inner()
 def _exp(x):
     """exp(x) for x <= 0, which counts as zero below -708."""
     seen = max(x, -_LAST)
@@ -43,7 +43,7 @@ def _exp(x):
     return near if x >= -_LAST else 0.0
 
 
-@compiled()
+@inner()
 def _powers(exponent, square, n, value, pull):
     """s^r and r s^(r - 2), which is nothing at s = 0."""
     half = 0.5 * exponent - 1.0
@@ -55,7 +55,7 @@ def _powers(exponent, square, n, value, pull):
             value[i, j] = power * square[i, j]
 
 
-@compiled()
+@inner()
 def _matern(rate, order, square, n, value, pull):
     """exp(-t) p_n(t) and -rate^2 exp(-t) p_{n-1}(t) / (2 n - 1); -rate exp(-t) / s for n = 0.
 
@@ -82,7 +82,7 @@ def _matern(rate, order, square, n, value, pull):
             pull[i, j] *= factor
 
 
-@compiled()
+@inner()
 def evaluate(kind, first, second, square, n, value, pull):
     """Write F(s), and F'(s) / s where s > 0, of the first n columns of squared distances."""
     if kind == POWER and first != 1.0:

@@ -9,11 +9,11 @@ import math
 import numpy as np
 from numba import uint64
 
-from ..compiler import compiled
+from ..compiler import compiled, inner
 from ..row_kernels import _load, _read_sorted, _scatter, _sort_row
 
 
-@compiled()
+@inner()
 def _cost(away, p):  # type: ignore[no-untyped-def]
     """|u|^p and its derivative, which is nothing at u = 0."""
     if p == 2.0:
@@ -24,7 +24,7 @@ def _cost(away, p):  # type: ignore[no-untyped-def]
     return power * abs(away), p * math.copysign(power, away)
 
 
-@compiled("reassoc", "contract")
+@inner("reassoc", "contract")
 def _pair_squares(zx, zy, slope_x, slope_y):  # type: ignore[no-untyped-def]
     """`_pair` for p = 2, in a loop that becomes vectors."""
     total = 0.0
@@ -38,7 +38,7 @@ def _pair_squares(zx, zy, slope_x, slope_y):  # type: ignore[no-untyped-def]
     return total * share
 
 
-@compiled()
+@inner()
 def _pair(zx, zy, p, slope_x, slope_y):  # type: ignore[no-untyped-def]
     """Point k of x goes to point k of y."""
     share = 1.0 / zx.size
@@ -51,7 +51,7 @@ def _pair(zx, zy, p, slope_x, slope_y):  # type: ignore[no-untyped-def]
     return total * share
 
 
-@compiled()
+@inner()
 def _merge_counting(zx, zy, p, slope_x, slope_y):  # type: ignore[no-untyped-def]
     """Uniform weights of n and m points: levels are whole numbers of 1 / (n m)."""
     n, m = zx.size, zy.size
@@ -75,7 +75,7 @@ def _merge_counting(zx, zy, p, slope_x, slope_y):  # type: ignore[no-untyped-def
     return total
 
 
-@compiled()
+@inner()
 def _merge_weighing(zx, zy, a, b, p, slope_x, slope_y):  # type: ignore[no-untyped-def]
     """Weights in sorted order; what they lack in one goes to the last points."""
     n, m = zx.size, zy.size
@@ -104,7 +104,7 @@ def _merge_weighing(zx, zy, a, b, p, slope_x, slope_y):  # type: ignore[no-untyp
     return total
 
 
-@compiled()
+@inner()
 def _share_ties(z, weights, slopes):  # type: ignore[no-untyped-def]
     """Equal points get the slopes of all of them, by their weights (empty: by their number)."""
     n = z.size
@@ -124,7 +124,7 @@ def _share_ties(z, weights, slopes):  # type: ignore[no-untyped-def]
         start = stop
 
 
-@compiled()
+@inner()
 def _in_order(order, weights, out):  # type: ignore[no-untyped-def]
     for k in range(out.size):
         out[k] = weights[order[k] & uint64(0xFFFFFFFF)]
