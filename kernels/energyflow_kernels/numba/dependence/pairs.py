@@ -5,62 +5,35 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import uint32
 from numpy.typing import NDArray
 
 from ...typing import Doubles
-from ..compiler import compiled
+from ..compiler import compiled, inner
 from ..threads import share, usable_threads
 
-_ROWS = 8  # of a tile, whose numbers stay in the cache while the permutations pass
+# Rows of a that stay in the second cache while rows of b pass through the first.
+_ROWS = 64
+_NUMBERS = 1 << 17
 
 
-@compiled("contract")
-def _one_row(left, right, p, stop):
+@inner("reassoc", "contract")
+def _permuted_product(left, right, p):
     total = 0.0
-    for j in range(stop):
-        total += left[j] * right[p[j]]
+    for j in range(left.size):
+        total += left[j] * right[uint32(p[j])]
     return total
 
 
-@compiled("contract")
-def _four_rows(near, far, k0, k1, k2, k3, p, stop):
-    """A permutation is read once for four rows, and no sum waits for another."""
-    a0, a1, a2, a3 = near[0], near[1], near[2], near[3]
-    b0, b1, b2, b3 = far[k0], far[k1], far[k2], far[k3]
-    s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
-    for j in range(stop):
-        q = p[j]
-        s0 += a0[j] * b0[q]
-        s1 += a1[j] * b1[q]
-        s2 += a2[j] * b2[q]
-        s3 += a3[j] * b3[q]
-    for j in range(stop, stop + 3):  # below the diagonal
-        q = p[j]
-        s1 += a1[j] * b1[q] if j < stop + 1 else 0.0
-        s2 += a2[j] * b2[q] if j < stop + 2 else 0.0
-        s3 += a3[j] * b3[q]
-    return (s0 + s1) + (s2 + s3)
-
-
-@compiled("contract")
-def _add(near, first, far, first_far, permutations, sums):
-    n, n_far = len(near), len(far)
-    for w in range(len(permutations)):
+@compiled()
+def _add(near, first, far, first_far, permutations, items, sums):
+    """Add the products of the rows i and p(i) for items w T + i, T rows of each permutation w."""
+    n = len(near)
+    for item in items:
+        w, i = item // n, item % n
+        at = first + i
         p = permutations[w]
-        total, i = 0.0, 0
-        while i < n:
-            at = first + i
-            k0 = p[at] - first_far
-            if i + 4 <= n:
-                k1, k2, k3 = p[at + 1] - first_far, p[at + 2] - first_far, p[at + 3] - first_far
-                if min(k0, k1, k2, k3) >= 0 and max(k0, k1, k2, k3) < n_far:
-                    total += _four_rows(near[i : i + 4], far, k0, k1, k2, k3, p, at)
-                    i += 4
-                    continue
-            if 0 <= k0 < n_far:
-                total += _one_row(near[i], far[k0], p, at)
-            i += 1
-        sums[w] += total
+        sums[w] += _permuted_product(near[i, :at], far[p[at] - first_far], p[:at])
 
 
 def pair_products(
@@ -90,13 +63,18 @@ def pair_products(
     -----
     Cost O(W T K). The same bit for bit for every number of threads.
     """
-    parts = -(-len(near) // _ROWS)
+    size = max(1, min(_ROWS, _NUMBERS // near.shape[1]))
+    parts = -(-len(near) // size)
     sums = np.zeros((parts, len(permutations)))
 
     def work(thread: int, start: int, stop: int) -> None:
         for part in range(start, stop):
-            rows = near[part * _ROWS : (part + 1) * _ROWS]
-            _add(rows, first + part * _ROWS, far, first_far, permutations, sums[part])
+            rows = near[part * size : (part + 1) * size]
+            at = first + part * size
+            places = permutations[:, at : at + len(rows)].reshape(-1) - first_far
+            items = np.argsort(places)  # a row of b is read once for all who want it
+            items = items[slice(*np.searchsorted(places, (0, len(far)), sorter=items))]
+            _add(rows, at, far, first_far, permutations, items, sums[part])
 
     share(work, parts, 1, usable_threads())
     total: Doubles = sums.sum(axis=0)
