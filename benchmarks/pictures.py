@@ -54,6 +54,7 @@ def plot_methods(path: Path, rows: Sequence[Row]) -> None:
             colours = [_colour(name) for name in names]
             panel.scatter([row.value for row in timed], names, color=colours, zorder=2)
             panel.grid(axis="y", alpha=0.3)
+            panel.margins(0.06, 0.2)
             panel.set_xscale("log")
             panel.xaxis.minorticks_off()
             panel.set(xlabel="ms, median", title=title)

@@ -54,6 +54,7 @@ def _pictures(rows: list[Row], out: Path) -> None:
     with figure(out / "directions.svg", WIDTH, 2.3 * len(dimensions)) as drawn:
         panels = drawn.subplots(len(dimensions), 2, squeeze=False)
         shown: dict[str, Any] = {}
+        named: dict[str, int] = {}  # the colour of each family
         for d, (left, right) in zip(dimensions, panels, strict=True):
             errors, times = (
                 {(r.method, r.measure): r.value for r in rows if r.experiment == title.format(d)}
@@ -65,7 +66,8 @@ def _pictures(rows: list[Row], out: Path) -> None:
                 own.setdefault(family, []).append((number, times[family, slices], error))
             for axes, at, x in ((left, 0, "slices"), (right, 1, "ms")):
                 lines = {name: [(v[at], v[2]) for v in line] for name, line in own.items()}
-                curves(axes, lines, x=x, title=f"d = {d}")
+                colours = [f"C{named.setdefault(name, len(named))}" for name in lines]
+                curves(axes, lines, colours=colours, x=x, title=f"d = {d}")
                 shown |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
         drawn.legend(shown.values(), shown, loc="outside upper center", ncols=3)
         drawn.supylabel("error of N times the gradient")
