@@ -6,19 +6,25 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import partial
-from typing import Annotated, Any, Literal, Self, get_type_hints
+from typing import Annotated, Any, Literal, Self, TypeVar, get_type_hints
 
 from .._core.checks import check_count
 from ._fields import NonNegative, Share, as_json, check_fields, from_json
 from ._networks import Architecture
 
+T = TypeVar("T")
 BEFORE = {
     "validation": 0.0, "early_stopping": False, "weight_decay": 0.0,
     "base": "none", "times": "uniform",
 }  # fmt: skip
 """The settings of runs whose folders lack these entries."""
-RENAMED = {"network_steps": "n_steps"}
-"""Settings that folders of before have by another name."""
+_RENAMED = {"network_steps": "n_steps"}
+
+
+def renamed(entries: Mapping[str, T]) -> dict[str, T]:
+    """Entries of a run's folder, which may be older, by the names of today."""
+    return {_RENAMED.get(name, name): value for name, value in entries.items()}
+
 
 _VALIDATIONS = 100  # in a training, at most
 _OFTEN = 20  # steps between validations, at least, and times the steps that one costs
@@ -114,7 +120,7 @@ class ModelSettings:
         TypeError, ValueError
             Entries are missing or wrong.
         """
-        entries = BEFORE | {RENAMED.get(name, name): value for name, value in entries.items()}
+        entries = BEFORE | renamed(entries)
         kinds = get_type_hints(cls)
         names = [field.name for field in fields(cls)]
         missing = [name for name in names if name not in entries]

@@ -280,6 +280,24 @@ def test_a_budget_holds_where_one_step_of_the_settings_takes_as_long(tmp_path, k
     assert not (tmp_path / "run" / "samples" / "000000.png").exists() or decisions["pictures"]
 
 
+def test_a_run_and_its_plan_of_before_are_resumed_by_the_names_of_today(tmp_path) -> None:
+    points = np.random.default_rng(0).normal(size=(80, 2)).astype(np.float32)
+    how = {"n_particles": 40, "n_projections": 4, "n_blocks": 2, "n_steps": 6, "seed": 0}
+    budget = {"budget": "12 steps", "progress": False}
+    whole = FlowGenerator(**how).fit(points, out=tmp_path / "whole", **budget)
+    run = tmp_path / "run"
+    FlowGenerator(**how).fit(points, out=run, stop_after="4 steps", **budget)
+    for file, inside in (("settings.json", ()), ("plan.json", ("decisions",))):
+        entries = json.loads((run / file).read_text())
+        here = entries
+        for name in inside:
+            here = here[name]
+        here["network_steps"] = here.pop("n_steps")
+        (run / file).write_text(json.dumps(entries))
+    again = FlowGenerator(**how).fit(points, out=run, resume=True, **budget)
+    np.testing.assert_array_equal(again.sample(9, rng=0), whole.sample(9, rng=0))
+
+
 def test_a_run_that_is_resumed_keeps_the_batch_size_of_its_plan(tmp_path) -> None:
     points = np.random.default_rng(0).normal(size=(80, 2)).astype(np.float32)
     seen: list[int] = []

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save
 from ..._core.checks import warn
 from ..._core.files import atomic_write, new_folder, parts, read_json, remove_parts, write_json
 from ..._core.locks import LOCK, locked
-from .._settings import BEFORE
+from .._settings import BEFORE, renamed
 from .._weights import Tensors, prefixed
 
 FORMAT = 1
@@ -313,7 +313,7 @@ class RunFolder:
                 raise ValueError(f"{folder} is a link, expected a folder of the run")
 
     def _compare(self, settings: Mapping[str, Any]) -> None:
-        there = BEFORE | self.settings()
+        there = BEFORE | renamed(self.settings())
         for name in sorted(settings, key=lambda name: name != "fingerprint"):  # that one first
             if name in _NOT_COMPARED or there.get(name) == settings[name]:
                 continue

@@ -18,6 +18,7 @@ from ..._core.checks import warn
 from ..._core.memory import TRAINING, advising
 from ..._core.progress import tell
 from ..._core.random import torch_seeded
+from .._settings import renamed
 from .._weights import Tensors
 from .allowance import Allowance, Decisions, in_words, slowest
 from .log import Log, draw_losses, seconds_to_draw_losses
@@ -298,4 +299,4 @@ def _checked(kept: dict[str, object], folder: RunFolder | None) -> Decisions:
     if not isinstance(decisions, dict) or not all(type(v) is int for v in decisions.values()):
         name = None if folder is None else folder.path
         raise ValueError(f"{name}: plan.json must hold decisions, whole numbers by their names")
-    return decisions
+    return renamed(decisions)
