@@ -32,10 +32,11 @@ def _pictures(rows: list[Row], out: Path) -> None:
     scores = [row for row in rows if row.measure == "C2ST" and "," in row.experiment]
     sizes = sorted({_size(row) for row in scores})
     names = [name for name in TASKS if any(row.experiment.startswith(f"{name},") for row in scores)]
+    looks = {m: look for m, look in _LOOKS.items() if any(row.method == m for row in scores)}
     with figure(out / "sbibm.svg", 4 * len(sizes) + 1, 1 + 0.4 * len(names)) as drawn:
         panels = drawn.subplots(1, len(sizes), sharey=True, squeeze=False)[0]
         for panel, size in zip(panels, sizes, strict=True):
-            for method, look in _LOOKS.items():
+            for method, look in looks.items():
                 own = [row for row in scores if row.method == method and _size(row) == size]
                 places = [names.index(row.experiment.partition(",")[0]) for row in own]
                 panel.plot([row.value for row in own], places, look, label=method)
