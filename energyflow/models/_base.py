@@ -26,7 +26,7 @@ from .._core.random import Rng, as_source
 from .._core.reading import naming
 from ._fitted import Fitted, Networks, SamplingDiverged
 from ._networks import Architecture, UNet, suited, unet_for
-from ._settings import ModelSettings, Preset
+from ._settings import ModelSettings, Preset, renamed
 from ._weights import NetworkFactory, Tensors, code_of, layers_of, without_prefix
 from .data.arrays import fingerprint, given_back
 from .data.loaders import in_memory
@@ -35,7 +35,7 @@ from .data.training_set import Description, Pair, TrainingSet
 from .training.options import Callback
 from .training.plan import ModelPlan, Task
 from .training.report import TrainingReport
-from .training.run_folder import RunFolder
+from .training.run_folder import SETTINGS, RunFolder
 from .training.stage_training import adam
 from .training.trainer import Trainer
 from .training.validation import N_SAMPLES, Validator
@@ -270,6 +270,8 @@ class Model(ABC, Generic[S]):
         before, in_use = self._fitted, self.settings
         self.settings, training = self._chosen(training)
         try:
+            if resume and out is not None:
+                self.settings = self._as_in(RunFolder(Path(out)), self.settings)
             if held_out is None:
                 share, seed = settings.validation, settings.seed
                 training, held = training.shared(share, seed, self._fewest_of_a_class)
@@ -288,6 +290,26 @@ class Model(ABC, Generic[S]):
             if self._fitted is before:
                 self.settings = in_use
         return self
+
+    def _as_in(self, folder: RunFolder, chosen: S) -> S:
+        """Settings that were chosen by the data and the device, as a run that is resumed has them.
+
+        Another version of this library, or another device, would choose otherwise.
+        """
+        if not (folder.path / SETTINGS).is_file():
+            return chosen
+        there = renamed(folder.settings())
+        names = [
+            field.name
+            for field in fields(chosen)
+            if field.name in there
+            and field.name != "base"  # by which the data are whitened
+            and getattr(self._given, field.name) is None
+            and getattr(chosen, field.name) is not None
+        ]
+        with naming(folder.path / SETTINGS):
+            kept = type(chosen).from_json(chosen.as_json() | {name: there[name] for name in names})
+        return replace(chosen, **{name: getattr(kept, name) for name in names})
 
     def _planned(
         self, training: TrainingSet, held: Pair | None, given: bool, n_validation: int

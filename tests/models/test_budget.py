@@ -239,7 +239,7 @@ def test_a_budget_for_few_blocks_shortens_them(monkeypatch) -> None:
     points, decided = np.random.default_rng(0).normal(size=(80, 2)).astype(np.float32), {}
 
     def decide(trainer: Trainer, plan: TrainingPlan, on_start: None, start: float) -> list[Record]:
-        for seconds in (60.0, 41.0, 31.0, 15.1, 5.0):
+        for seconds in (60.0, 41.0, 31.0, 15.1, 5.1, 4.5):
             allowance = Allowance(math.inf, lambda: seconds / 0.85, lambda stage: 0.01)  # noqa: B023
             decided[seconds] = plan.decide(allowance)
         raise KeyboardInterrupt
@@ -253,7 +253,8 @@ def test_a_budget_for_few_blocks_shortens_them(monkeypatch) -> None:
     assert found[41.0] == (4, 1000)
     assert found[31.0] == (4, 750)
     assert found[15.1] == (4, 375)
-    assert found[5.0] == (1, 250)
+    assert found[5.1] == (2, 250)
+    assert found[4.5] == (1, 450)
     assert decided[41.0]["seconds"] == 41
 
 
@@ -262,6 +263,10 @@ def test_the_plan_in_words() -> None:
     assert in_words(flow) == "12 blocks of about 4 minutes, 450 steps each, 64 points a step"
     assert in_words({"n_rounds": 1, "n_steps": 5000}) == "1 round, 5,000 steps"
     assert in_words({}) == ""
+    assert (
+        in_words({"n_rounds": 1, "n_steps": 1, "seconds": 102})
+        == "1 round of about 100 seconds, 1 step"
+    )
 
 
 @pytest.mark.parametrize("kind", [FlowMatching, FlowGenerator])

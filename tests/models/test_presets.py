@@ -71,6 +71,22 @@ def test_on_cpus_images_have_a_narrow_network_and_small_batches(kind, small, tmp
     assert kind.load(tmp_path).settings == model.settings
 
 
+def test_a_run_of_images_is_resumed_with_the_network_that_it_has(tmp_path) -> None:
+    """Of another version, or made on another device: null stands for the network of before."""
+    pytest.importorskip("diffusers", reason="diffusers is an extra")
+    images = np.random.default_rng(0).random((24, 1, 20, 20), np.float32)
+    small = {"n_blocks": 2, "n_particles": 40, "n_steps": 1, "device": "cpu"}
+    before = UNet(channels=8, residual_blocks=1)
+    run = {"out": tmp_path, "progress": False, "n_validation": 2}
+    wide = FlowGenerator(architecture=before, batch_size=7, first_exponent=1, **small)
+    wide.fit(images, stop_after="1 steps", **run)
+    again = FlowGenerator(**small).fit(images, resume=True, **run)
+    assert again.settings == wide.settings
+    assert again.n_trained == 2
+    with pytest.raises(ValueError, match="batch_size = 7, which is resumed only with the same"):
+        FlowGenerator(batch_size=8, **small).fit(images, resume=True, **run)
+
+
 def test_small_images_keep_their_perceptron() -> None:
     images = np.random.default_rng(0).random((24, 1, 8, 8), np.float32)
     small = {"n_blocks": 1, "n_particles": 40, "n_steps": 1}

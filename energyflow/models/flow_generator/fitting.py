@@ -53,7 +53,7 @@ class Costs:
             spent += more
         return len(flow_steps), spent
 
-    def steps(self, left: float, flow_steps: int, most: int) -> tuple[int, bool]:
+    def first(self, left: float, flow_steps: int, most: int) -> tuple[int, bool]:
         """The steps of a first network that fit, and whether they are validated."""
         steps = (left - self.flow(flow_steps) - self.sampling) / self.step
         if validates := steps >= STEPS_A_VALIDATION * self.validation:
@@ -64,15 +64,17 @@ class Costs:
 def fitting(costs: Costs, left: float, flow_steps: Sequence[int], n_steps: int) -> Decisions:
     """Blocks and steps of a network for the seconds that are left.
 
-    Where fewer than four blocks fit, networks have fewer steps, down to a quarter.
+    Four blocks, or as many as fit then, come before the steps of each, down to a quarter of these.
     """
-    for eighths in range(8, 1, -1):
-        fewer = max(n_steps * eighths // 8, 1)
-        k, seconds = costs.blocks(left, flow_steps, fewer)
-        if k >= min(_BLOCKS, len(flow_steps)):
-            break
-    if k:
+    parts = [max(n_steps * eighths // 8, 1) for eighths in range(8, 1, -1)]
+    found = [(*costs.blocks(left, flow_steps, fewer), fewer) for fewer in parts]
+    wanted = min(_BLOCKS, max(k for k, _, _ in found))
+    k, seconds, fewer = next(each for each in found if each[0] >= wanted)
+    if k > 1:
         return {"n_blocks": k, "n_steps": fewer, "seconds": math.ceil(seconds)}
-    steps, validates = costs.steps(left, flow_steps[0], fewer)
-    seconds = math.ceil(left)
-    return {"n_blocks": 1, "n_steps": steps, "seconds": seconds, "validates": int(validates)}
+    steps, validates = costs.first(left, flow_steps[0], n_steps)
+    if k and steps == n_steps:
+        left = seconds
+    return {
+        "n_blocks": 1, "n_steps": steps, "seconds": math.ceil(left), "validates": int(validates),
+    }  # fmt: skip

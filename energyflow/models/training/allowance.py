@@ -34,7 +34,9 @@ def in_words(decisions: Decisions) -> str:
         if name in decisions:
             n, seconds = decisions[name], decisions.get("seconds")
             each = "" if seconds is None else f" of about {_rounded(seconds / n)}"
-            parts += [f"{n} {unit}{'s' * (n > 1)}{each}", f"{decisions['n_steps']:,} {steps}"]
+            n_steps = decisions["n_steps"]
+            steps = steps if n_steps > 1 else steps.replace("steps", "step")
+            parts += [f"{n} {unit}{'s' * (n > 1)}{each}", f"{n_steps:,} {steps}"]
     if "batch_size" in decisions:
         parts.append(f"{decisions['batch_size']} points a step")
     return ", ".join(parts)
@@ -42,10 +44,10 @@ def in_words(decisions: Decisions) -> str:
 
 def _rounded(seconds: float) -> str:
     """A time to two digits, in the unit that suits it."""
-    for unit, size in (("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.2g} {unit}"
-    return f"{seconds:.2g} seconds"
+    sizes = {"hours": 3600, "minutes": 60, "seconds": 1}
+    unit = next((unit for unit, size in sizes.items() if seconds >= 2 * size), "seconds")
+    number = float(f"{seconds / sizes[unit]:.2g}")
+    return f"{number:g} {unit}"
 
 
 @dataclass(frozen=True)

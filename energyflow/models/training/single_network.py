@@ -100,11 +100,12 @@ class SingleNetworkPlan(ModelPlan[N]):
         if validates:  # after each round, and within it
             every = self.options.validated(n_steps, cost)["every"]
             fitting = (fitting - n_rounds * cost) / (1 + cost / every)
+        fitting = max(fitting, 1.0)
         share = min(1.0, n_steps / fitting)
-        n_steps = max(1, min(n_steps, int(fitting)))
+        n_steps = min(n_steps, int(fitting))
         return {
             "n_steps": n_steps, "n_rounds": min(n_rounds, n_steps), "batch_size": batch_size,
-            "seconds": math.ceil(reserved + share * (allowance.to_spend() - reserved)),
+            "seconds": math.ceil(reserved + share * max(allowance.to_spend() - reserved, 0.0)),
             "validates": int(validates), **sampling.as_decisions(),
         }  # fmt: skip
 

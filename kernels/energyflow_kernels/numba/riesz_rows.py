@@ -172,7 +172,8 @@ def _merged_sums(
     fresh = z[1:] != z[:-1]
     if not fresh.all():
         group = np.concatenate([[0], np.cumsum(fresh)])
-        place, charge = z[np.concatenate([[True], fresh])], np.bincount(group, w)
+        place = z[np.concatenate([[True], fresh])]
+        charge = np.bincount(group, w).astype(np.float64, copy=False)
     charge = charge / total
     squares = w * w
     while True:
