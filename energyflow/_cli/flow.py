@@ -12,7 +12,7 @@ import energyflow as ef
 from .._core.interrupts import deferred
 from . import flow_files as files
 from .app import app, listed, load_points, load_weights
-from .options import Count, OptionalCount, Quiet, Seed, Slicing, command
+from .options import Count, OptionalCount, Quiet, Seed, Slicing, command, is_given
 
 SAVE_EVERY = 300.0  # seconds
 
@@ -95,8 +95,7 @@ def flow(
         raise typer.BadParameter(
             "--resume continues --out; --source, --init and -n start a new flow"
         )
-    seed_source = context.get_parameter_source("seed")
-    if resume and seed_source is not None and seed_source.name != "DEFAULT":
+    if resume and is_given(context, "seed"):
         raise typer.BadParameter("--resume takes the seed of the result; leave --seed out")
     context.with_resource(ef.distributed.sharded(shard))
     own = ef.distributed.shard

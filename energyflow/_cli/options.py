@@ -47,6 +47,12 @@ def command(group: typer.Typer, name: str | None = None, **how: Any) -> Callable
     return add
 
 
+def is_given(context: typer.Context, name: str) -> bool:
+    """Whether the command line gives a parameter, rather than its default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
+
+
 def describe(docstring: str | None, section: str) -> tuple[str, dict[str, str]]:
     """The text before the sections of a docstring, and what one section says of each name."""
     summary, *sections = re.split(

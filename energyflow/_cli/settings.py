@@ -19,7 +19,7 @@ import typer
 from rich.markup import escape
 from typer.core import TyperCommand
 
-from .options import describe
+from .options import describe, is_given
 
 if TYPE_CHECKING:
     from ..models import Model
@@ -118,8 +118,7 @@ def _parameter(name: str, hint: Any, default: Any, text: str) -> inspect.Paramet
 
 def _keep(context: typer.Context, parameter: typer.CallbackParam, value: Any) -> None:
     """Keep a setting that is given on the command line."""
-    source = context.get_parameter_source(str(parameter.name))
-    if source is not None and source.name != "DEFAULT":
+    if is_given(context, str(parameter.name)):
         context.meta.setdefault(_GIVEN, {})[parameter.name] = value
 
 

@@ -56,18 +56,23 @@ def test_batches_have_the_results_of_the_library(command, tables) -> None:
     assert "4 left" in out
     monitor = ef.EnergyMonitor(tables["good"], n_batches=4, n_resamples=199, rng=0)
     expected = [monitor.test(tables[name]) for name in ("monday", "tuesday")]
-    code, out, _ = command("monday.csv", "--json")
-    report = json.loads(out)
-    assert (code, report["tested"], report["level"]) == (0, 1, 0.0125)
-    first = report["batches"][0]
-    assert (first["batch"], first["points"], first["alarm"]) == ("monday.csv", 40, False)
-    code, out, _ = command("tuesday.csv")
-    assert code == 3
-    assert f"{expected[1].pvalue:.4g}" in out
-    assert "yes" in out
-    assert "2 left" in out
-    for result, row in zip(expected, [first], strict=False):
+    for result, name, status in zip(expected, ("monday.csv", "tuesday.csv"), (0, 3), strict=True):
+        code, out, _ = command(name, "--json")
+        report = json.loads(out)
+        assert (code, report["tested"], report["level"]) == (status, result.number, 0.0125)
+        (row,) = report["batches"]
+        assert (row["batch"], row["points"]) == (name, 40)
         assert {name: row[name] for name in vars(result)} == vars(result)
+    assert [result.alarm for result in expected] == [False, True]
+
+
+def test_batches_are_printed(command, tables) -> None:
+    code, out, _ = command(*FIT, "tuesday.csv")
+    assert code == 3
+    monitor = ef.EnergyMonitor(tables["good"], n_batches=4, n_resamples=199, rng=0)
+    assert f"{monitor.test(tables['tuesday']).pvalue:.4g}" in out
+    assert "yes" in out
+    assert "3 left" in out
 
 
 def test_the_status_by_a_threshold_and_several_batches_in_one_call(command, tables) -> None:
@@ -77,8 +82,40 @@ def test_the_status_by_a_threshold_and_several_batches_in_one_call(command, tabl
     assert (code, "1 left" in out) == (3, True)
     code, _, err = command("monday.csv", "monday.csv")
     assert code == 1
-    assert "one of the 4 that were planned" in err
-    assert ef.EnergyMonitor.load("drift.npz").tested == 4  # the one that was planned counts
+    assert "drift.npz: 1 of the 4 planned batches are left, got 2: fit a reference with" in err
+    assert ef.EnergyMonitor.load("drift.npz").tested == 3
+
+
+def test_no_batch_counts_without_its_result(command, tables) -> None:
+    Path("gap.csv").write_text("age,income\n1,2\n,3\n")
+    Path("far.csv").write_text("age,income\n1,1e300\n")
+    for bad in ("gap.csv", "far.csv"):
+        code, out, err = command(*FIT, "monday.csv", bad)
+        assert (code, out, f"{bad}: " in err) == (1, "", True)
+        assert not Path("drift.npz").exists()
+    command(*FIT)
+    for bad in ("gap.csv", "far.csv"):
+        code, out, err = command("monday.csv", bad)
+        assert (code, out, f"{bad}: " in err) == (1, "", True)
+        assert ef.EnergyMonitor.load("drift.npz").tested == 0
+    assert command("monday.csv")[0] == 0
+    assert ef.EnergyMonitor.load("drift.npz").tested == 1
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--planned", "100"), ("--alpha", "0.5"), ("--resamples", "9"), ("--projections", "8"),
+        ("--slicing", "iid"), ("--scale", "none"), ("--columns", "age"), ("--drop", "day"),
+        ("--seed", "0"),
+    ],
+)  # fmt: skip
+def test_options_of_a_reference_need_one(command, tables, option) -> None:
+    command(*FIT)
+    code, _, err = command("monday.csv", *option)
+    assert code == 2
+    assert f"{option[0]}: only with --reference" in err
+    assert ef.EnergyMonitor.load("drift.npz").tested == 0
 
 
 def test_what_is_wrong_is_named_and_counts_as_no_batch(command, tables) -> None:
@@ -92,7 +129,7 @@ def test_what_is_wrong_is_named_and_counts_as_no_batch(command, tables) -> None:
         ((), "give a BATCH to test, or --reference to fit"),
         (("gap.csv",), "gap.csv: expected rows of numbers: line 3, column 'age' is blank"),
         (("other.csv",), "other.csv has no column 'income'; it has age, height"),
-        (("array.npy",), "array.npy: --columns is for .csv files"),
+        (("array.npy",), "array.npy: the reference has named columns: give a .csv file"),
     ]:
         code, _, err = command(*arguments)
         assert code in (1, 2)
@@ -108,3 +145,7 @@ def test_arrays(command, rng: np.random.Generator) -> None:
     how = ("--reference", "good.npy", "--planned", "2", "--scale", "none", "batch.npy")
     code, out, _ = command(*how)
     assert (code, "columns" in out) == (3, False)
+    Path("named.csv").write_text("a,b,c\n1,2,3\n")
+    code, _, err = command("named.csv")
+    assert code == 1
+    assert "named.csv: batch must be an array as the reference is" in err

@@ -13,12 +13,17 @@ import energyflow as ef
 
 from ..._core.tables.columns import Table
 from ..app import app, check_suffix, print_table
-from ..options import Count, Json, OptionalCount, Seed, Slicing, command
+from ..options import Count, Json, OptionalCount, Seed, Slicing, command, is_given
 from .tables import DIFFERENT, SCALES, load_table, names_in
+
+_OF_REFERENCE = (
+    "planned", "alpha", "resamples", "projections", "slicing", "scale", "columns", "drop", "seed",
+)  # fmt: skip
 
 
 @command(app)
 def monitor(
+    context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="MONITOR.npz")],
     batches: Annotated[list[str] | None, typer.Argument(metavar="[BATCH ...]")] = None,
     reference: str | None = None,
@@ -51,10 +56,11 @@ def monitor(
     file
         The fitted reference, with the number of batches that it has tested.
     batches
-        New points, (m, d): .npy, .npz (file.npz:key) or .csv. Each counts as one of those planned.
+        New points, (m, d): .npy, .npz (file.npz:key) or .csv. Each counts as one of those planned;
+        none does where one of them is refused.
     reference
         Points that are as they should be, (n, d): fit them, and write the file, which must be new.
-        --planned to --drop and --seed belong to it.
+        --planned to --drop and --seed belong to it, and are refused without it.
     planned
         Batches that will be tested, all calls together; more are refused.
     alpha
@@ -85,12 +91,15 @@ def monitor(
             _sample(table), n_batches=planned, alpha=alpha, n_resamples=resamples,
             n_projections=projections, slicing=slicing, scale=scale, rng=seed,
         )  # fmt: skip
-        fitted.save(file)
     elif not batches:
         raise typer.BadParameter("give a BATCH to test, or --reference to fit")
     else:
+        if options := [f"--{name}" for name in _OF_REFERENCE if is_given(context, name)]:
+            raise typer.BadParameter(f"{', '.join(options)}: only with --reference, which fits")
         fitted = ef.EnergyMonitor.load(file)
-    rows = [_tested(fitted, file, spec, missing) for spec in batches or ()]
+    tables = _read(fitted, file, batches or [], missing)
+    rows = [_tested(fitted, spec, table) for spec, table in tables]
+    fitted.save(file)
     if as_json:
         print(json.dumps(_as_json(fitted, rows)))
     else:
@@ -104,12 +113,28 @@ def _sample(table: Table) -> Table | HostArray:
     return table if table.named else table.values
 
 
-def _tested(fitted: ef.EnergyMonitor, file: Path, spec: str, missing: str) -> dict[str, Any]:
-    """The test of a batch, which the file has counted."""
+def _read(
+    fitted: ef.EnergyMonitor, file: Path, specs: list[str], missing: str
+) -> list[tuple[str, Table]]:
+    """The batches, of which there are at most as many as are left."""
+    left = fitted.n_batches - fitted.tested
+    if len(specs) > left:
+        raise ValueError(
+            f"{file}: {left} of the {fitted.n_batches} planned batches are left, "
+            f"got {len(specs)}: fit a reference with more --planned"
+        )
     named = None if fitted.columns is None else list(fitted.columns)
-    table = load_table(spec, columns=named, missing=missing)
-    result = fitted.test(_sample(table))
-    fitted.save(file)
+    for spec in specs:
+        if named and Path(spec).suffix.lower() != ".csv":
+            raise ValueError(f"{spec}: the reference has named columns: give a .csv file")
+    return [(spec, load_table(spec, columns=named, missing=missing)) for spec in specs]
+
+
+def _tested(fitted: ef.EnergyMonitor, spec: str, table: Table) -> dict[str, Any]:
+    try:
+        result = fitted.test(_sample(table))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{spec}: {error}") from None
     return {"batch": spec, "points": len(table), "dropped": table.dropped, **vars(result)}
 
 
