@@ -94,7 +94,7 @@ BAD = {
     "gap.csv": (b"1,2\n3,\n", "rows of numbers"),
     "nan.csv": (b"a,b\n1,nan\n", "line 2, column 'b' holds 'nan'"),
     "twice.csv": (b"a,b,a\n1,2,3\n", "two of 'a'"),
-    "semicolon.csv": (b"a;b\n1,2\n", "line 2 has 2 cells for 1 columns"),
+    "semicolon.csv": (b"a;b\n1,2\n", "has 1 cells for 2 columns, separated by ';'"),
     "ragged.csv": (b"1,2\n3,4,5\n", "columns"),
     "bytes.csv": (b"\xff\xfe\x00", "got bytes"),
 }

@@ -258,7 +258,12 @@ def test_errors_name_file_line_and_column(path, how, message) -> None:
         ("", "got none"),
         ("a,b\n", "got none"),
         ("a,a\n1,2\n", "two of 'a'"),
-        ("1,2\n3\n", "line 2 has 1 cells for 2 columns"),
+        ("1,2\n3\n", "line 2 has 1 cells for 2 columns, separated by ','"),
+        ("a;b\n3\n", "line 2 has 1 cells for 2 columns, separated by ';'"),
+        ("a\tb\n1\t2\n\n3", "line 4 has 1 cells for 2 columns, separated by tabs"),
+        ("a;b;c\n1;2;\n", "line 2, column 'c' is blank"),
+        ("a;b;\n1;2;\n1;2;3\n", "line 3 has 3 cells for 2 columns, separated by ';'"),
+        ("sep=,\na;b\n1;2\n", "line 3, column 'a;b' holds '1;2'"),
         ("1,2\n3,x\n", "line 2, column '2' holds 'x'"),
     ],
 )
@@ -282,6 +287,34 @@ def test_separators_and_the_index_of_a_data_frame(tmp_path, separator) -> None:
     with pytest.raises(ValueError, match="column '' holds 'row 1'"):
         read_csv_table(file, columns=["", "income"])
     assert read_csv_table(file, labels="").labels.tolist() == ["row 1", "row 2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("temp;C,b\n1,2\n", ("temp;C", "b")),
+        ("a,b;c\n1;2\n", ("a,b", "c")),
+        ("a\tb,c\n1,2\n", ("a\tb", "c")),
+        ("\t\na,b\n1,2\n", ("a", "b")),
+        (" \n\na,b\n1,2\n", ("a", "b")),
+        ('"a\nx";b\n1;2\n', ("a\nx", "b")),
+        ('"a, in\nx",b\n1,2\n', ("a, in\nx", "b")),
+        ("sep=;\na;b\n1;2\n", ("a", "b")),
+        ("sep=;\r\na,b;c\r\n1;2\r\n", ("a,b", "c")),
+        ("sep=\t\na\tb\n1\t2\n", ("a", "b")),
+        ("sep=|\na|b\n1|2\n", ("a", "b")),
+        ("a;b;\n1;2;\n", ("a", "b")),
+        ("a;b\n1;2;\n", ("a", "b")),
+        ("1;2;\n1;2;\n", ("1", "2")),
+    ],
+)
+def test_the_separator_is_the_one_that_fits(tmp_path, text, columns) -> None:
+    file = tmp_path / "table.csv"
+    file.write_bytes(text.encode())
+    table = read_csv_table(file)
+    assert table.columns == columns
+    assert set(map(tuple, table.values.tolist())) == {(1.0, 2.0)}
+    assert table.lines[-1] == text.count("\n")
 
 
 def test_decimals_with_a_comma_are_no_numbers(tmp_path) -> None:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-import re
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..reading import opened
 from .columns import Table
+from .rows import read_rows
 
 _INDEX = ("", "Unnamed: 0")  # names that pandas gives an index in a file
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})  # cells without a value
@@ -34,11 +31,10 @@ def read_csv_table(
     Parameters
     ----------
     path : path
-        Of a file whose first line may hold names. Cells are separated by tabs or semicolons where
-        the first line has them, else by commas.
+        Of a file whose first row may hold names. Cells are separated as `read_rows` finds.
     columns : names, optional
         Columns to take; all but `drop` and `labels` when not given, and but a first one without a
-        name, which is the index of a data frame. Where the first line holds a number there are no
+        name, which is the index of a data frame. Where the first row holds a number there are no
         names, and columns are called by their place: 1, 2, ...
     drop : names
         Columns to leave out.
@@ -52,7 +48,7 @@ def read_csv_table(
     OSError, ValueError
         Naming the file, and the line and the column of what cannot be read.
     """
-    rows = _rows(path)
+    rows = read_rows(path)
     first = next(rows, None)
     if first is None:
         raise ValueError(f"{path}: expected rows of numbers: got none")
@@ -66,11 +62,6 @@ def read_csv_table(
     marks: list[str] = []
     dropped = 0
     for line, cells in rows if named else chain([first], rows):
-        if len(cells) != len(names):
-            raise ValueError(
-                f"{path}: expected rows of numbers: line {line} has {len(cells)} cells for "
-                f"{len(names)} columns"
-            )
         start = len(values)
         try:
             values.extend(map(float, map(cells.__getitem__, places)))
@@ -97,30 +88,6 @@ def read_csv_table(
         dropped,
         named,
     )
-
-
-def _rows(path: str | Path) -> Iterator[tuple[int, list[str]]]:
-    """The number of the line that each row ends in, and its cells; empty lines are passed over."""
-    with opened(path) as handle:
-        text = io.TextIOWrapper(handle, encoding="utf-8-sig", newline="")
-        try:
-            start: list[str] = []
-            while not "".join(start).strip() and (line := text.readline()):
-                start.append(line)
-            reader = csv.reader(chain(start, text), delimiter=_separator("".join(start)))
-            for cells in reader:
-                if any(cell.strip() for cell in cells) or len(cells) > 1:
-                    yield reader.line_num, cells
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path}: expected text with separators, got bytes: {error}") from None
-        except csv.Error as error:
-            raise ValueError(f"{path}: expected rows of numbers: {error}") from None
-
-
-def _separator(line: str) -> str:
-    """What stands between the cells of a line, outside quotes."""
-    plain = re.sub(r'"[^"]*"', "", line)
-    return next((separator for separator in "\t;" if separator in plain), ",")
 
 
 def _repeated(names: list[str]) -> str | None:
