@@ -76,11 +76,10 @@ def transport_problem(
     TypeError, ValueError
         Arguments of the wrong type, shape or range.
     """
-    if reg is not None:
-        if regularization is not None:
-            raise ValueError("reg must be left out where regularization, the same, is given")
-        regularization = reg
-    transport = _transport(p, beta, method, regularization, mass)
+    if reg is not None and regularization is not None:
+        raise ValueError("reg must be left out where regularization, the same, is given")
+    entropy = ("regularization", regularization) if reg is None else ("reg", reg)
+    transport = _transport(p, beta, method, entropy, mass)
     x, z = sets.x, sets.z
     for name, points in (("x", x), ("z", z)):
         check_points(name, points)
@@ -97,8 +96,8 @@ def transport_problem(
     return TransportProblem(transport, sets, numbers, *weights)
 
 
-def _transport(p: Any, beta: Any, method: Any, regularization: Any, mass: Any = 1.0) -> Transport:
-    """The options, checked."""
+def _transport(p: Any, beta: Any, method: Any, entropy: tuple[str, Any], mass: Any) -> Transport:
+    """The options, checked; that of entropy with the name that it was given by."""
     power, factor, share = (
         check_number("p", p),
         check_number("beta", beta),
@@ -109,10 +108,15 @@ def _transport(p: Any, beta: Any, method: Any, regularization: Any, mass: Any = 
     if not factor >= 0:
         raise ValueError(f"beta must not be negative, got {factor:g}")
     entropic = check_choice("method", method, METHODS) == "sinkhorn"
+    name, regularization = entropy
     if regularization is not None:
-        regularization = check_number("regularization", regularization)
-        if not entropic or not 0 < regularization < math.inf:
-            raise ValueError("regularization must be positive, and is for method 'sinkhorn'")
+        regularization = check_number(name, regularization)
+        if not entropic:
+            raise ValueError(
+                f"{name} is for method 'sinkhorn', got {regularization:g} with {method!r}"
+            )
+        if not 0 < regularization < math.inf:
+            raise ValueError(f"{name} must be positive and finite, got {regularization:g}")
     if not 0 < share <= 1:
         raise ValueError(f"mass must be positive and at most 1, got {share:g}")
     if entropic and share < 1:

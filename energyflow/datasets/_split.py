@@ -37,7 +37,7 @@ def from_arrays(
     labels : integer array (n,), optional
         Classes 0, 1, ...
     condition : array (n,) or (n, m), optional
-        Continuous conditions: real floating numbers.
+        Continuous conditions: real numbers.
     name : str
         Name of the data.
     split : float
@@ -161,8 +161,8 @@ def _as_labels(name: str, given: ArrayLike | None, n: int) -> HostArray | None:
 def as_condition(name: str, given: ArrayLike, n: int) -> HostArray:
     """Real numbers (n,) or (n, m) as float32 (n, m)."""
     condition = _plain(name, given)
-    if condition.dtype.kind != "f":
-        raise TypeError(f"{name} must hold real floating numbers, got {condition.dtype}")
+    if condition.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold real numbers, got {condition.dtype}")
     if condition.ndim not in (1, 2) or len(condition) != n:
         raise ValueError(f"{name} must have shape ({n},) or ({n}, m), got {condition.shape}")
     with np.errstate(over="ignore"):  # infinite numbers are refused by the data set

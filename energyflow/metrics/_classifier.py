@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from energyflow_backends import ArrayLike, Doubles, Floats, Integers, to_host
 
-from .._core.checks import as_labels, check_choice, check_count
+from .._core.checks import as_labels, check_choice
 from .._core.extras import has
 from .._core.random import Rng, as_seed
 from ..datasets import Dataset
@@ -145,7 +145,7 @@ def c2st(samples: ArrayLike, reference: ArrayLike, *, rng: Rng = 0) -> float:
     """
     together = points_together(samples=samples, reference=reference)
     x, y = (to_host(points).astype(np.float64) for points in together)
-    seed = check_count("rng", as_seed(rng), minimum=0, maximum=2**32 - 1)
+    seed = as_seed(rng)
     for name, points in (("samples", x), ("reference", y)):
         if len(points) < _FOLDS:
             raise ValueError(f"{name} must have at least {_FOLDS} points, got {len(points)}")

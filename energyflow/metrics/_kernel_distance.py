@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from energyflow_backends import Array, namespace
+from energyflow_backends import Array, ArrayLike, namespace
 
 from ._points import count, points_together, wide
 
 
-def kernel_distance(features_x: Array, features_y: Array) -> Array:
+def kernel_distance(features_x: ArrayLike, features_y: ArrayLike) -> Array:
     r"""Squared MMD of two sets of features under a cubic kernel, unbiased; KID on Inception's.
 
     .. math:: \frac{\sum_{i \ne j} k(x_i, x_j)}{N (N - 1)} + \frac{\sum_{i \ne j} k(y_i, y_j)}
@@ -29,12 +29,12 @@ def kernel_distance(features_x: Array, features_y: Array) -> Array:
     ------
     TypeError, ValueError
         If arguments are no arrays of fitting shapes, have fewer than two rows, or numbers are NaN
-        or infinite.
+        or infinite, or too large for the cube of their products.
 
     Notes
     -----
     Unlike `frechet_distance` its mean does not depend on the sizes of the sets. Cost
-    O((N + M)^2 d), and an N x M matrix.
+    O((N + M)^2 d) and matrices N x N, M x M and N x M, one at a time.
 
     References
     ----------
@@ -44,10 +44,23 @@ def kernel_distance(features_x: Array, features_y: Array) -> Array:
     for name, features in (("features_x", x), ("features_y", y)):
         if count(features) < 2:
             raise ValueError(f"{name} must have at least two rows, got {count(features)}")
+        _check_size(name, features)
     xp = namespace(x)
     across: Array = xp.mean(_kernel(x, y))
     value: Array = _mean_of_pairs(x) + _mean_of_pairs(y) - 2 * across
     return value
+
+
+def _check_size(name: str, features: Array) -> None:
+    """Sums of the kernel over pairs must be finite."""
+    xp, n = namespace(features), count(features)
+    bound = (float(xp.finfo(features.dtype).max) / (8 * n**2)) ** (1 / 6)
+    largest = float(xp.max(xp.abs(features)))
+    if largest > bound:
+        raise ValueError(
+            f"{name} must be at most {bound:.2g} in size, so that cubes of their products are "
+            f"finite, got {largest:.2g}"
+        )
 
 
 def _kernel(x: Array, y: Array) -> Array:

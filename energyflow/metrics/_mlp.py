@@ -10,6 +10,7 @@ from energyflow_backends import Doubles, Floats, Integers
 from .._core.extras import need
 
 HIDDEN = (256, 64)
+_SEEDS = 2**32  # that scikit-learn takes
 
 
 class Perceptron:
@@ -25,7 +26,7 @@ class Perceptron:
         self._centre = points.mean(axis=0)
         self._scale = float(points.std(axis=0).max()) or 1.0
         self._network = MLPClassifier(
-            HIDDEN, alpha=0.1, learning_rate_init=3e-3, random_state=seed,
+            HIDDEN, alpha=0.1, learning_rate_init=3e-3, random_state=seed % _SEEDS,
             max_iter=int(np.clip(60_000 // len(points), 10, 40)),
         )  # fmt: skip
         # products of so small matrices are slower on several threads than on one
@@ -57,8 +58,9 @@ def cross_validated_accuracy(points: Floats, labels: Integers, n_units: int, see
     from sklearn.neural_network import MLPClassifier
     from threadpoolctl import threadpool_limits
 
-    network = MLPClassifier((n_units, n_units), max_iter=10_000, random_state=seed)
-    folds = KFold(5, shuffle=True, random_state=seed)
+    state = seed % _SEEDS
+    network = MLPClassifier((n_units, n_units), max_iter=10_000, random_state=state)
+    folds = KFold(5, shuffle=True, random_state=state)
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)
         return float(cross_val_score(network, points, labels, cv=folds).mean())

@@ -112,6 +112,18 @@ def test_lists_and_tensors_are_the_arrays_of_their_numbers():
             np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
+@pytest.mark.parametrize("dtype", [int, np.uint8, np.float16, bool])
+def test_conditions_of_any_real_numbers(dtype):
+    condition = (np.arange(20) % 2).astype(dtype)
+    found = from_arrays(np.arange(20.0), condition=condition)
+    lists = from_arrays(np.arange(20.0), condition=condition.tolist())
+    for name in ("train_condition", "test_condition"):
+        assert getattr(found, name).dtype == np.float32
+        np.testing.assert_array_equal(getattr(found, name), getattr(lists, name))
+    with pytest.raises(TypeError, match="condition must hold real numbers, got complex"):
+        from_arrays(np.arange(20.0), condition=condition * 1j)
+
+
 def test_a_data_set_keeps_its_promises():
     good = np.ones((3, 2), np.float32)
     three = np.arange(3)

@@ -320,7 +320,18 @@ def test_a_geodesic_has_constant_speed() -> None:
         ({"p": "2"}, TypeError, "p must be a number, got str"),
         ({"beta": -1}, ValueError, "beta must not be negative"),
         ({"method": "greedy"}, ValueError, "method must be one of exact, sinkhorn"),
-        ({"regularization": 1.0}, ValueError, "is for method 'sinkhorn'"),
+        (
+            {"regularization": 1.0},
+            ValueError,
+            "regularization is for method 'sinkhorn', got 1 with 'exact'",
+        ),
+        ({"reg": 1.5}, ValueError, "reg is for method 'sinkhorn', got 1.5 with 'exact'"),
+        (
+            {"reg": -1, "method": "sinkhorn"},
+            ValueError,
+            "reg must be positive and finite, got -1",
+        ),
+        ({"reg": "1", "method": "sinkhorn"}, TypeError, "reg must be a number, got str"),
         ({"groups": np.zeros(12, int)}, TypeError, "groups must be a pair"),
         ({"groups": (np.zeros(12, int), np.zeros(11, int))}, ValueError, r"integers \(12,\) for z"),
         (

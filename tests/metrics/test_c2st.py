@@ -29,6 +29,7 @@ def test_units_do_not_matter() -> None:
 def test_it_is_a_function_of_the_seed() -> None:
     x, y = normal(100, 2, 0, 1.0), normal(100, 2, 1)
     assert c2st(x, y, rng=3) == c2st(x, y, rng=3) != c2st(x, y, rng=4)
+    assert c2st(x, y, rng=2**40 + 3) == c2st(x, y, rng=3)  # scikit-learn's seeds are below 2^32
 
 
 def test_a_number_that_never_changes_does_no_harm() -> None:

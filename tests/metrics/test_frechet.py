@@ -1,5 +1,6 @@
 """The Fréchet and the kernel distance: closed forms, and what leaves them unchanged."""
 
+import re
 from itertools import permutations
 
 import numpy as np
@@ -114,3 +115,20 @@ def test_every_library(xp, distance):
 def test_bad_input_is_named(distance, x, y, error, told):
     with pytest.raises(error, match=told):
         distance(x, y)
+
+
+@pytest.mark.parametrize("name", ["features_x", "features_y"])
+def test_the_kernel_distance_refuses_what_its_cube_cannot_hold(name):
+    rng = np.random.default_rng(2)
+    sets = {"features_x": rng.normal(size=(30, 2)), "features_y": rng.normal(size=(20, 2))}
+    with pytest.raises(ValueError, match=f"{name} must be at most .* cubes .* got 1e\\+60"):
+        kernel_distance(**sets | {name: np.full((9, 2), 1e60)})
+
+
+@pytest.mark.parametrize("sizes", [(2, 2), (2, 300), (300, 300)])
+def test_the_kernel_distance_is_finite_up_to_its_bound(sizes):
+    with pytest.raises(ValueError, match="at most") as caught:
+        kernel_distance(np.full((max(sizes), 5), 1e60), np.ones((2, 5)))
+    bound = 0.95 * float(re.search(r"at most (\S+)", str(caught.value))[1])
+    x, y = (np.full((n, 5), bound) for n in sizes)
+    assert np.isfinite(kernel_distance(x, -y))
