@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -38,6 +40,7 @@ from .result_file import is_saved, save
 from .schedules import Schedule, schedule
 
 Callback = Callable[[int, Array, float], object]
+_FORMER_LAPLACE = re.compile(r"Laplace\(alpha=(\d+(?:\.\d+)?(?:e[+-]?\d+)?)\)")
 
 
 @dataclass(frozen=True)
@@ -279,10 +282,11 @@ class Descent(ABC):
         directions = self._directions and self._directions.adopted(particles.state)
         settings = self._settings() | ({} if directions is None else directions.settings)
         for name, mine in settings.items():
-            if particles.state.get(name) != mine:
+            saved = _as_now_written(particles.state.get(name))
+            if saved != mine:
                 raise ValueError(
                     f"particles must be the result of a flow with {name} = {mine!r} to resume, "
-                    f"got one with {particles.state.get(name)!r}"
+                    f"got one with {saved!r}"
                 )
         state = FlowState.of(particles, self._source)
         state.directions = directions
@@ -362,3 +366,9 @@ def check_cloud(name: str, points: Any, count: str) -> None:
         raise TypeError(f"{name} must lie in memory or in a mapped file, got a Dask array")
     if backends.known_values(points):
         check_finite(name, points)
+
+
+def _as_now_written(setting: Any) -> Any:
+    """A saved setting; Laplace kernels were written with alpha = 1 / beta."""
+    former = _FORMER_LAPLACE.fullmatch(setting) if isinstance(setting, str) else None
+    return f"Laplace(beta={1 / (float(former[1]) or math.inf)!r})" if former else setting

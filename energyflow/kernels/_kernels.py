@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, InitVar, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -225,11 +225,13 @@ class Laplace(SmoothKernel):
     ----------
     beta : float
         A length, positive.
+    alpha : None
+        Not to be given: the former name of 1 / beta.
 
     Raises
     ------
     TypeError, ValueError
-        If beta is not a positive number.
+        If beta is not a positive number, or alpha is given.
 
     References
     ----------
@@ -238,8 +240,12 @@ class Laplace(SmoothKernel):
     """
 
     beta: float = 1.0
+    _: KW_ONLY
+    alpha: InitVar[None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, alpha: Any) -> None:
+        if alpha is not None:
+            raise TypeError(f"alpha is now beta = 1 / alpha, a length: got alpha={alpha!r}")
         check_positive("beta", self.beta)
 
     def value(self, s: Array) -> Array:

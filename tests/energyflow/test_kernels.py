@@ -152,6 +152,7 @@ def test_names() -> None:
         (lambda: Gauss(0), ValueError, "sigma must be positive and finite, got 0"),
         (lambda: Gauss("1"), TypeError, "sigma must be a number, got str"),
         (lambda: Laplace(-1.0), ValueError, "beta must be positive and finite, got -1.0"),
+        (lambda: Laplace(alpha=2.0), TypeError, "alpha is now beta = 1 / alpha, .* alpha=2.0"),
         (lambda: Matern(0.0), ValueError, "nu must be positive and finite, got 0.0"),
         (lambda: Matern(1.5, float("inf")), ValueError, "beta must be positive and finite"),
         (lambda: Matern(1.5, True), TypeError, "beta must be a number, got bool"),

@@ -89,6 +89,29 @@ def test_going_on_equals_an_uninterrupted_run(tmp_path, method: str) -> None:
         quiet(ef.MMDFlow(Y, Laplace(2), **how), loaded, 1)
 
 
+@pytest.mark.parametrize(
+    ("written", "error"),
+    [
+        ("Laplace(alpha=2.0)", None),
+        ("Laplace(alpha=2)", None),
+        ("Laplace(alpha=4.0)", r"kernel = 'Laplace\(beta=0\.5\)' .* with 'Laplace\(beta=0\.25\)'"),
+        ("Laplace(alpha=0.0)", r"with 'Laplace\(beta=0\.0\)'"),
+        ("Laplace(alpha=two)", r"with 'Laplace\(alpha=two\)'"),
+    ],
+)
+def test_laplace_kernels_of_files_that_wrote_alpha(written: str, error: str | None) -> None:
+    flow = ef.MMDFlow(Y, Laplace(0.5), rng=3)
+    whole, start = quiet(flow, X, 5), quiet(flow, X, 2)
+    start.state["kernel"] = written
+    if error is not None:
+        with pytest.raises(ValueError, match=error):
+            quiet(flow, start, 3)
+        return
+    resumed = quiet(flow, start, 3)
+    np.testing.assert_array_equal(resumed.particles, whole.particles)
+    assert resumed.state["kernel"] == "Laplace(beta=0.5)"
+
+
 def test_callbacks_stop_and_distances_are_recorded_when_due() -> None:
     seen: list[int] = []
 
