@@ -215,7 +215,8 @@ class Model(ABC, Generic[S]):
         out : path, optional
             The run's folder: settings, log, checkpoints, sample pictures, weights.
         resume : bool
-            Resume the run in `out`, if there is one, as if it had not been interrupted.
+            Resume the run in `out`, if there is one, as if it had not been interrupted. Settings
+            that are not given, and that data and device decide, are those of the run.
         budget : float or str, optional
             Seconds, or ``"10m"``, ``"5000 steps"``, for a finished model: steps, stages and
             validation are planned to fit; see `Trainer`.

@@ -193,8 +193,9 @@ def test_flow_matching(run, tmp_path) -> None:
     settings = json.loads((tmp_path / "run" / "settings.json").read_text())
     assert (settings["model"], settings["coupling"]) == ("flow-matching", "ot")
     assert run("sample", "run", "-n", 4, "--condition", 1, "--out", "s.npz")[0] == 0
-    status, _, err = run(*train, "--resume")
+    status, _, err = run(*train, "--coupling", "none", "--resume")
     assert (status, "holds a run with coupling" in err) == (1, True)
+    assert run(*train, "--resume")[0] == 0  # what is not given is as the run has it
 
 
 def test_patience_with_a_class_of_one_point(run) -> None:

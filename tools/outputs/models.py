@@ -49,6 +49,7 @@ def metrics(r: Recording) -> None:
     r.call("energy report sliced", metrics.energy_distance_report, samples, moons.test,
            method="sliced", n_projections=30, real=moons.train)  # fmt: skip
     r.call("frechet", metrics.frechet_distance, samples, moons.test)
+    r.call("kernel distance", metrics.kernel_distance, samples, moons.test)
     r.call("neighbours", metrics.nearest_neighbours, samples, moons.train, moons.test)
     r.call("precision and recall", metrics.precision_recall, moons.test, samples)
     r.call("classifier", metrics.classifier_report, samples, moons.train_labels, moons)
