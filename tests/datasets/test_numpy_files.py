@@ -59,11 +59,14 @@ def test_continuous_conditions_stay_with_their_rows(tmp_path):
         ({}, ValueError, "for both train and test, or none"),
         ({"test_condition": level}, ValueError, r"test_condition must have shape \(3,\) or"),
         ({"test_condition": np.full(3, np.nan)}, ValueError, "test_condition must be finite"),
-        ({"test_condition": np.arange(3)}, TypeError, "test_condition must hold real floating"),
+        ({"test_condition": np.ones(3, complex)}, ValueError, "test_condition: .* real numbers"),
     ):
         np.savez(tmp_path / "c.npz", **parts, **change)
         with pytest.raises(error, match=message):
             datasets.load(tmp_path / "c.npz")
+    np.savez(tmp_path / "d.npz", **parts, test_condition=np.arange(3))  # whole numbers are taken
+    taken = datasets.load(tmp_path / "d.npz").test_condition
+    np.testing.assert_array_equal(taken, [[0.0], [1.0], [2.0]])
 
 
 @pytest.mark.parametrize("style", ["{part}|{part}_labels", "x_{part}|y_{part}"])
