@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from energyflow_backends import Array, ArrayLike, namespace
 
-from ._points import count, points_together, wide
+from ._points import as_features, count
 
 
 def frechet_distance(features_x: ArrayLike, features_y: ArrayLike) -> Array:
@@ -43,11 +43,8 @@ def frechet_distance(features_x: ArrayLike, features_y: ArrayLike) -> Array:
     Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash
     equilibrium", NeurIPS 2017.
     """
-    x, y = map(wide, points_together(features_x=features_x, features_y=features_y))
+    x, y = as_features(features_x, features_y)
     xp = namespace(x)
-    for name, features in (("features_x", x), ("features_y", y)):
-        if count(features) < 2:
-            raise ValueError(f"{name} must have at least two rows, got {count(features)}")
     mean_x, mean_y = xp.mean(x, axis=0), xp.mean(y, axis=0)
     root_x, root_y = _root(x - mean_x), _root(y - mean_y)
     traces = xp.sum(root_x * root_x) + xp.sum(root_y * root_y)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from energyflow_backends import Array, ArrayLike, namespace
 
-from ._points import count, points_together, wide
+from ._points import as_features, count
 
 
 def kernel_distance(features_x: ArrayLike, features_y: ArrayLike) -> Array:
@@ -40,11 +40,9 @@ def kernel_distance(features_x: ArrayLike, features_y: ArrayLike) -> Array:
     ----------
     Bińkowski, Sutherland, Arbel, Gretton, "Demystifying MMD GANs", ICLR 2018, Section 4.
     """
-    x, y = map(wide, points_together(features_x=features_x, features_y=features_y))
-    for name, features in (("features_x", x), ("features_y", y)):
-        if count(features) < 2:
-            raise ValueError(f"{name} must have at least two rows, got {count(features)}")
-        _check_size(name, features)
+    x, y = as_features(features_x, features_y)
+    _check_size("features_x", x)
+    _check_size("features_y", y)
     xp = namespace(x)
     across: Array = xp.mean(_kernel(x, y))
     value: Array = _mean_of_pairs(x) + _mean_of_pairs(y) - 2 * across

@@ -70,6 +70,15 @@ def points_together(**named: Any) -> tuple[Array, ...]:
     return tuple(points.values())
 
 
+def as_features(features_x: Any, features_y: Any) -> tuple[Array, Array]:
+    """Two sets of at least two points each, at the widest precision."""
+    x, y = map(wide, points_together(features_x=features_x, features_y=features_y))
+    for name, features in (("features_x", x), ("features_y", y)):
+        if count(features) < 2:
+            raise ValueError(f"{name} must have at least two rows, got {count(features)}")
+    return x, y
+
+
 def wide(array: Array) -> Array:
     """The array in float64, or float32 where the device or the library has no wider type."""
     return namespace(array).astype(array, widest_dtypes(array)[0])

@@ -25,7 +25,7 @@ from .._core.devices import as_device
 from .._core.random import Rng, as_source
 from .._core.reading import naming
 from ._fitted import Fitted, Networks, SamplingDiverged
-from ._networks import Architecture, UNet, suited, unet_for
+from ._networks import Architecture, UNet, is_small, suited, unet_for
 from ._settings import ModelSettings, Preset, renamed
 from ._weights import NetworkFactory, Tensors, code_of, layers_of, without_prefix
 from .data.arrays import fingerprint, given_back
@@ -487,6 +487,10 @@ class Model(ABC, Generic[S]):
             return copy.deepcopy(self._network)
         form = self.settings.architecture or self._suited(description.shape)
         return form.build(description.shape, self._inputs(description))
+
+    def _is_slow(self, description: Description) -> bool:
+        """Whether the data are images, learned on a CPU."""
+        return self.device.type == "cpu" and not is_small(description.shape)
 
     def _suited(self, shape: tuple[int, ...]) -> Architecture:
         """The architecture for points of a shape, where none is given."""

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from ..._core.random import Rng, keyed_generator
 from .._base import Model, Saved
-from .._networks import is_small
 from .._settings import Preset
 from ..data.arrays import as_points
 from ..data.training_set import Description, TrainingSet
@@ -210,8 +209,7 @@ class DMMD(Model[DMMDSettings]):
         )
 
     def _chosen(self, data: TrainingSet) -> tuple[DMMDSettings, TrainingSet]:
-        slow = self.device.type == "cpu" and not is_small(data.description.shape)
-        batch_size = self._given.batch_size or (32 if slow else 64)
+        batch_size = self._given.batch_size or (32 if self._is_slow(data.description) else 64)
         return replace(self._given, batch_size=batch_size), data
 
     def _load(self, saved: Saved) -> ClassFlows:

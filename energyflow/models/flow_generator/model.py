@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from .._base import Model, Saved
-from .._networks import MLP, is_small, suited
+from .._networks import MLP, suited
 from .._settings import Preset
 from ..data.conditions_by_name import weight_in_flows
 from ..data.noise import Noise
@@ -81,8 +81,7 @@ class FlowGenerator(Model[FlowSettings]):
 
     def _chosen(self, data: TrainingSet) -> tuple[FlowSettings, TrainingSet]:
         settings, data = super()._chosen(data)
-        slow = self.device.type == "cpu" and not is_small(data.description.shape)
-        return settings.chosen(slow=slow), data
+        return settings.chosen(slow=self._is_slow(data.description)), data
 
     def _chain(self, description: Description, noise: Noise) -> Chain:
         """The chain without networks."""

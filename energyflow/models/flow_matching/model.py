@@ -17,7 +17,7 @@ from ..._core.checks import check_count, check_number
 from ..._core.random import Rng, as_source
 from .._base import Model, Saved
 from .._embedding import Embedded, embedded_shape
-from .._networks import MLP, Architecture, is_small
+from .._networks import MLP, Architecture
 from .._settings import Preset
 from .._weights import Tensors, prefixed
 from ..data.arrays import as_points, given_back, widened
@@ -319,7 +319,7 @@ class FlowMatching(Model[FlowMatchingSettings]):
         few = (vectors or embeds) and _is_short(description.shape)
         given = description.given_network
         settings, data = super()._chosen(data)
-        slow = not is_small(description.shape) and self.device.type == "cpu"
+        slow = self._is_slow(description)
         settings = settings.chosen(len(data.points), few=few, slow=slow, given_network=given)
         if settings.base == "none":
             return settings, data
