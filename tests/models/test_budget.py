@@ -13,7 +13,7 @@ import torch
 from _lines import rows
 from _training_rank import MODELS
 from energyflow_kernels.compilation import compilation
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -142,6 +142,7 @@ def test_seconds_end_a_training(tmp_path) -> None:
 
 
 @given(st.floats(1e-4, 1.0), st.floats(1e-6, 0.5), st.floats(1.0, 1e4), st.integers(1, 999))
+@example(0.01, 1e-6, 1.0, 100)  # whatever the points, a step takes as long
 def test_a_batch_leaves_room_for_steps(each: float, point: float, left: float, most: int) -> None:
     """Of a step that takes `each + point n` seconds for n points."""
     tried: list[int] = []

@@ -20,7 +20,6 @@ _FEWEST = 16  # samples that are compared with data, or none
 _STEPS = 16  # that a batch of less than the settings' size makes room for
 _SMALLEST = 2  # points of a batch, the first that is tried
 _WARM_UP = 2.0  # seconds that a first call may need to load and compile
-_TRIED = 0.02  # of the seconds that are left, for a larger batch to be tried
 
 Decisions = dict[str, int]
 """What is planned for a budget, by the plan's own names: steps, stages, samples for validation;
@@ -108,17 +107,20 @@ class Allowance:
         """The batch size, less than `most` where too few steps of that would fit; and its seconds.
 
         stage : trains with a batch size. reserved : seconds that are not for steps. Sizes are tried
-        from a few points on as long as the next one is cheap; what larger ones take is at most in
-        proportion.
+        from a few points on as long as a step of the next one surely fits; what larger ones take is
+        at most in proportion.
         """
+
+        def allowed() -> float:
+            return max(self.to_spend() - reserved, 0.0) / _STEPS
+
         here = sharding()
         size = smallest = min(most, _SMALLEST if here is None else max(_SMALLEST, here.size))
         seconds = self.seconds_a_step(stage(size))
-        while size < most and 4 * seconds <= _TRIED * self.left():
+        while size < most and 4 * seconds <= allowed():
             size = min(4 * size, most)
             seconds = self.seconds_a_step(stage(size))
-        allowed = max(self.to_spend() - reserved, 0.0) / _STEPS
-        fitting = int(size * allowed / seconds)
+        fitting = int(size * allowed() / seconds)
         if fitting < most:
             size, seconds = max(smallest, fitting), seconds * max(smallest, fitting) / size
         elif size < most:
