@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 import platform
 import re
@@ -12,7 +13,7 @@ from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
 import numpy as np
 import torch
@@ -26,10 +27,11 @@ from .._core.random import Rng, as_source
 from .._core.reading import naming
 from ._fitted import Fitted, Networks, SamplingDiverged
 from ._networks import Architecture, UNet, is_small, suited, unet_for
-from ._settings import ModelSettings, Preset, renamed
+from ._settings import BEFORE, ModelSettings, Preset, renamed
 from ._weights import NetworkFactory, Tensors, code_of, layers_of, without_prefix
 from .data.arrays import fingerprint, given_back
 from .data.loaders import in_memory
+from .data.noise import MOST_MOMENTS
 from .data.scaling import Scaling
 from .data.training_set import Description, Pair, TrainingSet
 from .training.options import Callback
@@ -91,6 +93,7 @@ class Model(ABC, Generic[S]):
     settings: S
     _standardised: ClassVar[bool] = True  # mean 0 and standard deviation 1, not the unit box
     _fewest_of_a_class: ClassVar[int] = 1  # points that training needs of each label
+    _least_share: ClassVar[float] = 1.0  # of the variance of images, that principal components keep
 
     def __init__(
         self,
@@ -269,10 +272,11 @@ class Model(ABC, Generic[S]):
             standardised=self._standardised, given_network=self._network is not None, name=name,
         )  # fmt: skip
         before, in_use = self._fitted, self.settings
-        self.settings, training = self._chosen(training)
+        self.settings = self._chosen(training)
         try:
             if resume and out is not None:
                 self.settings = self._as_in(RunFolder(Path(out)), self.settings)
+            training = self._in_units(training)
             if held_out is None:
                 share, seed = settings.validation, settings.seed
                 training, held = training.shared(share, seed, self._fewest_of_a_class)
@@ -299,12 +303,11 @@ class Model(ABC, Generic[S]):
         """
         if not (folder.path / SETTINGS).is_file():
             return chosen
-        there = renamed(folder.settings())
+        there = BEFORE | renamed(folder.settings())
         names = [
             field.name
             for field in fields(chosen)
             if field.name in there
-            and field.name != "base"  # by which the data are whitened
             and getattr(self._given, field.name) is None
             and getattr(chosen, field.name) is not None
         ]
@@ -322,13 +325,31 @@ class Model(ABC, Generic[S]):
         entries = self._entries(description) | self._origin(held if given else None)
         return self._plan(Task(training, validator, self._factory(description), entries))
 
-    def _chosen(self, data: TrainingSet) -> tuple[S, TrainingSet]:
-        """The settings with what was left open, and the data in the units that belong to them."""
+    def _chosen(self, data: TrainingSet) -> S:
+        """The settings with what was left open."""
         settings = self._given
+        share = settings.components or self._share(data.description)
+        settings = replace(settings, components=share)
         built = self._network is None and settings.architecture is None
-        if built and isinstance(self._suited(data.description.shape), UNet):
+        if built and share == 1 and isinstance(self._suited(data.description.shape), UNet):
             settings = replace(settings, architecture=unet_for(self.device))
-        return settings, data
+        return settings
+
+    def _share(self, description: Description) -> float:
+        """The share of the variance that is learned, where none is given.
+
+        Less than all of images on a CPU, where nothing needs them as they are.
+        """
+        conditions, form = description.conditions, self._given.architecture
+        free = self._network is None and not isinstance(form, UNet)
+        free &= conditions is None or len(conditions.shape) == 1
+        free &= math.prod(description.shape) <= MOST_MOMENTS
+        return self._least_share if free and self._is_slow(description) else 1.0
+
+    def _in_units(self, data: TrainingSet) -> TrainingSet:
+        """The data in the units that belong to the settings."""
+        share = cast(float, self.settings.components)
+        return data if share == 1 else data.in_components(share)
 
     def sample(self, n: int, condition: Any = None, rng: Rng = None) -> Floats | Tensor:
         """Draw new samples.
@@ -485,8 +506,8 @@ class Model(ABC, Generic[S]):
     def _new_network(self, description: Description) -> nn.Module:
         if self._network is not None:
             return copy.deepcopy(self._network)
-        form = self.settings.architecture or self._suited(description.shape)
-        return form.build(description.shape, self._inputs(description))
+        form = self.settings.architecture or self._suited(description.learned_shape)
+        return form.build(description.learned_shape, self._inputs(description))
 
     def _is_slow(self, description: Description) -> bool:
         """Whether the data are images, learned on a CPU."""

@@ -30,6 +30,7 @@ def check_share(name: str, value: Any, zero: bool = True, one: bool = False) -> 
 
 Whole = Annotated[int, partial(check_count, minimum=0)]
 Share = Annotated[float, check_share]
+PositiveShare = Annotated[float, partial(check_share, zero=False, one=True)]
 NonNegative = Annotated[float, check_nonnegative]
 Exponent = Annotated[float, lambda name, value: check_exponent(value)]
 

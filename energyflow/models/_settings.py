@@ -9,13 +9,13 @@ from functools import partial
 from typing import Annotated, Any, Literal, Self, TypeVar, get_type_hints
 
 from .._core.checks import check_count
-from ._fields import NonNegative, Share, as_json, check_fields, from_json
+from ._fields import NonNegative, PositiveShare, Share, as_json, check_fields, from_json
 from ._networks import Architecture
 
 T = TypeVar("T")
 BEFORE = {
     "validation": 0.0, "early_stopping": False, "weight_decay": 0.0,
-    "base": "none", "times": "uniform",
+    "base": "none", "times": "uniform", "components": 1.0,
 }  # fmt: skip
 """The settings of runs whose folders lack these entries."""
 _RENAMED = {"network_steps": "n_steps"}
@@ -60,6 +60,10 @@ class ModelSettings:
     early_stopping : bool
         Whether training ends, before its last step, when the validation loss has not fallen for a
         tenth of the steps (500 at least), or after the last plateau.
+    components : float, optional
+        Share of the variance that principal components of the points keep: the model then learns
+        vectors, the coordinates along these, and samples are made of them. 1 for points as they
+        are. Each model has its own, when not given.
     architecture : MLP or UNet, optional
         The network; chosen by the shape of the data when not given.
     seed : int
@@ -79,6 +83,7 @@ class ModelSettings:
     clip: float | None = None
     validation: Share = 0.1
     early_stopping: bool = True
+    components: PositiveShare | None = None
     architecture: Architecture | None = None
     seed: Annotated[int, partial(check_count, minimum=0, maximum=math.inf)] = 0
 

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_MOST_MOMENTS = 4096  # numbers of a point whose covariance is factorised
+MOST_MOMENTS = 4096
+"""Numbers of a point whose covariance is factorised, at most."""
 _MEAN, _FACTOR = "data.noise_mean", "data.noise_factor"
 
 
@@ -25,9 +26,9 @@ class Noise:
         if kind == "uniform":
             return cls()
         flat = points.flatten(1).double()
-        if flat.shape[1] > _MOST_MOMENTS:
+        if flat.shape[1] > MOST_MOMENTS:
             raise ValueError(
-                f'start "normal" is for points of at most {_MOST_MOMENTS} numbers, '
+                f'start "normal" is for points of at most {MOST_MOMENTS} numbers, '
                 f"got {flat.shape[1]}"
             )
         mean = flat.mean(0)

@@ -11,7 +11,7 @@ import torch
 from energyflow_backends import library_of
 from torch import Tensor
 
-from ..._core.checks import check_choice, check_flag, check_number
+from ..._core.checks import check_choice, check_count, check_flag, check_number
 from ..._core.random import keyed_generator
 from .arrays import as_points, check_shape, fingerprint, mean_distance
 from .conditions_by_name import AnyConditions, conditions_from_json, read_conditions
@@ -32,6 +32,12 @@ class Description:
     given_network: bool  # whether the network is the user's own
     name: str | None = None
     fingerprint: str | None = None
+    n_components: int | None = None  # that are learned in place of the points
+
+    @property
+    def learned_shape(self) -> tuple[int, ...]:
+        """Of a point as networks see it."""
+        return self.shape if self.n_components is None else (self.n_components,)
 
     def as_json(self) -> dict[str, Any]:
         """For settings.json."""
@@ -43,6 +49,7 @@ class Description:
             "given_network": self.given_network,
             "data": self.name,
             "fingerprint": self.fingerprint,
+            "n_components": self.n_components,
         }
 
     @classmethod
@@ -54,7 +61,7 @@ class Description:
         AttributeError, KeyError, TypeError, ValueError, RecursionError
             Entries are missing or wrong.
         """
-        conditions = entries["condition"]
+        conditions, n_components = entries["condition"], entries.get("n_components")
         distance = entries["spread"]
         if not 0 <= check_number("spread", distance) < math.inf:
             raise ValueError(f"spread must be at least 0, got {distance}")
@@ -66,6 +73,7 @@ class Description:
             check_flag("given_network", entries["given_network"]),
             entries["data"],
             entries["fingerprint"],
+            None if n_components is None else check_count("n_components", n_components),
         )
 
 
@@ -105,9 +113,19 @@ class TrainingSet:
     def whitened(self) -> TrainingSet:
         """Vectors with the identity as their covariance in the units of the networks."""
         points = self.scaling.undo(self.points)
-        scaling = self.scaling.whitened(points)
+        return self._scaled(points, self.scaling.whitened(points))
+
+    def in_components(self, share: float) -> TrainingSet:
+        """Coordinates along principal axes, the fewest that keep a share of the variance."""
+        points = self.scaling.undo(self.points)
+        return self._scaled(points, self.scaling.in_components(points, share))
+
+    def _scaled(self, points: Tensor, scaling: Scaling) -> TrainingSet:
         scaled = scaling.apply(points)
-        description = replace(self.description, mean_distance=mean_distance(scaled))
+        found = None if scaling.components is None else scaled.shape[1]
+        description = replace(
+            self.description, mean_distance=mean_distance(scaled), n_components=found
+        )
         return replace(self, points=scaled, scaling=scaling, description=description)
 
     def shared(self, share: float, seed: int, of_a_class: int) -> tuple[TrainingSet, Pair | None]:
@@ -138,9 +156,9 @@ class TrainingSet:
     def held_out(self, data: Any, condition: Any) -> Pair:
         """Held-out points with their conditions, as networks see them."""
         points = as_points("held_out", data)
-        if points.shape[1:] != self.points.shape[1:]:
+        if tuple(points.shape[1:]) != self.description.shape:
             raise ValueError(
-                f"held_out must have points of shape {tuple(self.points.shape[1:])}, "
+                f"held_out must have points of shape {self.description.shape}, "
                 f"got {tuple(points.shape[1:])}"
             )
         conditions = self.description.conditions

@@ -98,6 +98,7 @@ class DMMD(Model[DMMDSettings]):
     kind = "dmmd"
     presets: ClassVar[Mapping[str, Preset]] = PRESETS
     _fewest_of_a_class = 2
+    _least_share = 0.97
 
     def sample(
         self,
@@ -133,7 +134,8 @@ class DMMD(Model[DMMDSettings]):
             eta; when not given, chosen at each level, see `DMMD`.
         denoise : int, optional
             Steps more at the last level, with momentum, in which particles see each other whatever
-            the method; 20 with particles and none with independent ones when not given.
+            the method. When not given, 20 with particles, 100 with particles of components, and
+            none with independent ones.
         objective : {"mmd", "kale"}
             What particles descend; KALE's witness is the best function that is linear in the
             features, so it needs ``kernel="linear"``.
@@ -208,18 +210,21 @@ class DMMD(Model[DMMDSettings]):
             validation=validation,
         )
 
-    def _chosen(self, data: TrainingSet) -> tuple[DMMDSettings, TrainingSet]:
-        batch_size = self._given.batch_size or (32 if self._is_slow(data.description) else 64)
-        return replace(self._given, batch_size=batch_size), data
+    def _chosen(self, data: TrainingSet) -> DMMDSettings:
+        given, settings = self._given, super()._chosen(data)
+        images = settings.components == 1 and self._is_slow(data.description)
+        batch_size = given.batch_size or (32 if images else 64)
+        return replace(settings, batch_size=batch_size, architecture=given.architecture)
 
     def _load(self, saved: Saved) -> ClassFlows:
         origin, weights, conditions = saved.origin, saved.weights, saved.description.conditions
         if REFERENCE not in weights or (conditions is not None) != (LABELS in weights):
             raise ValueError(f"{origin}: the data that samples are compared with are missing")
         reference = as_points(REFERENCE, weights[REFERENCE])
-        if tuple(reference.shape[1:]) != saved.description.shape:
+        shape = saved.description.learned_shape
+        if tuple(reference.shape[1:]) != shape:
             raise ValueError(
-                f"{origin}: {REFERENCE} must have points of shape {saved.description.shape}, "
+                f"{origin}: {REFERENCE} must have points of shape {shape}, "
                 f"got {tuple(reference.shape[1:])}"
             )
         labels = weights.get(LABELS)
@@ -246,7 +251,7 @@ class DMMD(Model[DMMDSettings]):
         else:
             settings = self.settings
             inner = feature_network(
-                settings.architecture, description.shape, self._inputs(description),
+                settings.architecture, description.learned_shape, self._inputs(description),
                 settings.n_features,
             )  # fmt: skip
         return Features(inner, with_points=self.settings.with_points)

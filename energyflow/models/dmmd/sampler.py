@@ -41,10 +41,14 @@ class Sampler:
     settings: DMMDSettings
     how: Sampling
 
+    @property
+    def _n_polish(self) -> int:
+        return self.how.n_polish((self.settings.components or 1) < 1)
+
     def draw(self, n: int, rng: np.random.Generator) -> Tensor:
         """As many samples (n, *shape)."""
         known = len(self.reference)
-        together = self.how.method == "particles" or self.how.n_polish > 0
+        together = self.how.method == "particles" or self._n_polish > 0
         count = max(n, min(_FEWEST, known)) if together else n
         noise = torch.from_numpy(
             rng.standard_normal((count, *self.reference.shape[1:]), np.float32)
@@ -82,7 +86,7 @@ class Sampler:
 
     def _polished(self, z: Tensor, last: Level) -> Tensor:
         velocity = torch.zeros_like(z)
-        for _ in range(self.how.n_polish):
+        for _ in range(self._n_polish):
             velocity = _MOMENTUM * velocity + last.together(z, 0.5) - z
             z = z + velocity
         return z

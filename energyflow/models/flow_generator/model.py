@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from .._base import Model, Saved
 from .._networks import MLP, suited
@@ -67,28 +67,31 @@ class FlowGenerator(Model[FlowSettings]):
     kind = "flow"
     presets: ClassVar[Mapping[str, Preset]] = PRESETS
     _standardised = False
+    _least_share = 0.97
 
     def _plan(self, task: Task) -> FlowPlan:
         description, settings = task.data.description, self.settings
         if settings.pyramid is not None:
-            form = settings.architecture or suited(description.shape)
+            form = settings.architecture or suited(description.learned_shape)
             if not description.given_network and isinstance(form, MLP):
                 raise ValueError(
                     "a pyramid needs a network for all its resolutions: a UNet, not an MLP"
                 )
-        noise = Noise.of(settings.start, task.data.points)
+        noise = Noise.of(cast(str, settings.start), task.data.points)
         return FlowPlan(task, settings, self._chain(description, noise))
 
-    def _chosen(self, data: TrainingSet) -> tuple[FlowSettings, TrainingSet]:
-        settings, data = super()._chosen(data)
-        return settings.chosen(slow=self._is_slow(data.description)), data
+    def _chosen(self, data: TrainingSet) -> FlowSettings:
+        return super()._chosen(data).chosen(slow=self._is_slow(data.description))
+
+    def _share(self, description: Description) -> float:
+        return 1.0 if self._given.pyramid else super()._share(description)
 
     def _chain(self, description: Description, noise: Noise) -> Chain:
         """The chain without networks."""
         settings = self.settings
         condition = description.conditions.shape if description.conditions is not None else (0,)
         blocks = tuple(
-            all_blocks(settings, description.shape, description.mean_distance, condition)
+            all_blocks(settings, description.learned_shape, description.mean_distance, condition)
         )
         upsampling_noise = 0.0 if settings.pyramid is None else settings.pyramid.noise
         return Chain(blocks, noise, upsampling_noise, settings.one_network, self.device)
@@ -102,6 +105,6 @@ class FlowGenerator(Model[FlowSettings]):
         return [*super()._inputs(description), *code]
 
     def _load(self, saved: Saved) -> Chain:
-        noise = Noise.from_tensors(saved.weights, math.prod(saved.description.shape))
+        noise = Noise.from_tensors(saved.weights, math.prod(saved.description.learned_shape))
         chain = self._chain(saved.description, noise)
         return chain.load(saved.factory, saved.networks, saved.origin)

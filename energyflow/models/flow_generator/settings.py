@@ -12,11 +12,11 @@ from ..._core.checks import check_choice, check_count
 from ..._slices.directions import SLICINGS
 from ..._slices.patches import PatchSlicing
 from ..._slices.slicing import Slicing
-from .._fields import Exponent, NonNegative, Share, Whole, check_fields, check_share
+from .._fields import Exponent, NonNegative, PositiveShare, Share, Whole, check_fields
+from .._networks import MLP
 from .._settings import ModelSettings
 
 _Blocks = Annotated[int, partial(check_count, maximum=100_000)]
-_Factor = Annotated[float, partial(check_share, zero=False, one=True)]
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,10 @@ class FlowSettings(ModelSettings):
 
     Attributes
     ----------
-    n_particles : int
+    n_particles : int, optional
         Particles that the networks learn from. With particles "fresh" those of a block flow to so
-        many of the data, drawn anew, where there are more.
+        many of the data, drawn anew, where there are more. When not given, 5000, and 20,000 for
+        components.
     n_projections : int or "auto"
         Directions at each step of the flow, see `ParticleFlow`.
     exponent : float
@@ -102,24 +103,25 @@ class FlowSettings(ModelSettings):
         in common, not their jitter.
     least_step : float
         The smallest step size, as a multiple of the first.
-    momentum : float
-        Momentum m of the flow.
+    momentum : float, optional
+        Momentum m of the flow. When not given, 0.7, and 0.9 for components.
     carry_velocity : bool
         Whether blocks continue with the velocity of the one before (unless particles are fresh).
     n_blocks : int
         Networks in the chain.
     first_exponent : int, optional
         Block k = 0, 1, ... has min(s + min(2^(first_exponent + k), block_cap), block_limit) flow
-        steps, s being those of the block before. When not given, 3, and 5 for images on CPUs,
-        whose networks take more time than their flow.
+        steps, s being those of the block before. When not given, 3, and 5 for components and for
+        images on CPUs, whose networks take more time than their flow.
     block_cap : int
         Steps by which a block is longer than the one before, at most.
     block_limit : int
         Flow steps of a block, at most.
-    start : {"uniform", "normal"}
+    start : {"uniform", "normal"}, optional
         What samples start from: uniform noise on the unit box, or normal noise with the mean and
         the covariance of the data, for at most 4096 numbers a point. From there a posterior flow
-        has little left to do where the posterior is nearly normal.
+        has little left to do where the posterior is nearly normal. When not given, "uniform", and
+        "normal" for components.
     particles : {"network", "fresh", "flow"}
         Where the next block starts: new noise sent through the chain ("fresh"), the particles
         where the network has put them, or where the flow did. Only with "fresh" do networks learn
@@ -159,8 +161,14 @@ class FlowSettings(ModelSettings):
     early_stopping : bool
         Whether training ends, before its last step, when the validation loss has not fallen for a
         tenth of the steps (500 at least), or after the last plateau.
+    components : float, optional
+        Share of the variance that principal components of the points keep: the model then learns
+        vectors, the coordinates along these, and samples are made of them. 1 for points as they
+        are, which is what is taken when not given, but for images learned on a CPU, up to 4096
+        numbers each and not given other images: 0.97.
     architecture : MLP or UNet, optional
-        The network; chosen by the shape of the data when not given.
+        The network; chosen by the shape of the data when not given, MLP(1024, 3) for components of
+        images.
     seed : int
         Seed of everything that is random.
 
@@ -170,20 +178,20 @@ class FlowSettings(ModelSettings):
         Of the wrong type, or out of range.
     """
 
-    n_particles: int = 5000
+    n_particles: int | None = None
     n_projections: int | Literal["auto"] = "auto"
     exponent: Exponent = 1.0
     slicing: Annotated[str, partial(check_choice, choices=SLICINGS)] = "auto"
     step_size: float | Literal["auto"] | None = "auto"
-    step_decay: _Factor = 0.8
-    least_step: _Factor = 0.1
-    momentum: Share = 0.7
+    step_decay: PositiveShare = 0.8
+    least_step: PositiveShare = 0.1
+    momentum: Share | None = None
     carry_velocity: bool = False
     n_blocks: _Blocks = 16
     first_exponent: Whole | None = None
     block_cap: int = 64
     block_limit: int = 30000
-    start: Literal["uniform", "normal"] = "uniform"
+    start: Literal["uniform", "normal"] | None = None
     particles: Literal["network", "fresh", "flow"] = "fresh"
     one_network: bool = False
     batch_size: int | None = None  # type: ignore[assignment]
@@ -199,15 +207,28 @@ class FlowSettings(ModelSettings):
                 'pyramid must be left out with start "normal" and with one_network: they need a '
                 "single resolution"
             )
+        if self.pyramid is not None and (self.components or 1) < 1:
+            raise ValueError(
+                f"pyramid must be left out with components, got components={self.components:g}: "
+                "components have no resolutions"
+            )
 
     def chosen(self, *, slow: bool) -> FlowSettings:
         """With what is not given; slow : whether points are images, learned on a CPU."""
-        batch_size, n_steps, exponent = (64, 400, 5) if slow else (200, 1000, 3)
+        reduced = self.components is not None and self.components < 1
+        batch_size, n_steps, exponent = (64, 400, 5) if slow and not reduced else (200, 1000, 3)
+        if reduced:
+            exponent = 5
+        architecture = MLP(width=1024) if reduced and slow else None
         return replace(
             self,
             first_exponent=exponent if self.first_exponent is None else self.first_exponent,
             batch_size=self.batch_size or batch_size,
             n_steps=self.n_steps or n_steps,
+            n_particles=self.n_particles or (20_000 if reduced else 5000),
+            momentum=(0.9 if reduced else 0.7) if self.momentum is None else self.momentum,
+            start=self.start or ("normal" if reduced else "uniform"),
+            architecture=self.architecture or architecture,
         )
 
 
@@ -242,13 +263,14 @@ def all_blocks(
 
     condition : the shape of what is given with each point.
     """
+    settings = settings.chosen(slow=False)
     pyramid, growth = settings.pyramid, 0.0
     levels: Iterable[tuple[tuple[int, ...], int, int, float | None, float]]
     if pyramid is None:
         given = settings.step_size
         tau = None if isinstance(given, str) else given or (mean_distance or 1.0) / 3
-        exponent = settings.chosen(slow=False).first_exponent
-        levels = [(shape, settings.n_blocks, cast(int, exponent), tau, settings.momentum)]
+        exponent, momentum = cast(int, settings.first_exponent), cast(float, settings.momentum)
+        levels = [(shape, settings.n_blocks, exponent, tau, momentum)]
     else:
         if len(shape) != 3 or shape[1] != shape[2] or shape[1] != pyramid.resolutions[-1]:
             raise ValueError(

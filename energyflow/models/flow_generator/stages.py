@@ -50,9 +50,10 @@ class FlowPlan(ModelPlan[Chain]):
         self._options = options
         self._n_steps = cast(int, options.n_steps)
         self._batch_size = cast(int, options.batch_size)
+        self._n_particles = cast(int, options.n_particles)
         self._validates = True
-        held = int(options.validation * options.n_particles)
-        self._n_learned = options.n_particles - held  # particles; the others are held out
+        held = int(options.validation * self._n_particles)
+        self._n_learned = self._n_particles - held  # particles; the others are held out
         self._first_network = task.factory.new()  # it fits the data, or no run begins
         self._start_from_noise(0)
         self._velocity = torch.zeros_like(self._particles)
@@ -85,7 +86,7 @@ class FlowPlan(ModelPlan[Chain]):
         self._pairs = {}
         cost = self._validation_cost(batch_size)
         costs = Costs(
-            flow, step, self._options.n_particles * step / (3 * batch_size), sampling.seconds, cost,
+            flow, step, self._n_particles * step / (3 * batch_size), sampling.seconds, cost,
             every=lambda n_steps: self._options.validated(n_steps, cost)["every"],
         )  # fmt: skip
         lengths = [block.n_steps for block in chain.blocks[: self.n_stages]]
@@ -163,13 +164,13 @@ class FlowPlan(ModelPlan[Chain]):
 
     def _validation_cost(self, batch_size: int) -> float:
         """In steps of training; there is no way back."""
-        return (self._options.n_particles - self._n_learned) / (3 * batch_size)
+        return (self._n_particles - self._n_learned) / (3 * batch_size)
 
     def finish(self, stage: int, network: nn.Module) -> dict[str, float]:
         """Join the network to the chain, and measure how far its samples are from the data."""
         self.chain = self.chain.with_network(network)
         if self._options.particles == "network":
-            start = self._pairs["start"][-self._options.n_particles :]
+            start = self._pairs["start"][-self._n_particles :]
             self._particles = self.chain.move(start, self._given, stage)
         return self.validate()
 
@@ -211,7 +212,7 @@ class FlowPlan(ModelPlan[Chain]):
 
         They flow to these data where others come with the next block, else to all.
         """
-        rng, n = keyed_generator(self._options.seed, "particles", stage), self._options.n_particles
+        rng, n = keyed_generator(self._options.seed, "particles", stage), self._n_particles
         self._particles = self.chain.start(n, rng)
         rows, condition = rows_drawn_evenly(len(self.data.points), n, rng), self.data.condition
         self._given = None if condition is None else condition[rows].to(self.chain.device)
@@ -254,7 +255,7 @@ class FlowPlan(ModelPlan[Chain]):
         arrays = [array[:most] for array in arrays]
         flow = kind(*arrays, **how)
         if block.step_size is None:
-            automatic = flow.automatic_step_size(options.n_particles)
+            automatic = flow.automatic_step_size(self._n_particles)
             how["step_size"] = lambda step: block.step_factor * automatic(step)
             flow = kind(*arrays, **how)
         result: FlowResult = flow.run(*(array[:most] for array in where), **run)
@@ -293,16 +294,16 @@ class FlowPlan(ModelPlan[Chain]):
 
     def _loss(self, network: nn.Module, stage: int, step: int, size: int, part: slice) -> Tensor:
         """The mean error at a batch of the training pairs that are learned."""
-        options, n_blocks = self._options, len(self._pairs["start"]) // self._options.n_particles
+        options, n_blocks = self._options, len(self._pairs["start"]) // self._n_particles
         rng = keyed_generator(options.seed, "batch", stage, step=step)
         drawn = rng.integers(n_blocks * self._n_learned, size=size)[part]
         block, particle = np.divmod(drawn, self._n_learned)
-        return self._error(network, torch.from_numpy(block * options.n_particles + particle))
+        return self._error(network, torch.from_numpy(block * self._n_particles + particle))
 
     @torch.no_grad()
     def _held_out_loss(self, network: nn.Module) -> float:
         """The mean error at the last particles of each block, which are not learned."""
-        places = torch.arange(len(self._pairs["start"])).reshape(-1, self._options.n_particles)
+        places = torch.arange(len(self._pairs["start"])).reshape(-1, self._n_particles)
         rows = places[:, self._n_learned :].flatten()
         errors = [float(self._error(network, part)) * len(part) for part in torch.split(rows, PART)]
         return sum(errors) / len(rows)
@@ -310,7 +311,7 @@ class FlowPlan(ModelPlan[Chain]):
     def _error(self, network: nn.Module, rows: Tensor) -> Tensor:
         options, here = self._options, rows.to(self.chain.device)
         batch = {name: tensor[here] for name, tensor in self._pairs.items()}
-        block = rows // options.n_particles if self.chain.shared else None
+        block = rows // self._n_particles if self.chain.shared else None
         inputs = self.chain.inputs(batch.get("condition"), block)
         difference = network(batch["start"], *inputs) - batch["motion"]
         errors: Tensor = difference.abs() if options.loss == "l1" else difference.square()

@@ -228,7 +228,7 @@ class FlowMatching(Model[FlowMatchingSettings]):
         Raises
         ------
         TypeError, ValueError, RuntimeError
-            Points or conditions that do not fit; a model that is not trained.
+            Points or conditions that do not fit; a model that is not trained, or of components.
 
         Notes
         -----
@@ -246,6 +246,11 @@ class FlowMatching(Model[FlowMatchingSettings]):
             x = widened(points.cpu())
         _, encoded, _ = self._arguments(len(x), condition, 0)
         description, scaling = self._trained.description, self._trained.scaling
+        if scaling.components is not None:
+            raise RuntimeError(
+                f"log_prob needs components=1, got {self.settings.components:g}: samples are made "
+                "of principal components, and have no density"
+            )
         shape = description.shape
         if tuple(x.shape[1:]) != shape:
             raise ValueError(f"points must be of shape {shape} like the data, got {tuple(x.shape)}")
@@ -304,28 +309,30 @@ class FlowMatching(Model[FlowMatchingSettings]):
 
     def _flow(self, description: Description, network: nn.Module, n_rounds: int) -> VelocityFlow:
         velocity = Velocity(network, self._masks(description))
-        return VelocityFlow(velocity, description.shape, self.device, self._solver(), n_rounds)
+        return VelocityFlow(
+            velocity, description.learned_shape, self.device, self._solver(), n_rounds
+        )
 
     def _solver(self, solver: str | None = None, n_steps: int | None = None) -> OdeSolver:
         """The settings' solver and its steps, in place of what is None."""
         name = self.settings.solver if solver is None else cast(SolverName, solver)
         return OdeSolver(name, self.settings.sampling_steps if n_steps is None else n_steps)
 
-    def _chosen(self, data: TrainingSet) -> tuple[FlowMatchingSettings, TrainingSet]:
-        description = data.description
-        conditions = description.conditions
+    def _chosen(self, data: TrainingSet) -> FlowMatchingSettings:
+        description, settings = data.description, super()._chosen(data)
+        conditions, whole = description.conditions, settings.components == 1
         embeds = isinstance(conditions, Conditions) and self.embedding is not None
         vectors = isinstance(conditions, Conditions) and conditions.kind == "vectors"
         few = (vectors or embeds) and _is_short(description.shape)
-        given = description.given_network
-        settings, data = super()._chosen(data)
-        slow = self._is_slow(description)
+        given, slow = description.given_network, whole and self._is_slow(description)
         settings = settings.chosen(len(data.points), few=few, slow=slow, given_network=given)
-        if settings.base == "none":
-            return settings, data
-        if len(description.shape) != 1 or given:
+        if settings.base == "gaussian" and (given or (whole and len(description.shape) != 1)):
             raise ValueError('base "gaussian" is for vectors, and for networks that are built')
-        return settings, data.whitened()
+        return settings
+
+    def _in_units(self, data: TrainingSet) -> TrainingSet:
+        data = super()._in_units(data)
+        return data if self.settings.base == "none" else data.whitened()
 
     def _new_network(self, description: Description) -> nn.Module:
         network = super()._new_network(description)

@@ -77,6 +77,10 @@ class FlowMatchingSettings(RoundsSettings):
     early_stopping : bool
         Whether training ends, before its last step, when the validation loss has not fallen for a
         tenth of the steps (500 at least), or after the last plateau.
+    components : float, optional
+        Share of the variance that principal components of the points keep: the model then learns
+        vectors, the coordinates along these, and samples are made of them. 1 for points as they
+        are, as when not given.
     architecture : MLP or UNet, optional
         The network; chosen by the shape of the data when not given: MLP(128, 3) for vectors of up
         to 32 numbers, MLP(256, 3) for longer ones and very small images, else a UNet.

@@ -23,6 +23,7 @@ from ..data.training_set import Pair, TrainingSet
 N_SAMPLES = 2000  # that are compared with the data
 _SLICES = 256
 _DRAWN = 100
+_SHOWN = 2000  # of the data
 
 Draw = Callable[[int, Tensor | None, np.random.Generator], Tensor]
 
@@ -69,14 +70,13 @@ class Validator:
         Black and white are the least and the greatest number of the data. Without Pillow (images)
         or matplotlib (points) nothing is drawn, and the log says so once.
         """
-        what = "pictures of samples are"
-        samples, points = self._samples(draw, _DRAWN)[0].cpu(), self.data.points
+        what, undo = "pictures of samples are", self.data.scaling.undo
+        samples, points = undo(self._samples(draw, _DRAWN)[0].cpu()), undo(self.data.points)
         if samples.ndim == 4 and samples.shape[1] in (1, 3) and has_for(what, "PIL", "models"):
             black, white = points.min().item(), points.max().item()
             save_grid(path, (samples.numpy() - black) / ((white - black) or 1.0))
         elif tuple(samples.shape[1:]) == (2,) and has_for(what, "matplotlib", "plot"):
-            clouds = map(self.data.scaling.undo, (samples, points[:2000]))
-            _pictures.save_scatter(path, *(cloud.numpy() for cloud in clouds))
+            _pictures.save_scatter(path, samples.numpy(), points[:_SHOWN].numpy())
 
     def _samples(self, draw: Draw, n: int) -> tuple[Tensor, Tensor | None]:
         """Samples with their conditions, each condition as often as in the data."""
