@@ -31,6 +31,8 @@ def _pictures(rows: list[Row], out: Path) -> None:
     """C2ST of each method, a line for each task and a panel for each number of simulations."""
     scores = [row for row in rows if row.measure == "C2ST" and "," in row.experiment]
     sizes = sorted({_size(row) for row in scores})
+    if not sizes:
+        return
     names = [name for name in TASKS if any(row.experiment.startswith(f"{name},") for row in scores)]
     looks = {m: look for m, look in _LOOKS.items() if any(row.method == m for row in scores)}
     with figure(out / "sbibm.svg", 4 * len(sizes) + 1, 1 + 0.4 * len(names)) as drawn:

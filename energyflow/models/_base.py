@@ -44,6 +44,7 @@ from .training.validation import N_SAMPLES, Validator
 
 S = TypeVar("S", bound=ModelSettings)
 Write = Callable[[Path], object]
+_FEWEST_REDUCED = 1000  # images whose principal components say how others look
 
 
 @dataclass(frozen=True)
@@ -328,22 +329,23 @@ class Model(ABC, Generic[S]):
     def _chosen(self, data: TrainingSet) -> S:
         """The settings with what was left open."""
         settings = self._given
-        share = settings.components or self._share(data.description)
+        share = settings.components or self._share(data)
         settings = replace(settings, components=share)
         built = self._network is None and settings.architecture is None
         if built and share == 1 and isinstance(self._suited(data.description.shape), UNet):
             settings = replace(settings, architecture=unet_for(self.device))
         return settings
 
-    def _share(self, description: Description) -> float:
+    def _share(self, data: TrainingSet) -> float:
         """The share of the variance that is learned, where none is given.
 
-        Less than all of images on a CPU, where nothing needs them as they are.
+        Less than all of many images on a CPU, where nothing needs them as they are.
         """
-        conditions, form = description.conditions, self._given.architecture
+        description, form = data.description, self._given.architecture
+        conditions = description.conditions
         free = self._network is None and not isinstance(form, UNet)
         free &= conditions is None or len(conditions.shape) == 1
-        free &= math.prod(description.shape) <= MOST_MOMENTS
+        free &= math.prod(description.shape) <= MOST_MOMENTS and len(data.points) >= _FEWEST_REDUCED
         return self._least_share if free and self._is_slow(description) else 1.0
 
     def _in_units(self, data: TrainingSet) -> TrainingSet:

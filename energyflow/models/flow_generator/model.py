@@ -10,7 +10,7 @@ from .._base import Model, Saved
 from .._networks import MLP, suited
 from .._settings import Preset
 from ..data.conditions_by_name import weight_in_flows
-from ..data.noise import Noise
+from ..data.noise import MOST_MOMENTS, Noise
 from ..data.training_set import Description, TrainingSet
 from ..training.plan import Task
 from .chain import Chain
@@ -81,10 +81,14 @@ class FlowGenerator(Model[FlowSettings]):
         return FlowPlan(task, settings, self._chain(description, noise))
 
     def _chosen(self, data: TrainingSet) -> FlowSettings:
-        return super()._chosen(data).chosen(slow=self._is_slow(data.description))
+        description = data.description
+        shape, conditions = description.shape, description.conditions
+        centred = conditions is not None and conditions.kind == "vectors"
+        centred &= len(shape) == 1 and shape[0] <= MOST_MOMENTS
+        return super()._chosen(data).chosen(slow=self._is_slow(description), centred=centred)
 
-    def _share(self, description: Description) -> float:
-        return 1.0 if self._given.pyramid else super()._share(description)
+    def _share(self, data: TrainingSet) -> float:
+        return 1.0 if self._given.pyramid else super()._share(data)
 
     def _chain(self, description: Description, noise: Noise) -> Chain:
         """The chain without networks."""

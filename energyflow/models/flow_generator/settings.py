@@ -120,8 +120,8 @@ class FlowSettings(ModelSettings):
     start : {"uniform", "normal"}, optional
         What samples start from: uniform noise on the unit box, or normal noise with the mean and
         the covariance of the data, for at most 4096 numbers a point. From there a posterior flow
-        has little left to do where the posterior is nearly normal. When not given, "uniform", and
-        "normal" for components.
+        has little left to do where the posterior is nearly normal. When not given, "normal" for
+        vectors given vectors and for components, and else "uniform".
     particles : {"network", "fresh", "flow"}
         Where the next block starts: new noise sent through the chain ("fresh"), the particles
         where the network has put them, or where the flow did. Only with "fresh" do networks learn
@@ -164,8 +164,8 @@ class FlowSettings(ModelSettings):
     components : float, optional
         Share of the variance that principal components of the points keep: the model then learns
         vectors, the coordinates along these, and samples are made of them. 1 for points as they
-        are, which is what is taken when not given, but for images learned on a CPU, up to 4096
-        numbers each and not given other images: 0.97.
+        are. When not given, 0.97 for 1000 images or more, of up to 4096 numbers, that are learned on
+        a CPU and not given other images; else 1.
     architecture : MLP or UNet, optional
         The network; chosen by the shape of the data when not given, MLP(1024, 3) for components of
         images.
@@ -213,13 +213,16 @@ class FlowSettings(ModelSettings):
                 "components have no resolutions"
             )
 
-    def chosen(self, *, slow: bool) -> FlowSettings:
-        """With what is not given; slow : whether points are images, learned on a CPU."""
-        reduced = self.components is not None and self.components < 1
-        batch_size, n_steps, exponent = (64, 400, 5) if slow and not reduced else (200, 1000, 3)
-        if reduced:
-            exponent = 5
-        architecture = MLP(width=1024) if reduced and slow else None
+    def chosen(self, *, slow: bool = False, centred: bool = False) -> FlowSettings:
+        """With what is not given.
+
+        slow : whether points are images, learned on a CPU. centred : whether they start from
+        normal noise.
+        """
+        reduced = (self.components or 1) < 1
+        batch_size, n_steps = (64, 400) if slow and not reduced else (200, 1000)
+        exponent = 5 if slow or reduced else 3
+        centred = (centred or reduced) and self.pyramid is None and not self.one_network
         return replace(
             self,
             first_exponent=exponent if self.first_exponent is None else self.first_exponent,
@@ -227,8 +230,8 @@ class FlowSettings(ModelSettings):
             n_steps=self.n_steps or n_steps,
             n_particles=self.n_particles or (20_000 if reduced else 5000),
             momentum=(0.9 if reduced else 0.7) if self.momentum is None else self.momentum,
-            start=self.start or ("normal" if reduced else "uniform"),
-            architecture=self.architecture or architecture,
+            start=self.start or ("normal" if centred else "uniform"),
+            architecture=self.architecture or (MLP(width=1024) if slow and reduced else None),
         )
 
 
@@ -263,7 +266,7 @@ def all_blocks(
 
     condition : the shape of what is given with each point.
     """
-    settings = settings.chosen(slow=False)
+    settings = settings.chosen()
     pyramid, growth = settings.pyramid, 0.0
     levels: Iterable[tuple[tuple[int, ...], int, int, float | None, float]]
     if pyramid is None:
