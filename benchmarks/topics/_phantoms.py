@@ -1,44 +1,6 @@
-"""Images for posteriors: ellipses for tomography, and tiles of a material."""
-
-from collections.abc import Sequence
+"""Images for posteriors: ellipses for tomography."""
 
 import numpy as np
-
-
-class Tiles:
-    """What one observation of the material sees, as a tile, and the observations around it.
-
-    at: places (i, j) of observations; every fourth pixel is observed.
-    """
-
-    side = 16  # pixels
-    context = 6  # observations on each side
-
-    @classmethod
-    def grid(cls, n: int) -> list[tuple[int, int]]:
-        """Places of n by n neighbouring tiles, whose context lies in the image."""
-        line = range(cls.context, cls.context + 4 * n, 4)
-        return [(i, j) for i in line for j in line]
-
-    @classmethod
-    def of(cls, image: np.ndarray, at: Sequence[tuple[int, int]]) -> np.ndarray:
-        """Tiles (tiles, 1, side, side) in the middle of what the observations see."""
-        return np.stack(
-            [image[None, 4 * i : 4 * i + cls.side, 4 * j : 4 * j + cls.side] for i, j in at]
-        )
-
-    @classmethod
-    def around(cls, seen: np.ndarray, at: Sequence[tuple[int, int]]) -> np.ndarray:
-        """Observations around each place, as vectors."""
-        c = cls.context
-        return np.stack([seen[i - c : i + c + 1, j - c : j + c + 1].ravel() for i, j in at])
-
-    @staticmethod
-    def mosaic(tiles: np.ndarray) -> np.ndarray:
-        """Neighbouring tiles (tiles, 1, side, side) as one image (1, H, W)."""
-        count, side = round(len(tiles) ** 0.5), tiles.shape[-1]
-        square = tiles.reshape(count, count, side, side).transpose(0, 2, 1, 3)
-        return square.reshape(1, count * side, count * side)
 
 
 def ellipses(n: int, side: int, rng: np.random.Generator) -> np.ndarray:

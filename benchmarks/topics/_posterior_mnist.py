@@ -4,19 +4,16 @@ Beside samples stand single images: the lift, the linear regression, and the sam
 for squared error, which tells what a mean can reach.
 """
 
-import copy
-from collections.abc import Callable, Iterator
-from time import process_time
+from collections.abc import Iterator
 
 import numpy as np
-import torch
-from torch import nn
 
-from energyflow import datasets, inverse, metrics
-from energyflow.models import FlowMatching, UNet
+from energyflow import datasets, inverse
+from energyflow.models import FlowMatching
 
 from ..runner import Experiments, Line, Run
 from ..timing import on_cpu_time
+from ._image_posteriors import scores, squared_error
 
 EXPERIMENTS = Experiments()
 _SHAPE = (28, 28)
@@ -24,8 +21,6 @@ _PROBLEMS = {
     "inpainting": inverse.Mask.rows(_SHAPE, 18, 28) + inverse.Gaussian(0.05),
     "superresolution": inverse.BlurDownsample(2, 8, 4) + inverse.Gaussian(0.05),
 }
-_LEAST_SD = 0.01  # of a pixel that is uncertain
-_BATCH, _RATE, _AVERAGE = 64, 2e-3, 0.999
 
 
 @EXPERIMENTS("mnist-inpainting", name="inpainting")
@@ -57,7 +52,7 @@ def mnist(run: Run, name: str, *, mnist: str = "", seconds: float = 900.0) -> It
 
     lifts, lift = problem.lift(pairs), problem.lift(seen)
     form = sampler.model.settings.architecture
-    network = _squared_error(form, lifts, data.train - lifts, seconds / 3, run.seed)
+    network = squared_error(form, [lifts], data.train - lifts, seconds / 3, run.seed, batch=64)
     regression, _ = inverse.CrossFittedRidge.fit(data.train, lifts)
     guesses = {
         "lift": lift,
@@ -65,60 +60,9 @@ def mnist(run: Run, name: str, *, mnist: str = "", seconds: float = 900.0) -> It
         "network for squared error": lift + network(lift),
     }
     prior = data.train[rng.integers(len(data.train), size=(m, n))]
-    case = f"{name} of MNIST"
-    table = metrics.posterior_table({"posterior": samples, "prior": prior}, truths, guesses)
-    for method, scores in table.items():
-        yield Line(case, method, scores | _of_uncertain(samples, truths, method), note)
-    for method, images in (("posterior", samples), ("truth", truths[:, None])):
-        over = [problem.residuals(x, y) for x, y in zip(images, seen, strict=True)]
-        yield Line(case, method, {"residual over noise": float(np.mean(over))}, note)
+    yield from scores(
+        f"{name} of MNIST", problem, truths, seen,
+        {"posterior": samples, "prior": prior}, guesses, note,
+    )  # fmt: skip
     picture = inverse.Posterior(samples[0], lift[0])
     picture.save_picture(run.out / f"posterior_mnist_{name}.png", truths[0])
-
-
-def _of_uncertain(samples: np.ndarray, truths: np.ndarray, method: str) -> dict[str, float]:
-    """Coverage where pixels are uncertain, and whether sd and error go together."""
-    if method != "posterior":
-        return {}
-    low, high = np.quantile(samples, (0.05, 0.95), axis=1)
-    sd, error = samples.std(axis=1, ddof=1), np.abs(samples.mean(axis=1) - truths)
-    uncertain = sd > _LEAST_SD
-    inside = ((low <= truths) & (truths <= high))[uncertain].mean()
-    n = samples.shape[1]
-    return {
-        "coverage of 90 % of uncertain pixels": float(inside),
-        "coverage of an exact posterior": 0.9 * (n - 1) / (n + 1),  # interpolated
-        "correlation of sd and error": float(np.corrcoef(sd.ravel(), error.ravel())[0, 1]),
-    }
-
-
-def _squared_error(
-    form: UNet, lifts: np.ndarray, differences: np.ndarray, seconds: float, seed: int
-) -> Callable[[np.ndarray], np.ndarray]:
-    """The network of the flow, from lifts to differences, after so many CPU seconds of training."""
-    torch.manual_seed(seed)
-    network = form.build(differences.shape[1:], [])
-    average = copy.deepcopy(network)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=_RATE, weight_decay=0.01)
-    rng, start, step = np.random.default_rng(seed), process_time(), 0
-    x, y = (torch.from_numpy(np.asarray(v, np.float32)) for v in (lifts, differences))
-    while (spent := process_time() - start) < seconds:
-        for group in optimiser.param_groups:
-            group["lr"] = _RATE * min(1.0, 5 * (1 - spent / seconds))
-        rows = torch.from_numpy(rng.integers(len(x), size=_BATCH))
-        loss = (network(x[rows]) - y[rows]).square().mean()
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimiser.step()
-        step += 1
-        with torch.no_grad():
-            decay = min(_AVERAGE, (1 + step) / (10 + step))
-            for kept, new in zip(average.parameters(), network.parameters(), strict=True):
-                kept.lerp_(new, 1 - decay)
-
-    def predict(images: np.ndarray) -> np.ndarray:
-        with torch.no_grad():
-            return average(torch.from_numpy(np.asarray(images, np.float32))).numpy()
-
-    return predict

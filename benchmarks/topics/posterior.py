@@ -4,7 +4,14 @@ Draws posterior_<experiment>.png.
 """
 
 from ..runner import Topic
-from . import _posterior_images, _posterior_known, _posterior_mnist, _posterior_sum
+from . import (
+    _posterior_images,
+    _posterior_known,
+    _posterior_material,
+    _posterior_mnist,
+    _posterior_sum,
+    _posterior_tomography,
+)
 
 OPTIONS = {
     "material": "folder with the slices train/ and test/",
@@ -16,5 +23,7 @@ TOPIC.update(
     _posterior_known.EXPERIMENTS
     | _posterior_sum.EXPERIMENTS
     | _posterior_images.EXPERIMENTS
+    | _posterior_material.EXPERIMENTS
     | _posterior_mnist.EXPERIMENTS
+    | _posterior_tomography.EXPERIMENTS
 )

@@ -16,10 +16,11 @@ from torch import nn
 from .._core.checks import check_choice, check_count, check_finite
 from .._core.files import write_json
 from .._core.random import Rng, as_generator
-from ..models import FlowGenerator, FlowMatching, Model, RunFolder, load
+from ..models import FlowGenerator, FlowMatching, Model, RunFolder, UNet, load
 from ._base import Operator, Problem
 from ._function import Function, as_problem, read_problem
 from ._learned.bounds import Bounds
+from ._learned.crops import crops
 from ._learned.learned import GUESSES, Learned
 from ._learned.observed import Observed, as_host, as_pairs, as_parameters
 from ._learned.pca import check_share
@@ -28,6 +29,7 @@ from ._posterior import Posterior
 
 PROBLEM = "problem.json"
 _MOST_CONDITIONS = 2**24  # numbers of conditions that are repeated at once
+_OF_CROPS = UNet(48, (1, 2), residual_blocks=1, patch=4, attention=False)
 
 
 class PosteriorFlow:
@@ -41,7 +43,8 @@ class PosteriorFlow:
     Given q, this only shifts the posterior: the flow need not learn what the lift shows already,
     and every condition of the networks lies on the grid of the image. With ``guess="regression"``
     the model learns the difference to a ridge regression of the images on their lifts, or of the
-    vectors on their observations, see `CrossFittedRidge`.
+    vectors on their observations, see `CrossFittedRidge`; `FlowMatching` sees this first guess of
+    images beside the lift.
 
     Vectors and observations may have any units: each number is standardised by itself. Between
     bounds l and h, vectors are learned as Phi^-1((p - l) / (h - l)), for which a uniform prior is
@@ -64,6 +67,12 @@ class PosteriorFlow:
         Where vectors lie, as a prior on a box says: ``(low, high)``, each a number or an array
         (d,), with -inf and inf where there is no bound; or the support of a frozen distribution
         of scipy.stats or torch, or of a sequence of them. Samples never leave it.
+    crop : int, optional
+        Side of the squares of pixels that networks learn from, where images are large: crops of
+        images and lifts, half a side apart. The network is fully convolutional then, and samples
+        images of any size: a `UNet` without attention, of patches of four pixels when not given.
+        Where an observation has a pixel for each square of t x t, half a crop and the sides of
+        images should be multiples of t.
     components : float, optional
         Reduces the dimension by PCA with whitening: the flow moves the principal components that
         keep this share of the variance, see `WhitenedPCA`. 0.99 is good for images without a UNet.
@@ -90,12 +99,16 @@ class PosteriorFlow:
         guess: Literal["lift", "regression"] | None = None,
         bounds: Any = None,
         components: float | None = None,
+        crop: int | None = None,
         **settings: Any,
     ) -> None:
         if not isinstance(model, Model | None):
             raise TypeError(f"model must be a Model, got {type(model).__name__}")
         if model is not None and settings:
             raise ValueError(f"settings belong to the model, got both: {', '.join(settings)}")
+        self.crop = None if crop is None else check_count("crop", crop, minimum=2)
+        if crop is not None and model is None and "network" not in settings:
+            settings.setdefault("architecture", _OF_CROPS)
         self.problem = as_problem(problem)
         self.model: Model[Any] = _made_of(settings) if model is None else model
         if guess is None and (
@@ -105,6 +118,7 @@ class PosteriorFlow:
         self.guess = None if guess is None else check_choice("guess", guess, GUESSES)
         self.bounds = None if bounds is None else Bounds.of(bounds)
         self.components = check_share(components)
+        self._check_crop()
         self._fitted: Learned | None = None
 
     def __repr__(self) -> str:
@@ -170,10 +184,11 @@ class PosteriorFlow:
         if self.bounds is not None and points.ndim > 2:
             raise ValueError("bounds are of vectors (n, d): leave them out for images")
         regresses = self._regresses(points, condition)
-        learned, training = Learned.of(
+        learned, training, given = Learned.of(
             points, condition, observed,
             bounds=self.bounds, regresses=regresses, share=self.components,
             scored=regresses and self._scores(points, condition),
+            beside=regresses and self._sees_guess(condition),
         )  # fmt: skip
         validation: dict[str, Any] = {}
         if held_out is not None:
@@ -192,14 +207,17 @@ class PosteriorFlow:
                 )
             validation = {
                 "held_out": learned.reduced(held, condition_held),
-                "held_out_condition": learned.seen(condition_held),
+                "held_out_condition": learned.seen(
+                    condition_held,
+                    learned.base(condition_held, condition_held) if learned.beside else None,
+                ),
             }
         elif held_out_observations is not None:
             raise ValueError("held_out_observations need held_out, the images of them")
         before = self.model.fitted
         try:
             self.model.fit(
-                training, learned.seen(condition), **validation,
+                training, given, **validation,
                 out=out, on_start=lambda folder: self._save_problem(folder, learned), **how,
             )  # fmt: skip
         finally:
@@ -399,7 +417,7 @@ class PosteriorFlow:
         if fitted is None or fitted.description.conditions is None:
             raise RuntimeError("this posterior is not trained: call fit, or load one")
         if self._learned.observed is not None:
-            return Observed(self._learned.observed)
+            return Observed(self._learned.observed, any_size=self.crop is not None)
         seen = fitted.description.conditions.shape
         if len(seen) == 1 or self.problem is None or not self.problem.operator.lifts:
             return Observed(seen)  # the observation itself
@@ -415,7 +433,8 @@ class PosteriorFlow:
         self._warn_beyond(batch)
         condition, lifted = self._condition(batch)
         learned, shape = self._learned, self._shape(lifted)
-        base, condition = learned.base(condition, lifted), learned.seen(condition)
+        base = learned.base(condition, lifted)
+        condition = learned.seen(condition, base)
         together = max(1, _MOST_CONDITIONS // (n * condition[0].size))
         if len(batch) > together:
             rng = as_generator(rng)
@@ -430,18 +449,34 @@ class PosteriorFlow:
 
     def _shape(self, lifted: Floats | None) -> tuple[int, ...]:
         """That of an image, or of a vector."""
-        if self._learned.shape is not None:
+        if self._learned.shape is not None and self.crop is None:
             return self._learned.shape
         if lifted is not None:
             return lifted.shape[1:]
         assert self.model.fitted is not None
         return (-1,) if self._learned.components else self.model.fitted.description.shape
 
+    def _check_crop(self) -> None:
+        """Whether what is to be learned from crops can be."""
+        if self.crop is None:
+            return
+        model = self.model
+        form = model.settings.architecture if isinstance(model, FlowMatching) else None
+        if not isinstance(form, UNet) or form.attention:
+            raise ValueError(
+                "crop needs a FlowMatching with architecture=UNet(attention=False), which takes "
+                f"images of any size, got {type(model).__name__} with {form or 'its own'}"
+            )
+        more = self.guess == "regression", self.components is not None
+        if any(more):
+            name = 'guess="regression"' if more[0] else "components"
+            raise ValueError(f"crop goes with the lift and all of its pixels: leave out {name}")
+
     def _save_problem(self, folder: Path, learned: Learned) -> None:
         problem = self.problem
         known = problem is not None and not isinstance(problem.operator, Function)
         write_json(folder / PROBLEM, problem.settings() if problem and known else {})
-        learned.save(folder, self.components)
+        learned.save(folder, self.components, self.crop)
 
     def _pairs(
         self, name: str, images: Any, observations: Any, rng: np.random.Generator
@@ -471,6 +506,10 @@ class PosteriorFlow:
                     f"got those of shape {grid[1:]}"
                 )
         residuals = images if lifted is None else images - lifted
+        if self.crop is not None:
+            if lifted is None:
+                raise ValueError("crop is of images whose problem has a lift: leave it out")
+            residuals, condition = crops(residuals, self.crop), crops(condition, self.crop)
         return residuals, condition, observations.shape[1:]
 
     def _regresses(self, points: Floats, condition: Floats) -> bool:
@@ -485,6 +524,11 @@ class PosteriorFlow:
             return False
         vectors = points.ndim == condition.ndim == 2
         return vectors and 2 * condition.shape[1] <= LARGEST
+
+    def _sees_guess(self, condition: Floats) -> bool:
+        """Whether networks see the first guess beside the lift, of images."""
+        lifts = self.problem is not None and self.problem.operator.lifts and condition.ndim == 4
+        return lifts and isinstance(self.model, FlowMatching) and self.model.embedding is None
 
     def _condition(self, observations: Floats) -> tuple[Floats, Floats | None]:
         """Conditions of the networks, and lifts: of images both are lifts, if there are any; else

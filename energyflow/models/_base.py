@@ -30,6 +30,7 @@ from ._networks import Architecture, UNet, is_small, suited, unet_for
 from ._settings import BEFORE, ModelSettings, Preset, renamed
 from ._weights import NetworkFactory, Tensors, code_of, layers_of, without_prefix
 from .data.arrays import fingerprint, given_back
+from .data.conditions_by_name import AnyConditions
 from .data.loaders import in_memory
 from .data.noise import MOST_MOMENTS
 from .data.scaling import Scaling
@@ -531,7 +532,7 @@ class Model(ABC, Generic[S]):
         self, n: int, condition: Any, rng: Rng
     ) -> tuple[int, Tensor | None, np.random.Generator]:
         """The arguments of `sample`, checked: how many, conditions for networks, noise."""
-        n, conditions, encoded = check_count("n", n), self._trained.description.conditions, None
+        n, conditions, encoded = check_count("n", n), self._conditions_like(condition), None
         if conditions is None:
             if condition is not None:
                 raise ValueError("condition must be left out: the model was trained without")
@@ -540,6 +541,10 @@ class Model(ABC, Generic[S]):
         else:
             encoded = conditions.encode(condition, n).to(self.device)
         return n, encoded, as_source(rng).host(0, 0)
+
+    def _conditions_like(self, condition: Any) -> AnyConditions | None:
+        """How conditions are encoded, of which one is given."""
+        return self._trained.description.conditions
 
     def _given_back(self, samples: Tensor) -> Floats | Tensor:
         """In the units and the library of the data."""

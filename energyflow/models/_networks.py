@@ -68,6 +68,8 @@ class MLP:
 class UNet:
     """diffusers' UNet: residual blocks at each resolution, attention in the middle.
 
+    Without attention it is fully convolutional: trained on crops, it takes images of any size.
+
     Conditions that are images are more channels of the input. Vectors, labels and times are
     embedded by two layers, and each residual block adds a linear map of the embedding; single
     numbers, such as times, enter by their sines and cosines too.
@@ -80,6 +82,11 @@ class UNet:
         Multiples of `channels` at each resolution, which is half of the last.
     residual_blocks : int
         Residual blocks at each resolution.
+    patch : int
+        Side of the squares of pixels that become channels of the finest resolution (space to
+        depth): for larger images, a step costs patch^2 times less.
+    attention : bool
+        Whether all places of the coarsest resolution attend to each other.
 
     Raises
     ------
@@ -90,6 +97,8 @@ class UNet:
     channels: _Channels = 32
     multipliers: tuple[_Channels, ...] = (1, 2, 4)
     residual_blocks: Annotated[int, partial(check_count, maximum=100)] = 2
+    patch: Annotated[int, partial(check_count, maximum=2**6)] = 1
+    attention: bool = True
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -221,14 +230,15 @@ class _UNet(nn.Module):
         vectors = [c[0] for c in conditions if len(c) == 1]
         maps = sum(c[0] for c in conditions if len(c) > 1)
         inner: Any = UNet2DModel(  # type: ignore[no-untyped-call]
-            in_channels=channels + maps,
-            out_channels=channels,
+            in_channels=(channels + maps) * form.patch**2,
+            out_channels=channels * form.patch**2,
             block_out_channels=tuple(form.channels * m for m in form.multipliers),
             down_block_types=("DownBlock2D",) * levels,
             up_block_types=("UpBlock2D",) * levels,
             layers_per_block=form.residual_blocks,
             norm_num_groups=max(g for g in range(1, 33) if form.channels % g == 0),
             class_embed_type="identity",
+            add_attention=form.attention,
         )
         inner.time_embedding = _NoTime()
         self.embedding = _Embedding(vectors, 4 * form.channels) if vectors else None
@@ -238,7 +248,7 @@ class _UNet(nn.Module):
                 if hasattr(module, "time_emb_proj"):
                     module.time_emb_proj = None
         self.inner = inner
-        self.multiple = 2 ** (levels - 1)
+        self.patch, self.multiple = form.patch, form.patch * 2 ** (levels - 1)
 
     def forward(self, x: Tensor, *conditions: Tensor) -> Tensor:
         height, width = x.shape[-2:]
@@ -249,7 +259,11 @@ class _UNet(nn.Module):
         embedded = None
         if self.embedding is not None:
             embedded = self.embedding([c for c in conditions if c.ndim == 2])
+        if self.patch > 1:
+            padded = functional.pixel_unshuffle(padded, self.patch)
         out: Tensor = self.inner(padded, 0, class_labels=embedded, return_dict=False)[0]
+        if self.patch > 1:
+            out = functional.pixel_shuffle(out, self.patch)
         return out[..., :height, :width]
 
 

@@ -36,6 +36,36 @@ def test_what_is_beyond_is_as_large_as_for_new_pairs(rng: np.random.Generator) -
     assert np.square(beyond).mean() == pytest.approx(unseen, rel=0.2)
 
 
+@pytest.mark.parametrize("n", [30, 90])
+def test_fewer_pairs_than_numbers_and_numbers_that_are_constant(
+    n: int, rng: np.random.Generator
+) -> None:
+    """The formula, fold by fold, at the ridge that is chosen: with constants it is the same."""
+    p, q = rng.normal(size=(n, 1, 5, 3)), rng.normal(size=(n, 1, 5, 10))
+    p += q[..., :3]
+    q[:, :, :, 7:] = 0.5
+    guess, beyond = CrossFittedRidge.fit(p, q)
+    flat, points = q.reshape(n, -1), p.reshape(n, -1)
+
+    def left(ridge: float) -> np.ndarray:
+        result = np.empty_like(points)
+        for k in range(5):
+            out = np.arange(n) % 5 == k
+            mean, middle = flat[~out].mean(axis=0), points[~out].mean(axis=0)
+            gram = (flat[~out] - mean).T @ (flat[~out] - mean)
+            joint = (flat[~out] - mean).T @ (points[~out] - middle)
+            matrix = np.linalg.solve(gram + ridge * np.trace(gram) / 50 * np.eye(50), joint)
+            result[out] = points[out] - middle - (flat[out] - mean) @ matrix
+        return result
+
+    every = [left(10.0**k) for k in range(-5, 1)]
+    best = min(every, key=lambda v: np.square(v).mean())
+    np.testing.assert_allclose(beyond.reshape(n, -1), best, atol=1e-7)
+    moved = q.copy()
+    moved[:, :, :, 7:] = 9
+    np.testing.assert_array_equal(guess(moved), guess(q))
+
+
 def test_files(tmp_path, rng: np.random.Generator) -> None:
     guess, _ = CrossFittedRidge.fit(rng.normal(size=(9, 2)), rng.normal(size=(9, 3)))
     guess.save(tmp_path / "r.npz")

@@ -47,6 +47,20 @@ def test_a_unet_keeps_the_shape(shape) -> None:
 
 
 @needs_diffusers
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 10, 13)])
+@pytest.mark.parametrize("patch", [2, 3])
+def test_a_unet_of_patches(shape, patch: int) -> None:
+    form = UNet(channels=4, multipliers=(1, 2), residual_blocks=1, patch=patch, attention=False)
+    network = form.build(shape, [(3,), (2, *shape[1:])])
+    x = torch.rand(2, *shape)
+    assert network(x, torch.rand(2, 3), torch.rand(2, 2, *shape[1:])).shape == x.shape
+    assert network.inner.conv_in.in_channels == (shape[0] + 2) * patch**2
+    assert not any("Attention" in type(module).__name__ for module in network.modules())
+    x = torch.rand(1, shape[0], 26, 39)  # another size
+    assert network(x, torch.rand(1, 3), torch.rand(1, 2, 26, 39)).shape == x.shape
+
+
+@needs_diffusers
 @pytest.mark.parametrize("channels", [6, 33, 48])
 def test_a_unet_of_any_width(channels: int) -> None:
     network = UNet(channels, (1, 2), residual_blocks=1).build((1, 1, 1), [])

@@ -32,7 +32,8 @@ GUESSES = ("lift", "regression")
 class Learned:
     """Between points and what the model learns: of vectors first their units and bounds, then a
     regression, then principal components of the residuals. With normal scores of observations, the
-    network sees these, and the regression both.
+    network sees these, and the regression both; of images the network sees the first guess of the
+    regression beside the lift.
     """
 
     parameters: ParameterTransform | None = None
@@ -42,6 +43,7 @@ class Learned:
     observed: tuple[int, ...] | None = None  # of an observation; neither
     scores: NormalScores | None = None
     range: ObservedRange | None = None  # of vectors; nor this
+    beside: bool = False  # whether networks see the first guess of images
 
     @classmethod
     def of(
@@ -54,9 +56,12 @@ class Learned:
         regresses: bool,
         share: float | None,
         scored: bool = False,
-    ) -> tuple[Self, Floats]:
-        """Learn from vectors or from residuals of images; give what the model learns of them."""
-        parameters = regression = components = None
+        beside: bool = False,
+    ) -> tuple[Self, Floats, Floats]:
+        """Learn from vectors or from residuals of images; give what the model learns of them, and
+        the conditions that it is given.
+        """
+        parameters = regression = components = guess = None
         scores = NormalScores.of(condition) if scored else None
         shape = points.shape[1:]
         if points.ndim == 2:
@@ -64,7 +69,9 @@ class Learned:
             points = parameters.apply(points)
         if regresses:
             features = _features(condition, scores)
+            of_all = points
             regression, points = CrossFittedRidge.fit(points, features)
+            guess = condition + of_all - points if beside else None
         if parameters is not None and regression is not None:
             # what observations tell well is learned on a scale of its own
             left = points.std(axis=0, dtype=np.float64)
@@ -75,11 +82,14 @@ class Learned:
             components = WhitenedPCA.of(points, share)
             points = components.reduce(points)
         between = ObservedRange.of(condition) if condition.ndim == 2 else None
-        parts = parameters, regression, components, shape, observed, scores, between
-        return cls(*parts), points
+        parts = parameters, regression, components, shape, observed, scores, between, beside
+        learned = cls(*parts)
+        return learned, points, learned.seen(condition, guess)
 
-    def seen(self, condition: Floats) -> Floats:
-        """Conditions as the model is given them."""
+    def seen(self, condition: Floats, guess: Floats | None = None) -> Floats:
+        """Conditions as the model is given them; guess : as rows or images, of lifted images."""
+        if self.beside and guess is not None:
+            return np.concatenate([condition, guess.reshape(condition.shape)], axis=1)
         return condition if self.scores is None else self.scores(condition)
 
     def reduced(self, points: Floats, condition: Floats) -> Floats:
@@ -144,15 +154,17 @@ class Learned:
         """Whether a posterior was saved in the folder of a run."""
         return (folder / GUESS).is_file()
 
-    def save(self, folder: Path, share: float | None) -> None:
+    def save(self, folder: Path, share: float | None, crop: int | None = None) -> None:
         """Write the files into the folder of a run."""
         settings = {
             "guess": "lift" if self.regression is None else "regression",
             "components": share,
+            "crop": crop,
             "parameters": self.parameters is not None,
             "shape": self.shape,
             "observed": self.observed,
             "scores": self.scores is not None,
+            "beside": self.beside,
             "range": None if self.range is None else self.range.settings(),
         }
         write_json(folder / GUESS, settings)
@@ -169,7 +181,7 @@ class Learned:
     def load(
         cls, folder: Path, size: int, condition: tuple[int, ...]
     ) -> tuple[dict[str, Any], Self]:
-        """Read what `save` wrote: the settings `guess` and `components`, and what was learned.
+        """Read what `save` wrote: the settings of the posterior, and what was learned.
 
         size : numbers of a sample of the model.
         condition : the shape of one of its conditions.
@@ -222,6 +234,7 @@ class Learned:
             inputs += [(SCORES, self.scores.knots.shape[1], width)]
         if self.regression is not None:
             features = width if self.scores is None else 2 * width
+            features = features // 2 if self.beside else features
             inputs += [(REGRESSION, len(self.regression.matrix), features)]
         if self.range is not None:
             inputs += [(GUESS, len(self.range.low), width)]
@@ -247,10 +260,13 @@ def _read_settings(path: Path) -> tuple[dict[str, Any], bool, bool, dict[str, An
         settings = read_json(path)
         check_choice("guess", settings["guess"], GUESSES)
         how = {"guess": settings["guess"], "components": check_share(settings["components"])}
+        crop = settings.get("crop")
+        how["crop"] = None if crop is None else check_count("crop", crop, minimum=2)
         transformed, scored = (
             check_flag(name, settings.get(name, False)) for name in ("parameters", "scores")
         )
-        rest: dict[str, Any] = {
+        rest: dict[str, Any] = {"beside": check_flag("beside", settings.get("beside", False))}
+        rest |= {
             name: check_each(name, settings[name], check_count)
             for name in ("shape", "observed")
             if settings.get(name) is not None

@@ -16,9 +16,10 @@ _AXES = (2, 3, 4)  # of observations: vectors, series or sets, maps
 
 @dataclass(frozen=True)
 class Observed:
-    """The shape of one observation."""
+    """The shape of one observation; of any height and width, where networks are of crops."""
 
     shape: tuple[int, ...]
+    any_size: bool = False
 
     def batch(self, observation: Any, name: str = "observation") -> tuple[Floats, bool]:
         """Observations (m, *observation), and whether a single one was given.
@@ -35,14 +36,19 @@ class Observed:
                 f"of samples), got {type(observation).__name__}"
             )
         array = as_host(name, observation)
-        single = array.shape == self.shape
-        if not single and (array.shape[1:] != self.shape or not len(array)):
+        single, several = self._fits(array.shape), self._fits(array.shape[1:])
+        if not single and not (several and len(array)):
             raise ValueError(
                 f"{name} must have shape {self.shape}, or (m, {str(self.shape)[1:]} for a batch, "
                 f"got {array.shape}"
             )
         check_finite(name, array)
         return (array[None] if single else array), single
+
+    def _fits(self, given: tuple[int, ...]) -> bool:
+        if self.any_size:
+            return given[:-2] == self.shape[:-2] and len(given) == len(self.shape)
+        return given == self.shape
 
 
 @dataclass(frozen=True, eq=False)

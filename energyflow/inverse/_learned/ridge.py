@@ -83,23 +83,26 @@ class CrossFittedRidge(AffineMap):
         dtype = points.dtype if np.ndim(conditions) > 3 else np.dtype(np.float64)
         shift, scale = _units(q, by_column=np.ndim(conditions) < 4)
         q = (q - shift) / scale
+        varies = np.ptp(q, axis=0) > 0  # what is constant, such as corners, tells nothing
+        q, n = q[:, varies], q.shape[1]
         fold_of = np.arange(len(p)) % min(_FOLDS, len(p))
-        folds = [_Fold(p, q, fold_of == k) for k in range(fold_of.max() + 1)]
-        errors = np.stack([np.square(_residuals(p, q, folds, r)).mean(axis=0) for r in _RIDGES])
+        folds = [_Fold(p, q, fold_of == k, n) for k in range(fold_of.max() + 1)]
+        errors = np.stack([np.square(_residuals(p, folds, r)).mean(axis=0) for r in _RIDGES])
         if points.ndim > 2:
             errors = np.broadcast_to(errors.mean(axis=1, keepdims=True), errors.shape)
         best = errors.argmin(axis=0)  # (d,)
         matrix, offset, left = (
-            np.empty((q.shape[1], p.shape[1])),
+            np.zeros((n, p.shape[1])),
             np.empty(p.shape[1]),
             np.empty_like(p),
         )
         for k in np.unique(best):
             columns = best == k
-            left[:, columns] = _residuals(p, q, folds, _RIDGES[k])[:, columns]
+            left[:, columns] = _residuals(p, folds, _RIDGES[k])[:, columns]
             solved = zip(*(fold.solve(_RIDGES[k]) for fold in folds), strict=True)
             of_all, offset_of_all = (np.mean(part, axis=0) for part in solved)
-            matrix[:, columns], offset[columns] = of_all[:, columns], offset_of_all[columns]
+            matrix[np.ix_(varies, columns)] = of_all[:, columns]
+            offset[columns] = offset_of_all[columns]
         matrix = matrix / scale[:, None]
         found = cls(matrix.astype(dtype), (offset - shift @ matrix).astype(dtype))
         return found, left.astype(points.dtype).reshape(points.shape)
@@ -114,12 +117,11 @@ class CrossFittedRidge(AffineMap):
         return type(self)(self.matrix / factor, self.offset / factor)
 
 
-def _residuals(p: Doubles, q: Doubles, folds: list[_Fold], ridge: float) -> Doubles:
+def _residuals(p: Doubles, folds: list[_Fold], ridge: float) -> Doubles:
     """Points less the regression of the folds that they are not in: (N, d)."""
     left = np.empty_like(p)
     for fold in folds:
-        matrix, offset = fold.solve(ridge)
-        left[fold.held_out] = p[fold.held_out] - q[fold.held_out] @ matrix - offset
+        left[fold.held_out] = p[fold.held_out] - fold.mean_p - fold.seen @ fold.weights(ridge)
     return left
 
 
@@ -133,20 +135,41 @@ def _units(q: Doubles, by_column: bool) -> tuple[Doubles, Doubles]:
     return q.mean(axis=0), np.where(scale > 0, scale, 1.0)
 
 
-class _Fold:
-    """Means and covariances of the pairs outside a fold, by eigenvectors, for all ridges."""
+def _eigenvectors(q: Doubles) -> tuple[Doubles, Doubles]:
+    """Eigenvalues (k,) and eigenvectors (n, k) of q^T q, for rows (N, n); k = min(n, N).
 
-    def __init__(self, p: Doubles, q: Doubles, held_out: NDArray[np.bool_]) -> None:
-        self.held_out = held_out
+    Where rows are fewer, by those of q q^T; the others are zero.
+    """
+    if len(q) >= q.shape[1]:
+        values, vectors = np.linalg.eigh(q.T @ q)
+        return np.maximum(values, 0), vectors
+    values, rows = np.linalg.eigh(q @ q.T)
+    values = np.maximum(values, 0)
+    least = np.finfo(float).eps * values.max()
+    return values, q.T @ (rows / np.sqrt(np.maximum(values, least)) if least else rows)
+
+
+class _Fold:
+    """Means and covariances of the pairs outside a fold, by eigenvectors, for all ridges.
+
+    n : numbers of a condition, of which q has those that vary.
+    """
+
+    def __init__(self, p: Doubles, q: Doubles, held_out: NDArray[np.bool_], n: int) -> None:
+        self.held_out, self.n, apart = held_out, n, q[held_out]
         p, q = p[~held_out], q[~held_out]
         self.mean_p, self.mean_q = p.mean(axis=0), q.mean(axis=0)
         centred = q - self.mean_q
-        values, self.vectors = np.linalg.eigh(centred.T @ centred)
-        self.values = np.maximum(values, 0)
+        self.values, self.vectors = _eigenvectors(centred)
         self.joint = self.vectors.T @ (centred.T @ (p - self.mean_p))  # (n, d)
+        self.seen = (apart - self.mean_q) @ self.vectors  # conditions that are held out
+
+    def weights(self, ridge: float) -> Doubles:
+        """W transposed, for coordinates along the eigenvectors."""
+        more = ridge * self.values.sum() / self.n or 1.0
+        return np.asarray(self.joint / (self.values + more)[:, None])
 
     def solve(self, ridge: float) -> tuple[Doubles, Doubles]:
         """W transposed, and g(0)."""
-        more = ridge * self.values.mean() or 1.0
-        matrix = self.vectors @ (self.joint / (self.values + more)[:, None])
+        matrix = self.vectors @ self.weights(ridge)
         return matrix, self.mean_p - self.mean_q @ matrix

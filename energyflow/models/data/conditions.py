@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -77,6 +77,10 @@ class Conditions:
     def described(self) -> str:
         """What was learned, in messages."""
         return self.kind
+
+    def resized(self, size: tuple[int, ...]) -> Conditions:
+        """The same of maps of another height and width."""
+        return replace(self, shape=(self.shape[0], *size))
 
     def encode(self, condition: Any, count: int, name: str = "condition") -> Tensor:
         """Conditions of `count` points as networks see them; a single one is repeated."""

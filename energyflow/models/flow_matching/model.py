@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,11 +18,12 @@ from ..._core.checks import check_count, check_number
 from ..._core.random import Rng, as_source
 from .._base import Model, Saved
 from .._embedding import Embedded, embedded_shape
-from .._networks import MLP, Architecture
+from .._networks import MLP, Architecture, UNet
 from .._settings import Preset
 from .._weights import Tensors, prefixed
 from ..data.arrays import as_points, given_back, widened
 from ..data.conditions import Conditions
+from ..data.conditions_by_name import AnyConditions
 from ..data.training_set import Description, Pair, TrainingSet
 from ..training.plan import Task
 from ..training.single_network import Learning, SingleNetworkPlan
@@ -36,13 +38,18 @@ _SHORT = 32  # numbers of a vector, for which a narrower network learns as much 
 
 @dataclass(frozen=True)
 class VelocityFlow:
-    """A trained velocity, and how it carries noise to samples of a shape."""
+    """A trained velocity, and how it carries noise to samples of a shape.
+
+    any_size : whether samples of images have the size of their condition, whatever that of the
+    data was.
+    """
 
     velocity: Velocity
     shape: tuple[int, ...]
     device: torch.device
     solver: OdeSolver
     n_trained: int
+    any_size: bool = False
 
     @property
     def module(self) -> nn.Module:
@@ -58,7 +65,10 @@ class VelocityFlow:
         guidance: float = 1.0,
     ) -> Tensor:
         """Samples, in the units of the networks."""
-        noise = torch.from_numpy(rng.standard_normal((n, *self.shape), np.float32))
+        shape = self.shape
+        if self.any_size and condition is not None:
+            shape = (shape[0], *condition.shape[-2:])
+        noise = torch.from_numpy(rng.standard_normal((n, *shape), np.float32))
         noise = noise.to(self.device)
         return flowed(self.velocity, noise, condition, solver or self.solver, guidance)
 
@@ -114,6 +124,9 @@ class FlowMatching(Model[FlowMatchingSettings]):
 
     Notes
     -----
+    Conditions that are maps on the grid of images, learned by a ``UNet(attention=False)``, may have
+    another size when samples are drawn, which is that of the samples.
+
     Couplings are computed on the host, prefetched by up to four threads (half of those of
     ENERGYFLOW_NUM_THREADS, else of the CPUs; none for one); times are stratified over a batch. A
     smaller beta straightens paths more and blurs conditions more, by about the distance between
@@ -309,9 +322,26 @@ class FlowMatching(Model[FlowMatchingSettings]):
 
     def _flow(self, description: Description, network: nn.Module, n_rounds: int) -> VelocityFlow:
         velocity = Velocity(network, self._masks(description))
-        return VelocityFlow(
-            velocity, description.learned_shape, self.device, self._solver(), n_rounds
-        )
+        shape, any_size = description.learned_shape, self._takes_any_size(description)
+        return VelocityFlow(velocity, shape, self.device, self._solver(), n_rounds, any_size)
+
+    def _takes_any_size(self, description: Description) -> bool:
+        """Whether images of other sizes than the data's can be sampled: the network is fully
+        convolutional, and conditions are maps on the grid of the image.
+        """
+        form, conditions = self.settings.architecture, description.conditions
+        convolutional = isinstance(form, UNet) and not form.attention
+        if not convolutional or description.given_network or self.embedding is not None:
+            return False
+        return isinstance(conditions, Conditions) and conditions.shape[1:] == description.shape[1:]
+
+    def _conditions_like(self, condition: Any) -> AnyConditions | None:
+        description = self._trained.description
+        conditions, shape = description.conditions, tuple(getattr(condition, "shape", ()))
+        if not isinstance(conditions, Conditions) or not self._takes_any_size(description):
+            return conditions
+        given = len(shape) in (3, 4) and 0 not in shape
+        return conditions.resized(shape[-2:]) if given else conditions
 
     def _solver(self, solver: str | None = None, n_steps: int | None = None) -> OdeSolver:
         """The settings' solver and its steps, in place of what is None."""
@@ -325,7 +355,10 @@ class FlowMatching(Model[FlowMatchingSettings]):
         vectors = isinstance(conditions, Conditions) and conditions.kind == "vectors"
         few = (vectors or embeds) and _is_short(description.shape)
         given, slow = description.given_network, whole and self._is_slow(description)
-        settings = settings.chosen(len(data.points), few=few, slow=slow, given_network=given)
+        settings = settings.chosen(
+            len(data.points), few=few, slow=slow, given_network=given,
+            pixels=math.prod(description.shape[1:]),
+        )  # fmt: skip
         if settings.base == "gaussian" and (given or (whole and len(description.shape) != 1)):
             raise ValueError('base "gaussian" is for vectors, and for networks that are built')
         return settings

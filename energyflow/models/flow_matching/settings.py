@@ -49,7 +49,7 @@ class FlowMatchingSettings(RoundsSettings):
         given, 10, and 2 for posteriors of a few parameters.
     batch_size : int, optional
         Points in a training step. When not given, 256; 128 for posteriors of a few parameters from
-        less than 5000 pairs, and 64 for images on CPUs.
+        less than 5000 pairs, and 64 for images on CPUs, fewer of more than 32 x 32 pixels, to 8.
     learning_rate : float
         Learning rate of the optimiser, Adam, at the first step.
     learning_rate_decay : {"cosine", "constant", "plateau"}
@@ -110,12 +110,12 @@ class FlowMatchingSettings(RoundsSettings):
     sampling_steps: Steps = 20
 
     def chosen(
-        self, n: int, *, few: bool, given_network: bool, slow: bool = False
+        self, n: int, *, few: bool, given_network: bool, slow: bool = False, pixels: int = 1
     ) -> FlowMatchingSettings:
         """With what is not given, for n points.
 
         few : whether they are those of posteriors of a few parameters. slow : whether they are
-        images, learned on a CPU.
+        images, of so many pixels, learned on a CPU.
         """
         coupling = self.coupling or ("none" if few else "conditional-ot")
         suits = few and coupling == "none" and not given_network
@@ -123,7 +123,7 @@ class FlowMatchingSettings(RoundsSettings):
         less, least = (few and n < size for size in (20_000, 5_000))
         n_steps, batch_size = (2500, 128) if least else (5000 if less else 10_000, 256)
         if slow:
-            n_steps, batch_size = 20_000, 64
+            n_steps, batch_size = 20_000, max(8, min(64, 2**16 // pixels))
         return replace(
             self,
             coupling=coupling,
