@@ -225,8 +225,9 @@ class Learned:
     def _check_conditions(self, folder: Path, condition: tuple[int, ...]) -> None:
         """Whether the parts fit the conditions of the model."""
         width = math.prod(condition)
-        if self.scores is not None and self.regression is None:
-            raise ValueError(f"{folder / GUESS}: expected a regression where there are scores")
+        if self.regression is None and (self.scores is not None or self.beside):
+            what = "is a guess beside the lift" if self.beside else "are scores"
+            raise ValueError(f"{folder / GUESS}: expected a regression where there {what}")
         if len(condition) == 1 and self.observed not in (None, condition):
             raise ValueError(f"{folder / GUESS}: expected observed {condition}")
         inputs = []
