@@ -39,7 +39,7 @@ def superresolution(run: Run, *, material: str = "", seconds: float = 900.0) -> 
         return
     blur = inverse.BlurDownsample(2, 16, _STRIDE, (0, 12), edges="wrap")
     problem, shifted = blur + inverse.Gaussian(0.01), inverse.BlurDownsample(2, 16, _STRIDE)
-    seconds, n = (20.0, 2) if run.quick else (seconds, 30)
+    seconds, n = (4.0, 2) if run.quick else (seconds, 30)
     rng = np.random.default_rng([run.seed, _CROP])
     slices = np.stack([_gray(path) for path in sorted(Path(material, "train").glob("*.png"))])
     truth = _gray(Path(material, "test", "hr_img.png"))[None]
@@ -74,12 +74,12 @@ def superresolution(run: Run, *, material: str = "", seconds: float = 900.0) -> 
     }
     prior = slices[rng.integers(len(slices), size=n)][None]
     yield from scores(
-        "superresolution", problem, truth[None], seen,
+        "superresolution", problem, truth, seen,
         {"posterior": samples, "prior": prior}, guesses, note,
     )  # fmt: skip
     part = (..., slice(200, 360), slice(200, 360))
     picture = inverse.Posterior(samples[0][part], lift[0][part])
-    picture.save_picture(run.out / "posterior_superresolution.png", truth[part])
+    picture.save_picture(run.out / "posterior_superresolution.png", truth[0][part])
 
 
 def _gray(path: Path) -> np.ndarray:

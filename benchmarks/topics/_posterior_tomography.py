@@ -37,7 +37,7 @@ def tomography(run: Run, kind: str, *, seconds: float = 900.0) -> Iterator[Line]
         if kind == "low dose"
         else inverse.Radon(_SIDE, 56, missing=_MISSING) + inverse.Gaussian(0.005)
     )
-    seconds, count, m, n = (20.0, 200, 4, 4) if run.quick else (seconds, 2000, 40, 30)
+    seconds, count, m, n = (4.0, 200, 4, 4) if run.quick else (seconds, 2000, 40, 30)
     train, truths = ellipses(count, _SIDE, rng), ellipses(m, _SIDE, rng)
     pairs, seen = problem.simulate(train, rng), problem.simulate(truths, rng)
 
