@@ -188,7 +188,7 @@ class PosteriorFlow:
             points, condition, observed,
             bounds=self.bounds, regresses=regresses, share=self.components,
             scored=regresses and self._scores(points, condition),
-            beside=regresses and self._sees_guess(condition),
+            beside=regresses and self._sees_guess(points),
         )  # fmt: skip
         validation: dict[str, Any] = {}
         if held_out is not None:
@@ -525,9 +525,9 @@ class PosteriorFlow:
         vectors = points.ndim == condition.ndim == 2
         return vectors and 2 * condition.shape[1] <= LARGEST
 
-    def _sees_guess(self, condition: Floats) -> bool:
+    def _sees_guess(self, points: Floats) -> bool:
         """Whether networks see the first guess beside the lift, of images."""
-        lifts = self.problem is not None and self.problem.operator.lifts and condition.ndim == 4
+        lifts = self.problem is not None and self.problem.operator.lifts and points.ndim == 4
         return lifts and isinstance(self.model, FlowMatching) and self.model.embedding is None
 
     def _condition(self, observations: Floats) -> tuple[Floats, Floats | None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 from energyflow_backends import Floats
 
@@ -16,12 +18,11 @@ def crops(images: Floats, side: int) -> Floats:
     """
     *_, height, width = images.shape
     if side > min(height, width):
-        raise ValueError(f"crop must be at most the sides of the images, {height} and {width}, "
-                         f"got {side}")  # fmt: skip
-    return np.concatenate(
-        [images[..., i : i + side, j : j + side] for i in _first(height, side) for j in
-         _first(width, side)]
-    )  # fmt: skip
+        raise ValueError(
+            f"crop must be at most the sides of the images, {height} and {width}, got {side}"
+        )
+    places = product(_first(height, side), _first(width, side))
+    return np.concatenate([images[..., i : i + side, j : j + side] for i, j in places])
 
 
 def _first(length: int, side: int) -> list[int]:
