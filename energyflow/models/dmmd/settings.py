@@ -75,8 +75,8 @@ class DMMDSettings(RoundsSettings):
     components : float, optional
         Share of the variance that principal components of the points keep: the model then learns
         vectors, the coordinates along these, and samples are made of them. 1 for points as they
-        are. When not given, 0.97 for 1000 images or more, of up to 4096 numbers, that are learned on
-        a CPU; else 1.
+        are. When not given, 0.97 for 1000 images or more, of up to 4096 numbers, that are learned
+        on a CPU; else 1.
     architecture : MLP, optional
         The network; MLP(128, 2) for vectors and small images, a convolutional network for larger
         images when not given.

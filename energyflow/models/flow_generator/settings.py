@@ -164,8 +164,8 @@ class FlowSettings(ModelSettings):
     components : float, optional
         Share of the variance that principal components of the points keep: the model then learns
         vectors, the coordinates along these, and samples are made of them. 1 for points as they
-        are. When not given, 0.97 for 1000 images or more, of up to 4096 numbers, that are learned on
-        a CPU and not given other images; else 1.
+        are. When not given, 0.97 for 1000 images or more, of up to 4096 numbers, that are learned
+        on a CPU and not given other images; else 1.
     architecture : MLP or UNet, optional
         The network; chosen by the shape of the data when not given, MLP(1024, 3) for components of
         images.

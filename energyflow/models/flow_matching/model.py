@@ -261,8 +261,8 @@ class FlowMatching(Model[FlowMatchingSettings]):
         description, scaling = self._trained.description, self._trained.scaling
         if scaling.components is not None:
             raise RuntimeError(
-                f"log_likelihood needs components=1, got {self.settings.components:g}: samples are made "
-                "of principal components, and have no density"
+                f"log_likelihood needs components=1, got {self.settings.components:g}: samples "
+                "are made of principal components, and have no density"
             )
         shape = description.shape
         if tuple(x.shape[1:]) != shape:
