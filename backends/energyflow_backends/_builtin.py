@@ -9,6 +9,7 @@ BACKENDS = (
     ".libraries.numba:NumbaBackend",
     ".libraries.numpy:NumpyBackend",
     ".libraries.torch:TorchBackend",
+    ".libraries.jax_callback:JaxCallbackBackend",
     ".libraries.jax:JaxBackend",
     ".libraries.cupy:CupyBackend",
     ".dask.backend:DaskBackend",

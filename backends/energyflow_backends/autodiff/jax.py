@@ -23,7 +23,7 @@ def value(
     n = 2 + len(others)
 
     def run(*arrays: Any, wrt: tuple[str, ...]) -> Any:
-        return compute(*arrays[:n], wrt=wrt, held=_filled(held, iter(arrays[n:])))
+        return compute(*arrays[:n], wrt=wrt, held=filled(held, iter(arrays[n:])))
 
     @jax.custom_vjp
     def value(*arrays: Any) -> Array:
@@ -39,7 +39,7 @@ def value(
         return *pulled, *(None,) * (len(arrays) - 2)
 
     value.defvjp(forward, backward, symbolic_zeros=True)
-    arrays = x, y, *others, *_traced(held)
+    arrays = x, y, *others, *traced_arrays(held)
     return value(*arrays)
 
 
@@ -54,7 +54,7 @@ def sums(
     """See `functions.differentiable_sums`."""
 
     def run(*arrays: Any) -> Array:
-        return sums(*arrays[:3], held=_filled(held, iter(arrays[3:])))
+        return sums(*arrays[:3], held=filled(held, iter(arrays[3:])))
 
     def forward(*primals: Any) -> tuple[Array, tuple[tuple[Any, ...], dict[str, None]]]:
         wanted = dict.fromkeys(_wanted(*primals))  # keys, which stay known under jit
@@ -63,7 +63,7 @@ def sums(
 
     def backward(kept: tuple[Any, dict[str, None]], outer: Array) -> tuple[Array | None, ...]:
         arrays, wanted = kept
-        projector = _filled(held, iter(arrays[3:]))
+        projector = filled(held, iter(arrays[3:]))
         pulled = (
             pull(name, *arrays[:3], outer, held=projector) if name in wanted else None
             for name in ("x", "y")
@@ -72,10 +72,10 @@ def sums(
 
     value = jax.custom_vjp(run)
     value.defvjp(forward, backward, symbolic_zeros=True)
-    return value(x, y, w, *_traced(held))
+    return value(x, y, w, *traced_arrays(held))
 
 
-def _traced(held: Any) -> list[Any]:
+def traced_arrays(held: Any) -> list[Any]:
     """The traced arrays in dataclasses and tuples.
 
     Rules of gradients are traced after the function they belong to, when its arrays are gone: they
@@ -83,16 +83,16 @@ def _traced(held: Any) -> list[Any]:
     """
     if isinstance(held, jax.core.Tracer):
         return [held]
-    return [traced for part in _parts(held).values() for traced in _traced(part)]
+    return [traced for part in _parts(held).values() for traced in traced_arrays(part)]
 
 
-def _filled(held: Any, arrays: Iterator[Any]) -> Any:
+def filled(held: Any, arrays: Iterator[Any]) -> Any:
     """The same with other arrays in place of the traced ones, in their order."""
     if isinstance(held, jax.core.Tracer):
         return next(arrays)
-    if not _traced(held):
+    if not traced_arrays(held):
         return held
-    parts = {name: _filled(part, arrays) for name, part in _parts(held).items()}
+    parts = {name: filled(part, arrays) for name, part in _parts(held).items()}
     return tuple(parts.values()) if isinstance(held, tuple) else replace(held, **parts)
 
 
