@@ -111,12 +111,11 @@ def describe(array: Array) -> ArrayInfo:
     library = library_of(array)
     if library is None:
         raise TypeError(f"expected an array, got {type(array).__name__}")
+    if library == "torch":
+        return _torch_info(array.device, array.dtype, _torch_traced(array))
     traced = False
     if library == "numpy":
         device = "cpu"
-    elif library == "torch":
-        device = str(array.device)
-        traced = _torch_traced(array)
     elif library == "jax":
         traced = _jax_traced(array)
         device = "traced" if traced else _jax_device(array)
@@ -124,6 +123,11 @@ def describe(array: Array) -> ArrayInfo:
         device = str(compat.device(array))
         traced = library == "dask"
     return ArrayInfo(library, device, dtype_name(array), traced)
+
+
+@cache
+def _torch_info(device: Any, dtype: Any, traced: bool) -> ArrayInfo:
+    return ArrayInfo("torch", str(device), _torch_name(dtype), traced)
 
 
 @cache

@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from functools import cache
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -236,7 +237,7 @@ def check_array(name: str, array: Any) -> ArrayInfo:
         raise TypeError(
             f"{name} must have chunks that are plain NumPy arrays, got {type(array._meta).__name__}"
         )
-    if library == "torch" and not str(array.layout).endswith("strided"):
+    if library == "torch" and not _is_dense(array.layout):
         raise TypeError(f"{name} must be a dense tensor, got one with layout {array.layout}")
     if library is None:
         raise TypeError(
@@ -252,6 +253,12 @@ def check_array(name: str, array: Any) -> ArrayInfo:
             f"{name} must have chunks of known sizes: call compute_chunk_sizes(); got {array.shape}"
         )
     return describe(array)
+
+
+@cache
+def _is_dense(layout: Any) -> bool:
+    """Whether a tensor with this layout of torch holds all of its numbers."""
+    return str(layout).endswith("strided")
 
 
 def check_points(name: str, array: Any) -> ArrayInfo:

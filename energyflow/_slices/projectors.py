@@ -78,8 +78,8 @@ class DenseProjector:
 
 def moved(array: Array, like: Array) -> Array:
     """Floating numbers in the library, dtype and device of `like`."""
-    if type(array) is type(like) is np.ndarray and array.dtype == like.dtype:
-        return array
+    if type(array) is type(like) is np.ndarray:
+        return array if array.dtype == like.dtype else array.astype(like.dtype)
     xp, device = namespace(like), compat.device(like)
     if library_of(array) == library_of(like):
         return xp.astype(compat.to_device(array, device), like.dtype, copy=False)

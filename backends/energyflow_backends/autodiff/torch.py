@@ -78,10 +78,8 @@ class _Value(Function):
     def backward(ctx: Any, outer: Tensor | None, *second: Tensor | None) -> Any:
         if any(s is not None for s in second):
             _no_second_derivative()
-        pulled = (
-            None if outer is None or g is None else outer[..., None, None] * g
-            for g in ctx.saved_tensors
-        )
+        factor = None if outer is None else outer.reshape(*outer.shape, 1, 1)
+        pulled = (None if factor is None or g is None else factor * g for g in ctx.saved_tensors)
         return None, None, *pulled, *(None,) * ctx.others
 
 

@@ -40,7 +40,7 @@ class JaxCallbackBackend(JaxBackend):
         self, sets: PointSets, projector: Blocks, request: Request
     ) -> Result:
         """Directions are drawn by JAX; projectors of other kinds may need it, and stay with it."""
-        from ..autodiff.jax import filled, traced_arrays
+        from .._jax_tracers import filled, traced_arrays
 
         whole, *others = projector.blocks(projector.n_projections)
         if others or not hasattr(whole, "structure"):
@@ -87,11 +87,12 @@ def _called_back(
             if numbers is not None:
                 np.asarray(place)[...] = numbers
 
+    described: Callable[..., Any] = jax.ShapeDtypeStruct
     x, y = sets.x, sets.y
     shapes = (
-        jax.ShapeDtypeStruct(x.shape[:1], x.dtype),
-        jax.ShapeDtypeStruct(x.shape, x.dtype) if "x" in wrt else None,
-        jax.ShapeDtypeStruct(y.shape, y.dtype) if "y" in wrt else None,
+        described(x.shape[:1], x.dtype),
+        described(x.shape, x.dtype) if "x" in wrt else None,
+        described(y.shape, y.dtype) if "y" in wrt else None,
     )
     result: Result = buffer_callback(on_host, shapes, vmap_method="sequential")(sets, arrays)
     return result
