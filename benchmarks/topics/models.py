@@ -37,7 +37,9 @@ OPTIONS = {
     "budget": "of training on MNIST",
     "runs": "folder of runs on MNIST, named as the commands; trained here when missing",
 }
-TOPIC = Topic("models", "All models at equal budgets", __doc__, threads=1, options=OPTIONS)
+TOPIC = Topic(
+    "models", "All models at equal budgets", __doc__, threads=1, by_method=True, options=OPTIONS
+)
 Trained = tuple[Model[Any], float]  # and the CPU seconds that it took
 MEASURES = (
     "samples of the class asked for",
