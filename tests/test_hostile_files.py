@@ -34,6 +34,7 @@ def test_damaged_files(name) -> None:
     read_or_refused()
 
 
+@pytest.mark.filterwarnings("ignore:the observation lies outside")  # of another range
 @pytest.mark.parametrize("name", [n for n, t in TARGETS.items() if t.name.endswith(".json")])
 def test_settings_with_odd_entries(name) -> None:
     target = TARGETS[name]

@@ -334,7 +334,7 @@ def test_ties_have_no_slope(implementation) -> None:
     else:
         import jax
 
-        slope = jax.grad(ef.distance_covariance_squared)
+        slope = jax.jit(jax.grad(ef.distance_covariance_squared))
         found = slope(jax.numpy.asarray(x), jax.numpy.asarray(y))
     np.testing.assert_allclose(found, expected, atol=1e-14)
 

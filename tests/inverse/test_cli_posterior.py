@@ -84,7 +84,7 @@ def test_vectors_from_a_line_of_text(run, tmp_path) -> None:
     assert np.shape(kept.pop("range")) == (2, 2)
     assert kept == {
             "guess": "regression", "components": 1.0, "parameters": True,
-            "shape": [2], "observed": [2], "scores": False,
+            "shape": [2], "observed": [2], "scores": False, "crop": None, "beside": False,
         }  # fmt: skip
     settings = json.loads((tmp_path / "run" / "settings.json").read_text())
     assert '"start": "normal"' in json.dumps(settings)
