@@ -20,7 +20,7 @@ from ..models import FlowGenerator, FlowMatching, Model, RunFolder, UNet, load
 from ._base import Operator, Problem
 from ._function import Function, as_problem, read_problem
 from ._learned.bounds import Bounds
-from ._learned.crops import crops
+from ._learned.crops import check_places, crops
 from ._learned.learned import GUESSES, Learned
 from ._learned.observed import Observed, as_host, as_pairs, as_parameters
 from ._learned.pca import check_share
@@ -71,8 +71,9 @@ class PosteriorFlow:
         Side of the squares of pixels that networks learn from, where images are large: crops of
         images and lifts, half a side apart. The network is fully convolutional then, and samples
         images of any size: a `UNet` without attention, of patches of four pixels when not given.
-        Where an observation has a pixel for each square of t x t, half a crop and the sides of
-        images should be multiples of t.
+        Where an observation has a pixel for each square of t x t, half a crop is a multiple of t.
+        The network still normalises by means over the whole image, which may matter where large
+        parts of it are empty.
     components : float, optional
         Reduces the dimension by PCA with whitening: the flow moves the principal components that
         keep this share of the variance, see `WhitenedPCA`. 0.99 is good for images without a UNet.
@@ -509,6 +510,7 @@ class PosteriorFlow:
         if self.crop is not None:
             if lifted is None:
                 raise ValueError("crop is of images whose problem has a lift: leave it out")
+            check_places(self.crop, images.shape[-2:], observations.shape[-2:])
             residuals, condition = crops(residuals, self.crop), crops(condition, self.crop)
         return residuals, condition, observations.shape[1:]
 
@@ -528,7 +530,8 @@ class PosteriorFlow:
     def _sees_guess(self, points: Floats) -> bool:
         """Whether networks see the first guess beside the lift, of images."""
         lifts = self.problem is not None and self.problem.operator.lifts and points.ndim == 4
-        return lifts and isinstance(self.model, FlowMatching) and self.model.embedding is None
+        built = isinstance(self.model, FlowMatching) and self.model.embedding is None
+        return lifts and built and not self.model.given_network
 
     def _condition(self, observations: Floats) -> tuple[Floats, Floats | None]:
         """Conditions of the networks, and lifts: of images both are lifts, if there are any; else

@@ -152,6 +152,11 @@ class Model(ABC, Generic[S]):
         return 0 if self._fitted is None else self._fitted.networks.n_trained
 
     @property
+    def given_network(self) -> bool:
+        """Whether the network is the user's own."""
+        return self._network is not None
+
+    @property
     def fitted(self) -> Fitted[Networks] | None:
         """What `fit` or `load` made, one immutable value; None before."""
         return self._fitted
@@ -271,14 +276,17 @@ class Model(ABC, Generic[S]):
         )  # fmt: skip
         training = TrainingSet.of(
             data, condition,
-            standardised=self._standardised, given_network=self._network is not None, name=name,
+            standardised=self._standardised, given_network=self.given_network, name=name,
         )  # fmt: skip
         before, in_use = self._fitted, self.settings
         self.settings = self._chosen(training)
         try:
+            known = None
             if resume and out is not None:
-                self.settings = self._as_in(RunFolder(Path(out)), self.settings)
-            training = self._in_units(training)
+                folder = RunFolder(Path(out))
+                self.settings = self._as_in(folder, self.settings)
+                known = _components_of(folder, training.description.shape)
+            training = self._in_units(training) if known is None else training.in_units(known)
             if held_out is None:
                 share, seed = settings.validation, settings.seed
                 training, held = training.shared(share, seed, self._fewest_of_a_class)
@@ -345,7 +353,7 @@ class Model(ABC, Generic[S]):
         description, form = data.description, self._given.architecture
         conditions = description.conditions
         free = self._network is None and not isinstance(form, UNet)
-        free &= conditions is None or len(conditions.shape) == 1
+        free &= conditions is None or conditions.kind == "labels"
         free &= math.prod(description.shape) <= MOST_MOMENTS and len(data.points) >= _FEWEST_REDUCED
         return self._least_share if free and self._is_slow(description) else 1.0
 
@@ -465,6 +473,12 @@ class Model(ABC, Generic[S]):
                 raise ValueError(f"{folder}: networks are missing from the weights")
             networks = {k: without_prefix(f"networks.{k}", weights) for k in stages}
             scaling = Scaling.from_tensors(weights, description.shape)
+            found = None if scaling.components is None else len(scaling.components.axes)
+            if found != description.n_components:
+                raise ValueError(
+                    f"expected {description.n_components} principal axes in the weights, "
+                    f"got {found}"
+                )
             factory = model._factory(description)
             saved = Saved(description, weights, networks, factory, str(folder))
             model._fitted = Fitted(description, scaling, model._load(saved))
@@ -554,3 +568,17 @@ class Model(ABC, Generic[S]):
         if bad:
             raise SamplingDiverged(f"{bad} of {len(points)} samples are not finite")
         return given_back(points, fitted.description.library)
+
+
+def _components_of(folder: RunFolder, shape: tuple[int, ...]) -> Scaling | None:
+    """The scaling of a run of components: found anew, axes of equal variances may be others.
+
+    None before its first stage is finished, and for other runs.
+    """
+    try:
+        weights = folder.weights()
+    except OSError:
+        return None
+    with naming(folder.path):
+        scaling = Scaling.from_tensors(weights, shape) if "data.axes" in weights else None
+    return scaling

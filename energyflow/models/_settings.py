@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar, get_type_hints
 
 from .._core.checks import check_count
 from ._fields import NonNegative, PositiveShare, Share, as_json, check_fields, from_json
-from ._networks import Architecture
+from ._networks import Architecture, UNet
 
 T = TypeVar("T")
 BEFORE = {
@@ -21,9 +21,13 @@ BEFORE = {
 _RENAMED = {"network_steps": "n_steps"}
 
 
-def renamed(entries: Mapping[str, T]) -> dict[str, T]:
+def renamed(entries: Mapping[str, Any]) -> dict[str, Any]:
     """Entries of a run's folder, which may be older, by the names of today."""
-    return {_RENAMED.get(name, name): value for name, value in entries.items()}
+    found = {_RENAMED.get(name, name): value for name, value in entries.items()}
+    form = found.get("architecture")
+    if isinstance(form, dict) and form.get("kind") == "UNet":
+        found["architecture"] = {"patch": 1, "attention": True} | form
+    return found
 
 
 _VALIDATIONS = 100  # in a training, at most
@@ -62,8 +66,9 @@ class ModelSettings:
         tenth of the steps (500 at least), or after the last plateau.
     components : float, optional
         Share of the variance that principal components of the points keep: the model then learns
-        vectors, the coordinates along these, and samples are made of them. 1 for points as they
-        are. Each model has its own, when not given.
+        vectors, the coordinates along these, and samples are made of them. Distances in the log
+        are those of coordinates: what is left out does not count there. 1 for points as they are.
+        Each model has its own, when not given.
     architecture : MLP or UNet, optional
         The network; chosen by the shape of the data when not given.
     seed : int
@@ -89,6 +94,11 @@ class ModelSettings:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if (self.components or 1) < 1 and isinstance(self.architecture, UNet):
+            raise ValueError(
+                f"architecture must be an MLP with components={self.components:g}, which are "
+                "vectors, got a UNet: leave one of them out"
+            )
 
     def learning_rate_at(self, fraction: float) -> float:
         """After a fraction of the steps."""

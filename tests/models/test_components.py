@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from energyflow.models import DMMD, MLP, FlowGenerator, FlowMatching, Model, UNet
+from energyflow.models import DMMD, MLP, FlowGenerator, FlowMatching, Model, Pyramid, UNet
 from energyflow.models.data.scaling import Components, Scaling
 
 SEEDS = (0, 1, 2)
@@ -121,7 +123,7 @@ def test_a_given_network_or_a_pyramid_sees_images() -> None:
     model = FlowGenerator(architecture=form, **few).fit(data, held_out=data[:20], **QUIET)
     assert model.settings.components == 1
     with pytest.raises(ValueError, match=r"pyramid must be left out with components"):
-        FlowGenerator(preset="cifar10", components=0.9)
+        FlowGenerator(pyramid=Pyramid(), components=0.9)
 
 
 def test_components_of_images_start_near_them() -> None:
@@ -129,6 +131,34 @@ def test_components_of_images_start_near_them() -> None:
     model.fit(images(60, 5), **QUIET)
     assert model.settings.start == "normal"
     assert model.settings.architecture == MLP(width=1024)
+
+
+def test_components_are_vectors_for_a_perceptron() -> None:
+    with pytest.raises(ValueError, match="architecture must be an MLP with components="):
+        FlowMatching(components=0.9, architecture=UNet())
+
+
+def test_images_given_vectors_keep_their_variance() -> None:
+    """Samples of posteriors would be too narrow."""
+    data = images(1000, 6)
+    few = {"n_blocks": 1, "n_particles": 20, "n_steps": 1, "device": "cpu"}
+    model = FlowGenerator(architecture=MLP(8, 1), **few)
+    model.fit(data, data[:, 0, 0, :3], **QUIET)
+    assert model.settings.components == 1
+
+
+def test_a_finished_run_keeps_its_axes(tmp_path, monkeypatch) -> None:
+    """Axes of equal variances, found anew on another machine, may be turned."""
+    settings: dict[str, Any] = {"n_blocks": 2, "n_particles": 30, "n_steps": 3, "device": "cpu"}
+    settings["components"] = 0.9
+    whole = FlowGenerator(**settings).fit(images(60, 5), **QUIET)
+    FlowGenerator(**settings).fit(images(60, 5), out=tmp_path, stop_after="3 steps", **QUIET)
+    turned = Components.of
+    monkeypatch.setattr(
+        Components, "of", lambda *a: replace(turned(*a), axes=-turned(*a).axes.flip(0))
+    )
+    resumed = FlowGenerator(**settings).fit(images(60, 5), out=tmp_path, resume=True, **QUIET)
+    np.testing.assert_array_equal(resumed.sample(3, rng=0), whole.sample(3, rng=0))
 
 
 @pytest.mark.parametrize("share", [0, -1, 1.5, "all"])
@@ -143,6 +173,18 @@ def test_components_have_no_density() -> None:
     model = FlowMatching(components=0.9, device="cpu", **settings).fit(images(40, 4), **QUIET)
     with pytest.raises(RuntimeError, match=r"log_likelihood needs components=1, got 0\.9"):
         model.log_likelihood(images(2, 4))
+
+
+def test_axes_are_those_of_the_settings(tmp_path) -> None:
+    small: dict[str, Any] = {"n_steps": 2, "n_rounds": 1, "n_reference": 40, "device": "cpu"}
+    DMMD(components=0.9, **small).fit(images(40, 4), out=tmp_path, **QUIET)
+    path = tmp_path / "weights.safetensors"
+    tensors = load_file(path)
+    save_file(
+        {k: v for k, v in tensors.items() if k != "data.axes"}, tmp_path / "weights.safetensors"
+    )
+    with pytest.raises(ValueError, match="expected 3 principal axes in the weights, got None"):
+        DMMD.load(tmp_path)
 
 
 def test_damaged_axes_are_named() -> None:

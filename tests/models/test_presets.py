@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -85,6 +86,21 @@ def test_a_run_of_images_is_resumed_with_the_network_that_it_has(tmp_path) -> No
     assert again.n_trained == 2
     with pytest.raises(ValueError, match="batch_size = 7, which is resumed only with the same"):
         FlowGenerator(batch_size=8, **small).fit(images, resume=True, **run)
+
+
+def test_a_run_whose_unet_said_less_is_resumed(tmp_path) -> None:
+    """UNets once had neither patches nor a choice of attention."""
+    pytest.importorskip("diffusers", reason="diffusers is an extra")
+    images = np.random.default_rng(0).random((24, 1, 20, 20), np.float32)
+    small = {"n_blocks": 2, "n_particles": 40, "n_steps": 1, "device": "cpu"}
+    run = {"out": tmp_path, "progress": False, "n_validation": 2}
+    FlowGenerator(**small).fit(images, stop_after="1 steps", **run)
+    path = tmp_path / "settings.json"
+    entries = json.loads(path.read_text())
+    for name in ("patch", "attention"):
+        del entries["architecture"][name]
+    path.write_text(json.dumps(entries))
+    assert FlowGenerator(**small).fit(images, resume=True, **run).n_trained == 2
 
 
 def test_small_images_keep_their_perceptron() -> None:

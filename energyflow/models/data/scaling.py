@@ -32,7 +32,9 @@ class Components:
         variances, axes = torch.linalg.eigh(covariance.reshape(flat.shape[1], -1))
         kept = variances.flip(0).clamp(min=0).cumsum(0)
         count = int((kept < share * kept[-1] * (1 - _LEAST)).sum()) + 1
-        axes = axes.flip(1)[:, :count].T.to(flat).contiguous()
+        axes = axes.flip(1)[:, :count].T.to(flat)
+        largest = axes.abs().argmax(1, keepdim=True)
+        axes = (axes * axes.gather(1, largest).sign()).contiguous()  # which way is up is no chance
         return cls(centre, axes, tuple(points.shape[1:]))
 
     @classmethod

@@ -67,16 +67,23 @@ class Validator:
     def draw(self, path: Path, draw: Draw) -> None:
         """Draw samples: images as a grid, points in the plane over the data.
 
-        Black and white are the least and the greatest number of the data. Without Pillow (images)
+        Black and white are the least and the greatest number of the data, or of what components
+        make of the first ones. Without Pillow (images)
         or matplotlib (points) nothing is drawn, and the log says so once.
         """
-        what, undo = "pictures of samples are", self.data.scaling.undo
-        samples, points = undo(self._samples(draw, _DRAWN)[0].cpu()), undo(self.data.points)
+        what, scaling = "pictures of samples are", self.data.scaling
+        samples, shape = self._samples(draw, _DRAWN)[0].cpu(), self.data.description.shape
+        if scaling.components is not None or shape == (2,):
+            samples = scaling.undo(samples)
         if samples.ndim == 4 and samples.shape[1] in (1, 3) and has_for(what, "PIL", "models"):
+            points = self.data.points
+            if scaling.components is not None:
+                points = scaling.undo(points[:_SHOWN])
             black, white = points.min().item(), points.max().item()
             save_grid(path, (samples.numpy() - black) / ((white - black) or 1.0))
-        elif tuple(samples.shape[1:]) == (2,) and has_for(what, "matplotlib", "plot"):
-            _pictures.save_scatter(path, samples.numpy(), points[:_SHOWN].numpy())
+        elif shape == (2,) and has_for(what, "matplotlib", "plot"):
+            points = scaling.undo(self.data.points[:_SHOWN])
+            _pictures.save_scatter(path, samples.numpy(), points.numpy())
 
     def _samples(self, draw: Draw, n: int) -> tuple[Tensor, Tensor | None]:
         """Samples with their conditions, each condition as often as in the data."""
