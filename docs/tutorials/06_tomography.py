@@ -174,8 +174,8 @@ assert 0.85 < coverage < 0.97
 # the mean of the samples, and both are far better; what the samples add is how far it may be off, which
 # the CRPS counts and a single guess cannot tell.
 #
-# `python -m benchmarks posterior limited-angle low-dose` now takes bodies of 64 x 64 pixels and a UNet
-# that flow matching trains, `--seconds` long; its tables are not measured yet.
+# `python -m benchmarks posterior limited-angle low-dose` takes bodies of 64 x 64 pixels and a UNet
+# that flow matching trains: [its table](../benchmarks/posterior.md) of the missing wedge.
 #
 # ## Try next
 #

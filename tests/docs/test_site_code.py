@@ -11,6 +11,7 @@ import json
 import sys
 import tomllib
 import warnings
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +21,9 @@ from _documentation import TEXTS, blocks, has_other_fences, name
 
 PYTHON = [path for path in TEXTS if blocks(path, "python")]
 RUN = SimpleNamespace(log=lambda losses, step: None, finish=lambda: None)
-WANDB: Any = SimpleNamespace(init=lambda project: RUN)  # for those who have no account
+WANDB: Any = SimpleNamespace(  # for those who have no account
+    init=lambda project: RUN, __spec__=ModuleSpec("wandb", None)
+)
 FORMATS = {"toml": tomllib.loads, "json": json.loads}
 
 
