@@ -285,7 +285,8 @@ class Model(ABC, Generic[S]):
             if resume and out is not None:
                 folder = RunFolder(Path(out))
                 self.settings = self._as_in(folder, self.settings)
-                known = _components_of(folder, training.description.shape)
+                if self.settings.components != 1:
+                    known = _components_of(folder, training.description.shape)
             training = self._in_units(training) if known is None else training.in_units(known)
             if held_out is None:
                 share, seed = settings.validation, settings.seed

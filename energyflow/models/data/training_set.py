@@ -113,16 +113,19 @@ class TrainingSet:
     def whitened(self) -> TrainingSet:
         """Vectors with the identity as their covariance in the units of the networks."""
         points = self.scaling.undo(self.points)
-        return self.in_units(self.scaling.whitened(points))
+        return self._scaled(points, self.scaling.whitened(points))
 
     def in_components(self, share: float) -> TrainingSet:
         """Coordinates along principal axes, the fewest that keep a share of the variance."""
         points = self.scaling.undo(self.points)
-        return self.in_units(self.scaling.in_components(points, share))
+        return self._scaled(points, self.scaling.in_components(points, share))
 
     def in_units(self, scaling: Scaling) -> TrainingSet:
         """The same by another scaling."""
-        scaled = scaling.apply(self.scaling.undo(self.points))
+        return self._scaled(self.scaling.undo(self.points), scaling)
+
+    def _scaled(self, points: Tensor, scaling: Scaling) -> TrainingSet:
+        scaled = scaling.apply(points)
         found = None if scaling.components is None else scaled.shape[1]
         description = replace(
             self.description, mean_distance=mean_distance(scaled), n_components=found
