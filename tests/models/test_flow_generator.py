@@ -68,7 +68,7 @@ def test_samples_have_the_distribution_of_the_data(points) -> None:
 def test_normal_noise_has_the_moments_of_the_data(rng, tmp_path) -> None:
     points = (rng.normal(size=(4000, 3)) @ rng.normal(size=(3, 3)) + 7).astype(np.float32)
     model = fitted(points, settings={"start": "normal", "n_blocks": 1}, out=tmp_path / "run")
-    noise = model._trained.networks.start(4000, np.random.default_rng(0))
+    noise = model._trained.networks.start(4000, None, np.random.default_rng(0))
     found = model._trained.scaling.undo(noise).numpy()
     np.testing.assert_allclose(found.mean(0), points.mean(0), atol=0.15)
     np.testing.assert_allclose(np.cov(found.T), np.cov(points.T), atol=0.3)

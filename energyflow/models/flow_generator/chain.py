@@ -41,9 +41,9 @@ class Chain:
         """The networks by their blocks; one alone where all blocks share it."""
         return nn.ModuleList(self.networks[:1] if self.shared else self.networks)
 
-    def start(self, n: int, rng: np.random.Generator) -> Tensor:
+    def start(self, n: int, condition: Tensor | None, rng: np.random.Generator) -> Tensor:
         """Noise for n samples, at the first resolution."""
-        return self.noise.draw(n, self.blocks[0].shape, rng).to(self.device)
+        return self.noise.draw(n, self.blocks[0].shape, condition, rng).to(self.device)
 
     def inputs(self, condition: Tensor | None, block: Tensor | None) -> list[Tensor]:
         """What a network sees besides the points: their conditions, and the numbers of their
@@ -78,7 +78,7 @@ class Chain:
 
     def draw(self, n: int, condition: Tensor | None, rng: np.random.Generator) -> Tensor:
         """Samples, in the units of the networks."""
-        return self.push(self.start(n, rng), condition, rng)
+        return self.push(self.start(n, condition, rng), condition, rng)
 
     preview = draw
 

@@ -27,8 +27,8 @@ class FlowGenerator(Model[FlowSettings]):
 
     .. math:: x \leftarrow x - \Phi_k(x, c), \quad k = 0, 1, \dots, \qquad x \sim U[0, 1]^d ,
 
-    for data that are scaled to the unit box, or from normal noise with the data's moments. With
-    conditions c the flow is a `ConditionalFlow`.
+    for data that are scaled to the unit box, or from normal noise with the data's moments given c.
+    With conditions c the flow is a `ConditionalFlow`.
 
     Parameters
     ----------
@@ -77,13 +77,16 @@ class FlowGenerator(Model[FlowSettings]):
                 raise ValueError(
                     "a pyramid needs a network for all its resolutions: a UNet, not an MLP"
                 )
-        noise = Noise.of(cast(str, settings.start), task.data.points)
+        conditions = description.conditions
+        labelled = conditions is not None and conditions.kind == "labels"
+        points, condition = task.data.points, task.data.condition
+        noise = Noise.of(cast(str, settings.start), points, condition, labelled)
         return FlowPlan(task, settings, self._chain(description, noise))
 
     def _chosen(self, data: TrainingSet) -> FlowSettings:
         description = data.description
         shape, conditions = description.shape, description.conditions
-        centred = conditions is not None and conditions.kind == "vectors"
+        centred = conditions is not None and conditions.kind not in ("series", "maps")
         centred &= len(shape) == 1 and shape[0] <= MOST_MOMENTS
         return super()._chosen(data).chosen(slow=self._is_slow(description), centred=centred)
 
@@ -109,6 +112,8 @@ class FlowGenerator(Model[FlowSettings]):
         return [*super()._inputs(description), *code]
 
     def _load(self, saved: Saved) -> Chain:
-        noise = Noise.from_tensors(saved.weights, math.prod(saved.description.learned_shape))
-        chain = self._chain(saved.description, noise)
+        description = saved.description
+        given = 0 if description.conditions is None else math.prod(description.conditions.shape)
+        noise = Noise.from_tensors(saved.weights, math.prod(description.learned_shape), given)
+        chain = self._chain(description, noise)
         return chain.load(saved.factory, saved.networks, saved.origin)

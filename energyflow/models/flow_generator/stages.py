@@ -212,10 +212,11 @@ class FlowPlan(ModelPlan[Chain]):
 
         They flow to these data where others come with the next block, else to all.
         """
-        rng, n = keyed_generator(self._options.seed, "particles", stage), self._n_particles
-        self._particles = self.chain.start(n, rng)
-        rows, condition = rows_drawn_evenly(len(self.data.points), n, rng), self.data.condition
+        n, condition, seed = self._n_particles, self.data.condition, self._options.seed
+        rows = rows_drawn_evenly(len(self.data.points), n, keyed_generator(seed, "rows", stage))
         self._given = None if condition is None else condition[rows].to(self.chain.device)
+        rng = keyed_generator(seed, "particles", stage)
+        self._particles = self.chain.start(n, self._given, rng)
         part = self._options.particles == "fresh" and n < len(self.data.points)
         self._target = rows if part else slice(None)
 
