@@ -21,12 +21,13 @@ from . import _flow_matching_plain, _flow_matching_times
 from ._flow_matching_posteriors import Posteriors
 
 METHODS: dict[str, dict[str, Any]] = {
+    "defaults": {},  # however many steps
     "none": {"coupling": "none"},
     "ot": {"coupling": "ot", "coupling_size": 256},
     "conditional-ot, beta 4": {"coupling": "conditional-ot", "beta": 4.0},
     "conditional-ot, beta 20": {"coupling": "conditional-ot", "beta": 20.0},
 }
-COLOURS = (ASIDE, "#777777", REACHED, "#6fa8dc")
+COLOURS = ("black", ASIDE, "#777777", REACHED, "#6fa8dc")
 STEPS = (1, 2, 3, 5, 10, 20, 50)
 
 
