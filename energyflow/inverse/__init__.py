@@ -7,7 +7,7 @@
 (3, 2)
 
 `PosteriorFlow`, which learns to sample, and `DirectPosterior` need torch and safetensors; `Radon`
-needs scikit-image, `WhitenedPCA` scikit-learn, `simulate` in parallel joblib, pictures matplotlib.
+needs scikit-image, `simulate` in parallel joblib, pictures matplotlib.
 """
 
 import warnings

@@ -94,11 +94,16 @@ class ModelSettings:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if (self.components or 1) < 1 and isinstance(self.architecture, UNet):
+        if self.of_components and isinstance(self.architecture, UNet):
             raise ValueError(
                 f"architecture must be an MLP with components={self.components:g}, which are "
                 "vectors, got a UNet: leave one of them out"
             )
+
+    @property
+    def of_components(self) -> bool:
+        """Whether vectors of principal components are learned, not the points as they are."""
+        return self.components is not None and self.components < 1
 
     def learning_rate_at(self, fraction: float) -> float:
         """After a fraction of the steps."""

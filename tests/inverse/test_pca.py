@@ -27,6 +27,19 @@ def test_a_share_of_the_variance(share: float, count: int, rng: np.random.Genera
     assert lost <= 1 - share + 0.02
 
 
+@pytest.mark.parametrize("n", [4, 40])
+def test_axes_are_those_of_the_covariance(n: int, rng: np.random.Generator) -> None:
+    """Of fewer points than numbers as well, whose covariance is not formed."""
+    x = rng.normal(size=(n, 9)) * np.linspace(0.2, 3, 9) + 5
+    variances, axes = np.linalg.eigh(np.cov(x.T, ddof=0))
+    found = WhitenedPCA.of(x, 1)
+    count = min(n - 1, 9)
+    expected = np.sqrt(variances[::-1][:count, None]) * axes.T[::-1][:count]
+    signs = np.sign((found.basis * expected).sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(found.basis, signs * expected, atol=1e-9)
+    assert (found.basis[np.arange(count), abs(found.basis).argmax(axis=1)] > 0).all()
+
+
 def test_points_that_are_all_equal() -> None:
     found = WhitenedPCA.of(np.full((4, 3), 2.0), 0.9)
     np.testing.assert_allclose(found.expand(found.reduce(np.full((2, 3), 2.0))), 2)

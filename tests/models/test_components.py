@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from energyflow.inverse import WhitenedPCA
 from energyflow.models import DMMD, MLP, FlowGenerator, FlowMatching, Model, Pyramid, UNet
 from energyflow.models.data.scaling import Components, Scaling
 
@@ -49,6 +50,16 @@ def test_the_fewest_components_that_keep_the_share(seed: int, share: float) -> N
     assert bool((variances.diff() <= 1e-6).all())
     assert variances.sum() >= (share - 1e-5) * total
     assert variances[:-1].sum() < share * total
+
+
+@pytest.mark.parametrize("n", [30, 400])
+def test_they_are_those_of_inverse_problems(n: int) -> None:
+    """`WhitenedPCA` has the same axes, in units of their spread."""
+    points = torch.from_numpy(images(n, 12))
+    found, whitened = Components.of(points, 0.9), WhitenedPCA.of(points.numpy(), 0.9)
+    deviations = found.apply(points).std(0, correction=0)
+    expected = deviations[:, None] * found.axes
+    torch.testing.assert_close(torch.from_numpy(whitened.basis), expected, atol=1e-5, rtol=1e-4)
 
 
 def test_distances_between_coordinates_are_those_of_the_points() -> None:

@@ -102,10 +102,10 @@ def inverse(r: Recording) -> None:
                         r.call(f"adjoint {what}", operator.adjoint, y)
     flat = rng.normal(size=(40, 1, 4, 4)) * np.linspace(0.1, 3, 16).reshape(1, 4, 4)
     for share in (0.5, 0.95, 1.0):
-        components = inverse.Components.of(flat, share)
+        components = inverse.WhitenedPCA.of(flat, share)
         z = r.call(f"components {share}", components.reduce, flat)
         r.call(f"components back {share}", components.expand, z)
-    regression, beyond = inverse.Regression.fit(flat, flat[:, :, :2])
+    regression, beyond = inverse.CrossFittedRidge.fit(flat, flat[:, :, :2])
     r.keep("regression", (beyond, regression(flat[:, :, :2])))
     posterior = inverse.Posterior(vectors)
     r.keep("posterior", (posterior.mean, posterior.std, *posterior.interval(0.8)))

@@ -1,4 +1,4 @@
-"""Principal component analysis (PCA) with whitening, by scikit-learn."""
+"""Principal component analysis (PCA) with whitening."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ import numpy as np
 from energyflow_backends import Floats
 
 from ..._core.checks import check_number
-from ..._core.extras import need
+from ..._core.principal_axes import principal_axes
 from .affine import AffineMap
-
-_RELATIVE_CUTOFF = 1e-12  # of variances, in units of the largest
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,27 +35,11 @@ class WhitenedPCA(AffineMap):
 
     @classmethod
     def of(cls, points: Floats, share: float) -> Self:
-        """Learn from points (N, ...), 0 < share <= 1; cost O(N d^2 + d^3).
-
-        Raises
-        ------
-        ModuleNotFoundError
-            If scikit-learn is not installed.
-        """
-        need("sklearn", "PCA", "models")
-        from sklearn.decomposition import PCA
-
-        flat = points.reshape(len(points), -1).astype(np.float64)
-        mean = flat.mean(axis=0)
-        centred = flat - mean  # scikit-learn centres only after squaring, which costs digits
-        if centred.any():
-            pca = PCA(share if share < 1 else None, svd_solver="covariance_eigh").fit(centred)
-            variance = pca.explained_variance_ * (1 - 1 / len(flat))  # divided by N, not N - 1
-            kept = variance > _RELATIVE_CUTOFF * variance[0]
-            basis = np.sqrt(variance[kept, None]) * pca.components_[kept]
-        else:  # equal points: any direction will do
-            basis = np.eye(1, len(mean))
-        return cls(mean.astype(points.dtype), basis.astype(points.dtype))
+        """Learn from points (N, ...), 0 < share <= 1; see `principal_axes` for the cost."""
+        centre, variances, axes = principal_axes(points.reshape(len(points), -1), share)
+        deviations = np.sqrt(np.where(variances > 0, variances, 1.0))  # 0: all points are equal
+        basis = deviations[:, None] * axes
+        return cls(centre.astype(points.dtype), basis.astype(points.dtype))
 
     def reduce(self, points: Floats) -> Floats:
         """Whiten points (N, ...): their coordinates z (N, k)."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ..._core.principal_axes import principal_axes
 from .arrays import check_finite, dtype_of
 
 _LEAST = 1e-8  # of variances along axes that are whitened, in units of the largest
@@ -27,14 +28,8 @@ class Components:
     def of(cls, points: Tensor, share: float) -> Components:
         """The fewest that keep a share of the variance of the points (n, *shape)."""
         flat = points.flatten(1)
-        centre = flat.mean(0)
-        covariance = torch.cov((flat - centre).T.double(), correction=0)
-        variances, axes = torch.linalg.eigh(covariance.reshape(flat.shape[1], -1))
-        kept = variances.flip(0).clamp(min=0).cumsum(0)
-        count = int((kept < share * kept[-1] * (1 - _LEAST)).sum()) + 1
-        axes = axes.flip(1)[:, :count].T.to(flat)
-        largest = axes.abs().argmax(1, keepdim=True)
-        axes = (axes * axes.gather(1, largest).sign()).contiguous()  # which way is up is no chance
+        centre, _, axes = principal_axes(flat.cpu().numpy(), share)
+        centre, axes = (torch.from_numpy(array).to(flat) for array in (centre, axes))
         return cls(centre, axes, tuple(points.shape[1:]))
 
     @classmethod

@@ -43,7 +43,7 @@ class Sampler:
 
     @property
     def _n_polish(self) -> int:
-        return self.how.n_polish((self.settings.components or 1) < 1)
+        return self.how.n_polish(self.settings.of_components)
 
     def draw(self, n: int, rng: np.random.Generator) -> Tensor:
         """As many samples (n, *shape)."""

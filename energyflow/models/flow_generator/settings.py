@@ -210,7 +210,7 @@ class FlowSettings(ModelSettings):
                 'pyramid must be left out with start "normal" and with one_network: they need a '
                 "single resolution"
             )
-        if self.pyramid is not None and (self.components or 1) < 1:
+        if self.pyramid is not None and self.of_components:
             raise ValueError(
                 f"pyramid must be left out with components, got components={self.components:g}: "
                 "components have no resolutions"
@@ -222,7 +222,7 @@ class FlowSettings(ModelSettings):
         slow : whether points are images, learned on a CPU. centred : whether they start from
         normal noise.
         """
-        reduced = (self.components or 1) < 1
+        reduced = self.of_components
         batch_size, n_steps = (64, 400) if slow and not reduced else (200, 1000)
         exponent = 5 if slow or reduced else 3
         centred = (centred or reduced) and self.pyramid is None and not self.one_network
