@@ -1,4 +1,4 @@
-"""A lock on a folder, which one process holds at a time."""
+"""A lock on a folder or a file, which one process holds at a time."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _NOT_OFFERED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # by some network
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder that is there.
+def locked(target: Path) -> Iterator[None]:
+    """Hold the lock of a folder that is there, or of a file that is there or will be.
 
     However the process ends, the lock goes with it, and with the last of its children that were
     forked meanwhile: one that outlives it still holds the lock. Where the system or the disk offers
@@ -34,14 +34,14 @@ def locked(folder: Path) -> Iterator[None]:
     BlockingIOError
         Another process, or another thread of this one, holds it: the message says which.
     OSError
-        Nothing may be written in the folder.
+        Nothing may be written in the folder, or beside the file.
     """
     if fcntl is None:
         _say_that_nothing_is_held()
         yield
         return
-    path = folder / LOCK
-    handle = _held(path)
+    path = target / LOCK if target.is_dir() else target.with_name(f".{target.name}{LOCK}")
+    handle = _held(path, target)
     try:
         with suppress(OSError):  # a full disk: the name is a help for others only
             os.ftruncate(handle, 0)
@@ -54,20 +54,21 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _held(path: Path) -> int:
-    """A handle of the lock's file, locked."""
+def _held(path: Path, target: Path) -> int:
+    """A handle of the lock's file, locked; errors name what it is the lock of."""
     while True:
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         except OSError as error:
-            raise OSError(error.errno, error.strerror, str(path.parent)) from error
+            raise OSError(error.errno, error.strerror, str(target)) from error
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.read(handle, 300).decode(errors="replace") or "another process"
             os.close(handle)
+            kind = "folder" if target.is_dir() else "file"
             raise BlockingIOError(
-                errno.EAGAIN, f"the folder is in use by {holder}", str(path.parent)
+                errno.EAGAIN, f"the {kind} is in use by {holder}", str(target)
             ) from None
         except OSError as error:
             if error.errno not in _NOT_OFFERED:
@@ -83,7 +84,7 @@ def _held(path: Path) -> int:
 def _say_that_nothing_is_held() -> None:
     _log.warning(
         "there are no locks on this system or disk: take care that no other process trains in the "
-        "same folder"
+        "same folder or writes to the same file"
     )
 
 

@@ -85,6 +85,7 @@ class MMDFlow(Descent):
         super().__init__(target, target_weights, step_size, momentum, rng)
         scheduled = callable(kernel) and not isinstance(kernel, type)
         self.kernel: Any = kernel if scheduled else as_kernel(kernel, self.target)
+        self._latest: tuple[int, Kernel] | None = None  # of a function of the step
         self.method = check_choice("method", method, ("direct", "sliced"))
         self._size = effective_size(
             backends.count_of_all(self.target.shape[0]), self.target_weights
@@ -101,7 +102,7 @@ class MMDFlow(Descent):
         xp = namespace(state.x)
         if not bool(xp.all(xp.isfinite(state.x))):
             raise state.not_finite()
-        kernel = as_kernel(self.kernel(state.step) if callable(self.kernel) else self.kernel)
+        kernel = self._kernel_at(state.step)
         x, y, b = state.x, self.target, self.target_weights
         sliced = state.directions
         directions = None if sliced is None else sliced.projector(state.source, state.step)
@@ -118,6 +119,7 @@ class MMDFlow(Descent):
         return value, gradient
 
     def _plan(self, state: FlowState, saved: Mapping[str, Any] | None) -> Plan:
+        self._latest = None
         d, sliced = int(self.target.shape[1]), state.directions
         noise = 0.0 if sliced is None else sliced.noise(d)
         record, kernel = {"noise": noise}, self.kernel
@@ -134,7 +136,7 @@ class MMDFlow(Descent):
         share = 0.0 if sliced is None else d / sliced.n
 
         def pace_at(step: int) -> Pace:
-            now = as_kernel(kernel(step)) if callable(kernel) else kernel
+            now = self._kernel_at(step)
             return choose_pace(self._curvature(now), noise, share, state.n, self._size)
 
         if callable(kernel):
@@ -143,6 +145,15 @@ class MMDFlow(Descent):
             )
         pace = saved_pace(saved or {}) or pace_at(0)
         return Plan(lambda step: pace.step_size(step, momentum(step)), momentum, pace, record)
+
+    def _kernel_at(self, step: int) -> Kernel:
+        """That of a step; a function is called once for each."""
+        if not callable(self.kernel):
+            return as_kernel(self.kernel)
+        latest = self._latest
+        if latest is None or latest[0] != step:
+            latest = self._latest = step, as_kernel(self.kernel(step))
+        return latest[1]
 
     def _curvature(self, kernel: Kernel) -> Curvature | None:
         """That of the target for a kernel, measured once."""

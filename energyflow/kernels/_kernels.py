@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import KW_ONLY, InitVar, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -217,7 +217,7 @@ class Matern(SmoothKernel):
         return order
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Laplace(SmoothKernel):
     """K(x, y) = exp(-|x - y| / beta), the Matern kernel with nu = 1/2.
 
@@ -226,7 +226,7 @@ class Laplace(SmoothKernel):
     beta : float
         A length, positive.
     alpha : None
-        Not to be given: the former name of 1 / beta.
+        Not to be given: the former name of 1 / beta, which the attribute of that name gives.
 
     Raises
     ------
@@ -240,13 +240,17 @@ class Laplace(SmoothKernel):
     """
 
     beta: float = 1.0
-    _: KW_ONLY
-    alpha: InitVar[None] = None
 
-    def __post_init__(self, alpha: Any) -> None:
+    def __init__(self, beta: float = 1.0, *, alpha: None = None) -> None:
         if alpha is not None:
             raise TypeError(f"alpha is now beta = 1 / alpha, a length: got alpha={alpha!r}")
-        check_positive("beta", self.beta)
+        check_positive("beta", beta)
+        object.__setattr__(self, "beta", beta)  # the class is frozen
+
+    @property
+    def alpha(self) -> float:
+        """1 / beta, by its former name."""
+        return 1 / self.beta
 
     def value(self, s: Array) -> Array:
         """exp(-s / beta)."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import energyflow as ef
+from energyflow._core.locks import locked
 
 pytest.importorskip("typer", reason="the command line is an extra")
 FIT = ("--reference", "good.csv", "--drop", "day", "--planned", "4", "--resamples", "199")
@@ -100,6 +102,19 @@ def test_no_batch_counts_without_its_result(command, tables) -> None:
         assert ef.EnergyMonitor.load("drift.npz").tested == 0
     assert command("monday.csv")[0] == 0
     assert ef.EnergyMonitor.load("drift.npz").tested == 1
+
+
+def test_one_process_at_a_time(command, tables) -> None:
+    """Two that read the same count would both test the same batch of those planned."""
+    command(*FIT)
+    with locked(Path("drift.npz").absolute()):
+        code, out, err = command("monday.csv")
+        assert (code, out) == (1, "")
+        assert "drift.npz" in err
+        assert f"the file is in use by process {os.getpid()} on " in " ".join(err.split())
+    assert ef.EnergyMonitor.load("drift.npz").tested == 0
+    assert command("monday.csv")[0] == 0
+    assert sorted(path.name for path in Path().iterdir() if path.name.startswith(".")) == []
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Kernels as objects: their values and slopes, their slices, and what they refuse."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -165,6 +166,13 @@ def test_names() -> None:
 def test_faults(make, error, message) -> None:
     with pytest.raises(error, match=message):
         make()
+
+
+def test_the_former_name_of_a_length_gives_its_inverse() -> None:
+    assert Laplace(0.5).alpha == 2.0
+    assert Laplace(0.5) == Laplace(beta=0.5) != Laplace(2.0)
+    assert repr(Laplace(0.5)) == "Laplace(beta=0.5)"
+    assert replace(Laplace(0.5), beta=4.0).alpha == 0.25
 
 
 def test_too_many_frequencies() -> None:

@@ -11,6 +11,8 @@ from energyflow_backends import HostArray
 
 import energyflow as ef
 
+from ..._core.files import follow_link
+from ..._core.locks import locked
 from ..._core.tables.columns import Table
 from ..app import app, check_suffix, print_table
 from ..options import Count, Json, OptionalCount, Seed, Slicing, command, is_given
@@ -81,25 +83,26 @@ def monitor(
         Exit with status 3 where a p-value is smaller, in place of the status of alarms.
     """
     check_suffix(file, ".npz")
-    if reference is not None:
-        if file.exists():
-            raise ValueError(f"{file} exists: --reference makes a new file")
-        table = load_table(
-            reference, columns=names_in(columns), drop=names_in(drop), missing=missing
-        )
-        fitted = ef.EnergyMonitor(
-            _sample(table), n_batches=planned, alpha=alpha, n_resamples=resamples,
-            n_projections=projections, slicing=slicing, scale=scale, rng=seed,
-        )  # fmt: skip
-    elif not batches:
-        raise typer.BadParameter("give a BATCH to test, or --reference to fit")
-    else:
-        if options := [f"--{name}" for name in _OF_REFERENCE if is_given(context, name)]:
-            raise typer.BadParameter(f"{', '.join(options)}: only with --reference, which fits")
-        fitted = ef.EnergyMonitor.load(file)
-    tables = _read(fitted, file, batches or [], missing)
-    rows = [_tested(fitted, spec, table) for spec, table in tables]
-    fitted.save(file)
+    with locked(follow_link(file)):
+        if reference is not None:
+            if file.exists():
+                raise ValueError(f"{file} exists: --reference makes a new file")
+            table = load_table(
+                reference, columns=names_in(columns), drop=names_in(drop), missing=missing
+            )
+            fitted = ef.EnergyMonitor(
+                _sample(table), n_batches=planned, alpha=alpha, n_resamples=resamples,
+                n_projections=projections, slicing=slicing, scale=scale, rng=seed,
+            )  # fmt: skip
+        elif not batches:
+            raise typer.BadParameter("give a BATCH to test, or --reference to fit")
+        else:
+            if options := [f"--{name}" for name in _OF_REFERENCE if is_given(context, name)]:
+                raise typer.BadParameter(f"{', '.join(options)}: only with --reference, which fits")
+            fitted = ef.EnergyMonitor.load(file)
+        tables = _read(fitted, file, batches or [], missing)
+        rows = [_tested(fitted, spec, table) for spec, table in tables]
+        fitted.save(file)
     if as_json:
         print(json.dumps(_as_json(fitted, rows)))
     else:
