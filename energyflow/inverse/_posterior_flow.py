@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -13,23 +12,30 @@ import numpy as np
 from energyflow_backends import Floats
 from torch import nn
 
-from .._core.checks import check_choice, check_count, check_finite
+from .._core.checks import check_choice, check_count
 from .._core.files import write_json
 from .._core.random import Rng, as_generator
-from ..models import FlowGenerator, FlowMatching, Model, RunFolder, UNet, load
+from ..models import FlowMatching, Model, RunFolder, load
 from ._base import Operator, Problem
+from ._choice import (
+    OF_CROPS,
+    check_crop,
+    model_of,
+    regresses,
+    scores,
+    sees_conditions,
+    sees_guess,
+)
 from ._function import Function, as_problem, read_problem
 from ._learned.bounds import Bounds
-from ._learned.crops import check_places, crops
 from ._learned.learned import GUESSES, Learned
-from ._learned.observed import Observed, as_host, as_pairs, as_parameters
+from ._learned.observed import Observed, as_host, as_parameters
 from ._learned.pca import check_share
-from ._learned.ridge import LARGEST
+from ._pairs import Pairing
 from ._posterior import Posterior
 
 PROBLEM = "problem.json"
 _MOST_CONDITIONS = 2**24  # numbers of conditions that are repeated at once
-_OF_CROPS = UNet(48, (1, 2), residual_blocks=1, patch=4, attention=False)
 
 
 class PosteriorFlow:
@@ -109,17 +115,16 @@ class PosteriorFlow:
             raise ValueError(f"settings belong to the model, got both: {', '.join(settings)}")
         self.crop = None if crop is None else check_count("crop", crop, minimum=2)
         if crop is not None and model is None and "network" not in settings:
-            settings.setdefault("architecture", _OF_CROPS)
+            settings.setdefault("architecture", OF_CROPS)
         self.problem = as_problem(problem)
-        self.model: Model[Any] = _made_of(settings) if model is None else model
-        if guess is None and (
-            not isinstance(self.model, FlowMatching) or self.model.embedding is not None
-        ):
+        self.model: Model[Any] = model_of(settings) if model is None else model
+        if guess is None and not sees_conditions(self.model):
             guess = "lift"
         self.guess = None if guess is None else check_choice("guess", guess, GUESSES)
         self.bounds = None if bounds is None else Bounds.of(bounds)
         self.components = check_share(components)
-        self._check_crop()
+        if crop is not None:
+            check_crop(self.model, self.guess, self.components)
         self._fitted: Learned | None = None
 
     def __repr__(self) -> str:
@@ -181,38 +186,22 @@ class PosteriorFlow:
         As `Model.fit`, it replaces what was fitted before only once it has ended.
         """
         generator = as_generator(rng)
-        points, condition, observed = self._pairs("", images, observations, generator)
+        pairs = self._pairing.pairs("", images, observations, generator)
+        points, condition = pairs.residuals, pairs.condition
         if self.bounds is not None and points.ndim > 2:
             raise ValueError("bounds are of vectors (n, d): leave them out for images")
-        regresses = self._regresses(points, condition)
+        regression = regresses(self.guess, points, condition)
         learned, training, given = Learned.of(
-            points, condition, observed,
-            bounds=self.bounds, regresses=regresses, share=self.components,
-            scored=regresses and self._scores(points, condition),
-            beside=regresses and self._sees_guess(points),
+            points, condition, pairs.observed,
+            bounds=self.bounds, regresses=regression, share=self.components,
+            scored=regression and scores(self.model, points, condition),
+            beside=regression and sees_guess(self.model, points, lifts=self._pairing.lifts),
         )  # fmt: skip
         validation: dict[str, Any] = {}
         if held_out is not None:
-            held, condition_held, observed_held = self._pairs(
-                "held_out", held_out, held_out_observations, generator
-            )
-            if held.shape[1:] != points.shape[1:]:
-                raise ValueError(
-                    f"held_out must be of the training's shape {points.shape[1:]}, "
-                    f"got {held.shape[1:]}"
-                )
-            if observed_held != observed:
-                raise ValueError(
-                    f"held_out_observations must have shape (m, *{observed}), "
-                    f"got those of shape {observed_held}"
-                )
-            validation = {
-                "held_out": learned.reduced(held, condition_held),
-                "held_out_condition": learned.seen(
-                    condition_held,
-                    learned.base(condition_held, condition_held) if learned.beside else None,
-                ),
-            }
+            held = self._pairing.pairs("held_out", held_out, held_out_observations, generator)
+            held.check_like(pairs)
+            validation = learned.validation(held.residuals, held.condition)
         elif held_out_observations is not None:
             raise ValueError("held_out_observations need held_out, the images of them")
         before = self.model.fitted
@@ -314,7 +303,7 @@ class PosteriorFlow:
         rows = np.arange(len(theta)) * len(batch) // len(theta)
         logs = learned.log_density(
             theta,
-            self._condition(batch)[0][rows],
+            self._pairing.condition(batch)[0][rows],
             lambda z, given: np.asarray(model.log_likelihood(z, given, n_steps=n_steps)),
         )
         return logs.reshape(shape)
@@ -345,7 +334,7 @@ class PosteriorFlow:
             if lifted.ndim > 2:
                 return np.asarray(lifted)
         batch, single = self._observed().batch(observations, "observations")
-        condition, lifts = self._condition(batch)
+        condition, lifts = self._pairing.condition(batch)
         guess = self._learned.guess(condition, lifts, self._shape(lifts))
         return guess[0] if single else guess
 
@@ -404,6 +393,10 @@ class PosteriorFlow:
         return sampler
 
     @property
+    def _pairing(self) -> Pairing:
+        return Pairing(self.problem, self.crop)
+
+    @property
     def _learned(self) -> Learned:
         """What was fitted; nothing besides the model, where that was given trained."""
         if self._fitted is not None:
@@ -419,10 +412,7 @@ class PosteriorFlow:
             raise RuntimeError("this posterior is not trained: call fit, or load one")
         if self._learned.observed is not None:
             return Observed(self._learned.observed, any_size=self.crop is not None)
-        seen = fitted.description.conditions.shape
-        if len(seen) == 1 or self.problem is None or not self.problem.operator.lifts:
-            return Observed(seen)  # the observation itself
-        return Observed(self.problem.operator(np.zeros((1, *seen), np.float32)).shape[1:])
+        return self._pairing.of_one(fitted.description.conditions.shape)
 
     def _warn_beyond(self, batch: Floats) -> None:
         """Warn once where vectors lie outside the training observations."""
@@ -432,7 +422,7 @@ class PosteriorFlow:
     def _drawn(self, batch: Floats, n: int, rng: Rng) -> Floats:
         """Samples (m, n, *image) for observations (m, *observation)."""
         self._warn_beyond(batch)
-        condition, lifted = self._condition(batch)
+        condition, lifted = self._pairing.condition(batch)
         learned, shape = self._learned, self._shape(lifted)
         base = learned.base(condition, lifted)
         condition = learned.seen(condition, base)
@@ -457,98 +447,8 @@ class PosteriorFlow:
         assert self.model.fitted is not None
         return (-1,) if self._learned.components else self.model.fitted.description.shape
 
-    def _check_crop(self) -> None:
-        """Whether what is to be learned from crops can be."""
-        if self.crop is None:
-            return
-        model = self.model
-        form = model.settings.architecture if isinstance(model, FlowMatching) else None
-        if not isinstance(form, UNet) or form.attention:
-            raise ValueError(
-                "crop needs a FlowMatching with architecture=UNet(attention=False), which takes "
-                f"images of any size, got {type(model).__name__} with {form or 'its own'}"
-            )
-        more = self.guess == "regression", self.components is not None
-        if any(more):
-            name = 'guess="regression"' if more[0] else "components"
-            raise ValueError(f"crop goes with the lift and all of its pixels: leave out {name}")
-
     def _save_problem(self, folder: Path, learned: Learned) -> None:
         problem = self.problem
         known = problem is not None and not isinstance(problem.operator, Function)
         write_json(folder / PROBLEM, problem.settings() if problem and known else {})
         learned.save(folder, self.components, self.crop)
-
-    def _pairs(
-        self, name: str, images: Any, observations: Any, rng: np.random.Generator
-    ) -> tuple[Floats, Floats, tuple[int, ...]]:
-        """Training pairs: residuals of the lift (of vectors, the points), and their conditions;
-        and the shape of an observation. The name is that of the images in messages, if another.
-        """
-        points, seen = name or "images or parameters", f"{name}_observations".lstrip("_")
-        images = as_host(points, images)
-        images = images[:, None] if images.ndim == 3 else images  # of one channel
-        if observations is None:
-            if self.problem is None:
-                raise ValueError(
-                    f"{seen} must be given, one for each of {points}: there is no problem to "
-                    "simulate them, PosteriorFlow(problem)"
-                )
-            check_finite(points, images)
-            observations = self.problem.simulate(images, rng)
-        observations = as_pairs(points, images, seen, observations)
-        condition, lifted = self._condition(observations)
-        operator = None if self.problem is None else self.problem.operator
-        if operator is not None and operator.lifts:
-            grid = operator.lift(observations).shape if lifted is None else lifted.shape
-            if grid != images.shape:
-                raise ValueError(
-                    f"observations must be of images of shape {images.shape[1:]}, "
-                    f"got those of shape {grid[1:]}"
-                )
-        residuals = images if lifted is None else images - lifted
-        if self.crop is not None:
-            if lifted is None:
-                raise ValueError("crop is of images whose problem has a lift: leave it out")
-            check_places(self.crop, images.shape[-2:], observations.shape[-2:])
-            residuals, condition = crops(residuals, self.crop), crops(condition, self.crop)
-        return residuals, condition, observations.shape[1:]
-
-    def _regresses(self, points: Floats, condition: Floats) -> bool:
-        """Whether the first guess is a regression."""
-        if self.guess is not None:
-            return self.guess == "regression"
-        return points.ndim == 2 and condition[0].size <= LARGEST
-
-    def _scores(self, points: Floats, condition: Floats) -> bool:
-        """Whether networks see normal scores of observations: of vectors, given vectors."""
-        if not isinstance(self.model, FlowMatching) or self.model.embedding is not None:
-            return False
-        vectors = points.ndim == condition.ndim == 2
-        return vectors and 2 * condition.shape[1] <= LARGEST
-
-    def _sees_guess(self, points: Floats) -> bool:
-        """Whether networks see the first guess beside the lift, of images."""
-        lifts = self.problem is not None and self.problem.operator.lifts and points.ndim == 4
-        built = isinstance(self.model, FlowMatching) and self.model.embedding is None
-        return lifts and built and not self.model.given_network
-
-    def _condition(self, observations: Floats) -> tuple[Floats, Floats | None]:
-        """Conditions of the networks, and lifts: of images both are lifts, if there are any; else
-        conditions are the observations.
-        """
-        if self.problem is None or not self.problem.operator.lifts:
-            return observations, None
-        lifted = self.problem.lift(observations)
-        return (observations, None) if lifted.ndim == 2 else (lifted, lifted)
-
-
-def _made_of(settings: dict[str, Any]) -> Model[Any]:
-    """The model that has these settings."""
-    for kind in (FlowMatching, FlowGenerator):
-        known = {field.name for field in fields(kind.presets["default"].settings)}
-        preset = settings.get("preset", "default")
-        others = {"network", "embedding", "preset", "device"}
-        if set(settings) <= known | others and preset in kind.presets:
-            return kind(**settings)
-    return FlowMatching(**settings)  # whose error names those that are unknown

@@ -73,6 +73,21 @@ def test_what_cannot_learn_from_crops() -> None:
         PosteriorFlow(Linear([1.0]) + Gaussian(0.1), crop=2, **FAST).fit(np.zeros((9, 1)))
 
 
+def test_held_out_images_of_another_size_are_to_blame_themselves() -> None:
+    """Their crops have the size of the others, but their observations have not."""
+    problem = BlurDownsample(1, 8, 4) + Gaussian(0.1)
+    flow = PosteriorFlow(problem, crop=16, architecture=SMALL, **FAST)
+    images, other = np.zeros((4, 24, 24)), np.zeros((3, 1, 24, 32))
+    message = r"held_out must be of the training's shape \(1, 24, 24\), got \(1, 24, 32\)"
+    with pytest.raises(ValueError, match=message):
+        flow.fit(images, held_out=other, progress=False)
+    seen = problem.simulate(other, 0)
+    with pytest.raises(ValueError, match=message):
+        flow.fit(images, held_out=other, held_out_observations=seen, progress=False)
+    with pytest.raises(ValueError, match="held_out_observations must be of images of shape"):
+        flow.fit(images, held_out=images, held_out_observations=np.zeros((4, 1, 5, 6)))
+
+
 def test_other_sizes_need_a_convolutional_network() -> None:
     images = np.random.default_rng(0).random((4, 1, 20, 20), np.float32)
     larger = np.zeros((1, 24, 28), np.float32)

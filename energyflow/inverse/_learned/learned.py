@@ -101,6 +101,14 @@ class Learned:
             points = (points - guess).astype(points.dtype)
         return points if self.components is None else self.components.reduce(points)
 
+    def validation(self, points: Floats, condition: Floats) -> dict[str, Floats]:
+        """Held-out points and their conditions as the model learns them, for `Model.fit`."""
+        guess = self.base(condition, condition) if self.beside else None
+        return {
+            "held_out": self.reduced(points, condition),
+            "held_out_condition": self.seen(condition, guess),
+        }
+
     def base(self, condition: Floats, lifted: Floats | None) -> Floats:
         """What samples for m conditions are added to: rows (m, d), or zeros (m, 1)."""
         if lifted is None:
