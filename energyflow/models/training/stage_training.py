@@ -183,12 +183,18 @@ def seconds_a_step(stage: Stage, how: Optimisation, allowed: float) -> float:
     The first step prepares what the others use: it does not count.
     """
     training, taken = StageTraining(stage, how), list[float]()
-    with stage.during:
+
+    def step() -> float:
+        start = perf_counter()
         training.advance()
+        if training.device.type == "cuda":  # which takes it while the host goes on
+            torch.cuda.synchronize(training.device)
+        return perf_counter() - start
+
+    with stage.during:
+        step()
         while True:
-            start = perf_counter()
-            training.advance()
-            taken.append(perf_counter() - start)
+            taken.append(step())
             if len(taken) == _TRIED_STEPS or any_process(sum(taken) > _TRIED * allowed)[0]:
                 return median(taken)
 
