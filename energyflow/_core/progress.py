@@ -55,8 +55,11 @@ class Progress:
         self.enabled = self.enabled and is_first() and sys.stderr is not None
         return self
 
-    def update(self, step: float, **numbers: float) -> None:
-        """Report that `step` is done; a number stays beside the bar until it is given anew."""
+    def update(self, step: float, doing: str = "", **numbers: float) -> None:
+        """Report that `step` is done; a number stays beside the bar until it is given anew.
+
+        doing : what the loop is at, until the next update.
+        """
         if not self.enabled:
             return
         self._numbers |= numbers
@@ -64,6 +67,8 @@ class Progress:
         with self._while_it_can_be_seen():
             if self._bar is None:
                 self._bar = self._start(step)
+            words = ", ".join(part for part in (self.description, doing) if part)
+            self._bar.set_description_str(words, refresh=False)
             self._bar.set_postfix_str(text, refresh=False)
             self._bar.update(step - self._bar.n)
 
@@ -129,6 +134,10 @@ class _Lines:
         self._about = about | {"prefix": description}
         self._text, self._wrote = "", False
         self._start = self._last = perf_counter()
+
+    def set_description_str(self, text: str, refresh: bool = False) -> None:
+        """What the next line begins with."""
+        self._about["prefix"] = text
 
     def set_postfix_str(self, text: str, refresh: bool = False) -> None:
         """Numbers for the next line."""

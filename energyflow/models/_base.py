@@ -5,62 +5,51 @@ from __future__ import annotations
 import copy
 import math
 import os
-import platform
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any, ClassVar, Generic, Self, TypeVar, cast
+from typing import Any, ClassVar, Generic, Self, cast
 
 import numpy as np
 import torch
 from energyflow_backends import Floats
 from torch import Tensor, nn
 
-from .. import __version__
 from .._core.checks import check_choice, check_count
 from .._core.devices import as_device
+from .._core.progress import tell
 from .._core.random import Rng, as_source
 from .._core.reading import naming
+from ._choice import is_slow, n_validated, notice_of_pixels, why_not_reduced
 from ._fitted import Fitted, Networks, SamplingDiverged
-from ._networks import Architecture, UNet, is_small, suited, unet_for
-from ._settings import BEFORE, ModelSettings, Preset, renamed
-from ._weights import NetworkFactory, Tensors, code_of, layers_of, without_prefix
-from .data.arrays import fingerprint, given_back
+from ._networks import Architecture, UNet, suited, unet_for
+from ._saved import (
+    Saved,
+    SavedSettings,
+    as_in_run,
+    origin_entries,
+    scaling_of_components,
+    settings_entries,
+)
+from ._settings import Preset, S
+from ._weights import NetworkFactory
+from .data.arrays import given_back
 from .data.conditions_by_name import AnyConditions
 from .data.loaders import in_memory
-from .data.noise import MOST_MOMENTS
-from .data.scaling import Scaling
 from .data.training_set import Description, Pair, TrainingSet
+from .training.budget import Budget
 from .training.options import Callback
 from .training.plan import ModelPlan, Task
 from .training.report import TrainingReport
-from .training.run_folder import SETTINGS, RunFolder
+from .training.run_folder import RunFolder
 from .training.stage_training import adam
 from .training.trainer import Trainer
-from .training.validation import N_SAMPLES, Validator
+from .training.validation import Validator
 
-S = TypeVar("S", bound=ModelSettings)
 Write = Callable[[Path], object]
-_FEWEST_REDUCED = 1000  # images whose principal components say how others look
-
-
-@dataclass(frozen=True)
-class Saved:
-    """What the folder of a run holds of a model.
-
-    networks : weights by the stage that trained them, the last one of each that is kept.
-    origin : the folder, for messages.
-    """
-
-    description: Description
-    weights: Tensors
-    networks: Mapping[int, Tensors]
-    factory: NetworkFactory
-    origin: str
 
 
 class Model(ABC, Generic[S]):
@@ -106,7 +95,8 @@ class Model(ABC, Generic[S]):
         **settings: Any,
     ) -> None:
         name = "default" if preset is None else preset
-        base = self.presets[check_choice("preset", name, tuple(self.presets))].settings
+        chosen = self.presets[check_choice("preset", name, tuple(self.presets))]
+        base, self._tested = chosen.settings, chosen.tested
         known = [field.name for field in fields(base)]
         unknown = ", ".join(sorted(settings.keys() - set(known)))
         if unknown:
@@ -201,7 +191,7 @@ class Model(ABC, Generic[S]):
         name: str | None = None,
         progress: bool = True,
         callbacks: Callback | Sequence[Callback] = (),
-        n_validation: int = N_SAMPLES,
+        n_validation: int | None = None,
         on_start: Write | None = None,
     ) -> Self:
         """Train on data, and on their conditions if they are given.
@@ -243,8 +233,10 @@ class Model(ABC, Generic[S]):
         callbacks : callable or sequence of callables
             Each is called as ``callback(stage, step, losses)`` for each row of the log; training is
             cut, and can be resumed, when one returns something true; see `Trainer`.
-        n_validation : int
-            Samples that are drawn for the validation after each stage.
+        n_validation : int, optional
+            Samples that are drawn for the validation after each stage. When not given, 2000; 250
+            of images that a UNet, or a network of your own, learns on a CPU without a budget of
+            seconds.
         on_start : callable, optional
             Called with the run's folder, where there is one, before the first step: it writes
             what else belongs there.
@@ -273,6 +265,7 @@ class Model(ABC, Generic[S]):
             out=out, resume=resume, budget=budget, stop_after=stop_after, patience=patience,
             progress=progress, callbacks=callbacks, ema=settings.ema, clip=settings.clip,
             optimizer=partial(adam, weight_decay=settings.weight_decay),
+            estimates=not self._tested,
         )  # fmt: skip
         training = TrainingSet.of(
             data, condition,
@@ -281,13 +274,9 @@ class Model(ABC, Generic[S]):
         before, in_use = self._fitted, self.settings
         self.settings = self._chosen(training)
         try:
-            known = None
-            if resume and out is not None:
-                folder = RunFolder(Path(out))
-                self.settings = self._as_in(folder, self.settings)
-                if self.settings.components != 1:
-                    known = _components_of(folder, training.description.shape)
-            training = self._in_units(training) if known is None else training.in_units(known)
+            training = self._in_units_of_run(training, trainer.folder if resume else None)
+            if progress and (notice := self._notice(training)):
+                tell(notice)
             if held_out is None:
                 share, seed = settings.validation, settings.seed
                 training, held = training.shared(share, seed, self._fewest_of_a_class)
@@ -295,7 +284,8 @@ class Model(ABC, Generic[S]):
                 held = training.held_out(held_out, held_out_condition)
             if held is None and patience is not None:
                 raise ValueError("patience needs held_out data, or more data to share")
-            plan = self._planned(training, held, held_out is not None, n_validation)
+            n_samples = self._n_samples(n_validation, training.description, trainer.limits)
+            plan = self._planned(training, held, held_out is not None, n_samples)
             kept = trainer.train(plan, on_start, start=start)
             self._fitted, self.report = plan.fitted(len(kept)), trainer.report
         except KeyboardInterrupt:
@@ -307,56 +297,57 @@ class Model(ABC, Generic[S]):
                 self.settings = in_use
         return self
 
-    def _as_in(self, folder: RunFolder, chosen: S) -> S:
-        """Settings that were chosen by the data and the device, as a run that is resumed has them.
+    def _in_units_of_run(self, training: TrainingSet, run: RunFolder | None) -> TrainingSet:
+        """The data in the units of the networks; settings and axes are those of a run's folder."""
+        known = None
+        if run is not None:
+            self.settings = as_in_run(run, self._given, self.settings)
+            if self.settings.of_components:
+                known = scaling_of_components(run, training.description.shape)
+        return self._in_units(training) if known is None else training.in_units(known)
 
-        Another version of this library, or another device, would choose otherwise.
-        """
-        if not (folder.path / SETTINGS).is_file():
-            return chosen
-        there = BEFORE | renamed(folder.settings())
-        names = [
-            field.name
-            for field in fields(chosen)
-            if field.name in there
-            and getattr(self._given, field.name) is None
-            and getattr(chosen, field.name) is not None
-        ]
-        with naming(folder.path / SETTINGS):
-            kept = type(chosen).from_json(chosen.as_json() | {name: there[name] for name in names})
-        return replace(chosen, **{name: getattr(kept, name) for name in names})
+    def _n_samples(self, given: int | None, description: Description, limits: Budget) -> int:
+        """How many are drawn for the validation after each stage."""
+        if given is not None:
+            return check_count("n_validation", given)
+        timed = math.isfinite(limits.seconds)
+        return n_validated(description, self.settings, self.device, timed=timed)
 
     def _planned(
-        self, training: TrainingSet, held: Pair | None, given: bool, n_validation: int
+        self, training: TrainingSet, held: Pair | None, given: bool, n_samples: int
     ) -> ModelPlan[Networks]:
         """The training plan; `given` says whether the held-out data are the user's own."""
         description = training.description
-        n_samples, weight = check_count("n_validation", n_validation), self._weight(description)
-        validator = Validator(training, held, weight, n_samples, self.settings.seed, self.device)
-        entries = self._entries(description) | self._origin(held if given else None)
+        weight, seed = self._weight(description), self.settings.seed
+        validator = Validator(training, held, weight, n_samples, seed, self.device)
+        origin = origin_entries(held if given else None, self._own_modules(), self.device)
+        entries = self._entries(description) | origin
         return self._plan(Task(training, validator, self._factory(description), entries))
 
     def _chosen(self, data: TrainingSet) -> S:
         """The settings with what was left open."""
         settings = self._given
-        share = settings.components or self._share(data)
+        reduced = self._may_reduce(data.description) and why_not_reduced(data) is None
+        share = settings.components or (self._least_share if reduced else 1.0)
         settings = replace(settings, components=share)
         built = self._network is None and settings.architecture is None
         if built and share == 1 and isinstance(self._suited(data.description.shape), UNet):
             settings = replace(settings, architecture=unet_for(self.device))
         return settings
 
-    def _share(self, data: TrainingSet) -> float:
-        """The share of the variance that is learned, where none is given.
-
-        Less than all of many images on a CPU, where nothing needs them as they are.
-        """
-        description, form = data.description, self._given.architecture
-        conditions = description.conditions
+    def _may_reduce(self, description: Description) -> bool:
+        """Whether data are images on a CPU, and nothing needs them as they are."""
+        conditions, form = description.conditions, self._given.architecture
         free = self._network is None and not isinstance(form, UNet)
         free &= conditions is None or conditions.kind == "labels"
-        free &= math.prod(description.shape) <= MOST_MOMENTS and len(data.points) >= _FEWEST_REDUCED
-        return self._least_share if free and self._is_slow(description) else 1.0
+        return free and self._least_share < 1 and self._is_slow(description)
+
+    def _notice(self, data: TrainingSet) -> str | None:
+        """What to know, before training, of settings that were left open."""
+        reason = why_not_reduced(data)
+        if reason is None or self._given.components or not self._may_reduce(data.description):
+            return None
+        return notice_of_pixels(reason, type(self).__name__, self._least_share)
 
     def _in_units(self, data: TrainingSet) -> TrainingSet:
         """The data in the units that belong to the settings."""
@@ -448,41 +439,16 @@ class Model(ABC, Generic[S]):
         OSError, ValueError
             There is no such run, or it is damaged; the file is named.
         """
-        run, kind = RunFolder(folder), type(cls.presets["default"].settings)
-        entries = run.settings(cls.kind)
-        try:
-            settings = kind.from_json(entries)
-            chosen: dict[str, Any] = dict.fromkeys(entries.get("chosen", ()))
-            given = replace(settings, **chosen)
-            description = Description.from_json(entries)
-        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-            raise ValueError(f"{folder}: settings.json is damaged: {error}") from None
-        if description.given_network and network is None:
-            raise ValueError(f"{folder}: the model has a network of its own; pass it as network=")
-        if entries.get("given_embedding") and embedding is None:
-            raise ValueError(
-                f"{folder}: the model has an embedding of its own; pass it as embedding="
-            )
+        run = RunFolder(folder)
+        saved = SavedSettings.read(run, cls.kind, type(cls.presets["default"].settings))
+        saved.check_modules(run, network, embedding)
         modules: dict[str, Any] = {} if embedding is None else {"embedding": embedding}
-        model = cls(network, device=device, **modules, **vars(given))
-        model.settings = settings  # type: ignore[assignment]
+        model = cls(network, device=device, **modules, **vars(saved.given))
+        model.settings = saved.in_use  # type: ignore[assignment]
         with naming(folder):
-            weights = run.weights()
-            matches = (re.match(r"networks\.([0-9]{1,6})\.", name) for name in weights)
-            stages = sorted({int(match[1]) for match in matches if match is not None})
-            if not stages or not {"data.offset", "data.scale"} <= set(weights):
-                raise ValueError(f"{folder}: networks are missing from the weights")
-            networks = {k: without_prefix(f"networks.{k}", weights) for k in stages}
-            scaling = Scaling.from_tensors(weights, description.shape)
-            found = None if scaling.components is None else len(scaling.components.axes)
-            if found != description.n_components:
-                raise ValueError(
-                    f"expected {description.n_components} principal axes in the weights, "
-                    f"got {found}"
-                )
-            factory = model._factory(description)
-            saved = Saved(description, weights, networks, factory, str(folder))
-            model._fitted = Fitted(description, scaling, model._load(saved))
+            factory = model._factory(saved.description)
+            weights = Saved.read(run, saved.description, factory)
+            model._fitted = Fitted(saved.description, weights.scaling, model._load(weights))
         return model
 
     @property
@@ -492,24 +458,8 @@ class Model(ABC, Generic[S]):
         return self._fitted
 
     def _entries(self, description: Description) -> dict[str, Any]:
-        """For settings.json; "chosen" names the settings that were not given."""
-        given, settings = self._given.as_json(), self.settings.as_json()
-        chosen = [name for name in settings if settings[name] is not None and given[name] is None]
-        return {"model": self.kind, **description.as_json(), **settings, "chosen": chosen}
-
-    def _origin(self, held_out: Pair | None) -> dict[str, Any]:
-        """What else a run that is resumed should have kept, for settings.json."""
-        made_with = {
-            "energyflow": __version__, "torch": torch.__version__, "numpy": np.__version__,
-            "python": platform.python_version(), "device": self.device.type,
-        }  # fmt: skip
-        network = self._own_modules()
-        return {
-            "held_out": None if held_out is None else fingerprint(*held_out),
-            "network": None if network is None else layers_of(network),
-            "network_code": None if network is None else code_of(network),
-            "made_with": made_with,
-        }
+        """For settings.json."""
+        return settings_entries(self.kind, description, self.settings, self._given)
 
     def _own_modules(self) -> nn.Module | None:
         """The network that is the user's own."""
@@ -529,7 +479,7 @@ class Model(ABC, Generic[S]):
 
     def _is_slow(self, description: Description) -> bool:
         """Whether the data are images, learned on a CPU."""
-        return self.device.type == "cpu" and not is_small(description.shape)
+        return is_slow(description, self.device)
 
     def _suited(self, shape: tuple[int, ...]) -> Architecture:
         """The architecture for points of a shape, where none is given."""
@@ -569,17 +519,3 @@ class Model(ABC, Generic[S]):
         if bad:
             raise SamplingDiverged(f"{bad} of {len(points)} samples are not finite")
         return given_back(points, fitted.description.library)
-
-
-def _components_of(folder: RunFolder, shape: tuple[int, ...]) -> Scaling | None:
-    """The scaling of a run of components: found anew, axes of equal variances may be others.
-
-    None before its first stage is finished, and for other runs.
-    """
-    try:
-        weights = folder.weights()
-    except OSError:
-        return None
-    with naming(folder.path):
-        scaling = Scaling.from_tensors(weights, shape) if "data.axes" in weights else None
-    return scaling

@@ -13,6 +13,7 @@ from ._fields import NonNegative, PositiveShare, Share, as_json, check_fields, f
 from ._networks import Architecture, UNet
 
 T = TypeVar("T")
+S = TypeVar("S", bound="ModelSettings")
 BEFORE = {
     "validation": 0.0, "early_stopping": False, "weight_decay": 0.0,
     "base": "none", "times": "uniform", "components": 1.0,

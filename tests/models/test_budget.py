@@ -104,7 +104,7 @@ def test_a_model_is_planned_for_what_it_costs(kind: str) -> None:
 
 def test_a_flow_that_takes_too_long_has_fewer_steps(tmp_path, monkeypatch) -> None:
     """Of three seconds each; the plan is kept, and a resumed run flows as long."""
-    monkeypatch.setattr(FlowPlan, "_seconds_of_a_flow", lambda plan: lambda n_steps: 3.0 * n_steps)
+    monkeypatch.setattr(FlowPlan, "_seconds_of_a_flow", lambda *_: lambda n_steps: 3.0 * n_steps)
     points = np.random.default_rng(0).normal(size=(80, 2)).astype(np.float32)
     how = {"n_blocks": 3, "n_particles": 40, "n_projections": 4, "architecture": MLP(8, 1)}
 
@@ -234,7 +234,7 @@ def test_sampling_that_becomes_slower_keeps_what_was_measured(monkeypatch) -> No
 
 def test_a_budget_for_few_blocks_shortens_them(monkeypatch) -> None:
     """Blocks of 1000 steps of 10 ms: 41 seconds are four, 31 four of 750 steps."""
-    monkeypatch.setattr(FlowPlan, "_seconds_of_a_flow", lambda plan: lambda n_steps: 0.0)
+    monkeypatch.setattr(FlowPlan, "_seconds_of_a_flow", lambda *_: lambda n_steps: 0.0)
     monkeypatch.setattr(FlowPlan, "_validation_cost", lambda plan, size: 0.0)
     monkeypatch.setattr("energyflow.models.training.allowance._seconds", lambda *given: 0.0)
     points, decided = np.random.default_rng(0).normal(size=(80, 2)).astype(np.float32), {}

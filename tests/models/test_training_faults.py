@@ -516,7 +516,7 @@ def test_a_run_is_not_resumed_with_something_else_unnoticed(tmp_path, monkeypatc
             fit(network, held_out)
     with pytest.warns(UserWarning, match="of a network whose code was another: its numbers may"):
         fit(Trebling(), data()[:9], stop_after="1 step")
-    monkeypatch.setattr("energyflow.models._base.__version__", "9.9")
+    monkeypatch.setattr("energyflow.models._saved.__version__", "9.9")
     with pytest.warns(UserWarning, match=r"made with .* and resumed with .*'9\.9'"):
         fit(Trebling(), data()[:9])
     fit(Trebling(), data()[:9])

@@ -28,8 +28,8 @@ class Components:
     def of(cls, points: Tensor, share: float) -> Components:
         """The fewest that keep a share of the variance of the points (n, *shape)."""
         flat = points.flatten(1)
-        centre, _, axes = principal_axes(flat.cpu().numpy(), share)
-        centre, axes = (torch.from_numpy(array).to(flat) for array in (centre, axes))
+        mean, _, rows = principal_axes(flat.cpu().numpy(), share)
+        centre, axes = (torch.from_numpy(array).to(flat) for array in (mean, rows))
         return cls(centre, axes, tuple(points.shape[1:]))
 
     @classmethod

@@ -13,7 +13,8 @@ from energyflow_backends import Floats, Integers
 from torch import Tensor, nn
 
 from ..._core.random import Rng, keyed_generator
-from .._base import Model, Saved
+from .._base import Model
+from .._saved import Saved
 from .._settings import Preset
 from ..data.arrays import as_points
 from ..data.training_set import Description, TrainingSet

@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import ClassVar, cast
 
-from .._base import Model, Saved
+from .._base import Model
 from .._networks import MLP, suited
+from .._saved import Saved
 from .._settings import Preset
 from ..data.conditions_by_name import weight_in_flows
 from ..data.noise import MOST_MOMENTS, Noise
@@ -90,8 +91,8 @@ class FlowGenerator(Model[FlowSettings]):
         centred &= len(shape) == 1 and shape[0] <= MOST_MOMENTS
         return super()._chosen(data).chosen(slow=self._is_slow(description), centred=centred)
 
-    def _share(self, data: TrainingSet) -> float:
-        return 1.0 if self._given.pyramid else super()._share(data)
+    def _may_reduce(self, description: Description) -> bool:
+        return self._given.pyramid is None and super()._may_reduce(description)
 
     def _chain(self, description: Description, noise: Noise) -> Chain:
         """The chain without networks."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from time import perf_counter
@@ -70,7 +71,7 @@ class FlowPlan(ModelPlan[Chain]):
                 "n_steps": n_steps if n_blocks else int(allowance.steps),
             }
         network = copy.deepcopy(self._first_network)
-        flow = self._seconds_of_a_flow()
+        flow = self._seconds_of_a_flow(self.chain.blocks[0])
         self._shorten(_steps_within(_FLOW * allowance.to_spend(), flow))
         chain = self.chain
         self.chain = chain.with_network(network)
@@ -93,6 +94,24 @@ class FlowPlan(ModelPlan[Chain]):
         decided = fitting(costs, allowance.to_spend(), lengths, self._n_steps)
         decided |= {"flow_steps": lengths[0], "batch_size": batch_size}
         return decided | sampling.as_decisions()
+
+    def estimate(self, seconds_a_step: Callable[[Stage], float]) -> Decisions:
+        """Blocks and their seconds, by steps of flow and network at each resolution."""
+        blocks, seconds, kept = self.chain.blocks, 0.0, (self._particles, self._velocity)
+        for first in (block for block in blocks if block.first):
+            if first.level > 0:
+                rng = keyed_generator(self._options.seed, "enlarge", first.level)
+                self._particles = self.chain.upsample(self._particles, first, rng)
+            self._velocity = torch.zeros_like(self._particles)
+            flow = self._seconds_of_a_flow(first)
+            self._pairs = self._pairs_of(self._particles, self._velocity)
+            step = seconds_a_step(self._stage(copy.deepcopy(self._first_network), 0, {}))
+            lengths = [block.n_steps for block in blocks if block.level == first.level]
+            seconds += sum(flow(length) + self._n_steps * step for length in lengths)
+        (self._particles, self._velocity), self._pairs = kept, {}
+        return {
+            "n_blocks": self.n_stages, "n_steps": self._n_steps, "seconds": math.ceil(seconds),
+        }  # fmt: skip
 
     def adopt(self, decisions: Decisions) -> None:
         """Plan for the blocks and steps that were decided."""
@@ -125,7 +144,12 @@ class FlowPlan(ModelPlan[Chain]):
         if fresh or block.first or not options.carry_velocity:
             self._velocity = torch.zeros_like(self._particles)
         start = self._particles
-        result = self._flow(block, report)
+        where = f"block {stage + 1} of {self.n_stages}"
+
+        def show(flow: int, distance: float) -> None:
+            report(doing=f"{where}: flow, step {flow} of {block.n_steps}", distance=distance)
+
+        result = self._flow(block, show)
         self._steps += block.n_steps
         self._particles, self._velocity = (
             torch.as_tensor(array, device=self.chain.device).reshape(start.shape)
@@ -280,12 +304,12 @@ class FlowPlan(ModelPlan[Chain]):
         pairs = {"start": start, "motion": motion}
         return pairs if self._given is None else {**pairs, "condition": self._given}
 
-    def _seconds_of_a_flow(self) -> Callable[[int], float]:
-        """Of so many steps, by a step of the first block that is thrown away.
+    def _seconds_of_a_flow(self, block: Block) -> Callable[[int], float]:
+        """Of so many steps, by a step of a block that is thrown away.
 
         It is taken after one of a few particles, which loads and compiles what a flow needs.
         """
-        block = replace(self.chain.blocks[0], n_steps=1)
+        block = replace(block, n_steps=1)
         self._flow(block, lambda **numbers: None, _WARM_UP)
         start = perf_counter()
         result = self._flow(block, lambda **numbers: None)

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from ..._core.checks import check_count, check_number
 from ..._core.random import Rng, as_source
-from .._base import Model, Saved
+from .._base import Model
 from .._embedding import Embedded, embedded_shape
 from .._networks import MLP, Architecture, UNet
+from .._saved import Saved
 from .._settings import Preset
 from .._weights import Tensors, prefixed
 from ..data.arrays import as_points, given_back, widened

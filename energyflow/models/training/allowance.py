@@ -32,7 +32,7 @@ def in_words(decisions: Decisions) -> str:
     for name, unit, steps in (("n_blocks", "block", "steps each"), ("n_rounds", "round", "steps")):
         if name in decisions:
             n, seconds = decisions[name], decisions.get("seconds")
-            each = "" if seconds is None else f" of about {_rounded(seconds / n)}"
+            each = "" if seconds is None else f" of about {rounded(seconds / n)}"
             n_steps = decisions["n_steps"]
             steps = steps if n_steps > 1 else steps.replace("steps", "step")
             parts += [f"{n} {unit}{'s' * (n > 1)}{each}", f"{n_steps:,} {steps}"]
@@ -41,9 +41,9 @@ def in_words(decisions: Decisions) -> str:
     return ", ".join(parts)
 
 
-def _rounded(seconds: float) -> str:
+def rounded(seconds: float) -> str:
     """A time to two digits, in the unit that suits it."""
-    sizes = {"hours": 3600, "minutes": 60, "seconds": 1}
+    sizes = {"days": 86400, "hours": 3600, "minutes": 60, "seconds": 1}
     unit = next((unit for unit, size in sizes.items() if seconds >= 2 * size), "seconds")
     number = float(f"{seconds / sizes[unit]:.2g}")
     return f"{number:g} {unit}"

@@ -28,6 +28,7 @@ class TrainerOptions(Optimisation):
     checkpoint_every: int | None = None
     progress: bool = True
     callbacks: Callback | Sequence[Callback] = ()
+    estimates: bool = False
 
     def __post_init__(self) -> None:
         self.folder = None if self.out is None else RunFolder(check_path("out", self.out))

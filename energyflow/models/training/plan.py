@@ -118,8 +118,14 @@ class TrainingPlan(Protocol):
     def adopt(self, decisions: Decisions) -> None:
         """Plan for what was decided, in this call or in an earlier one of the same run."""
 
+    def estimate(self, seconds_a_step: Callable[[Stage], float]) -> Decisions:
+        """The whole plan in words of `Decisions`, `seconds` among them, without validation.
+
+        Asked where `Trainer.estimates`; seconds_a_step : trains a stage for a few steps.
+        """
+
     def begin(self, stage: int, report: Report) -> Stage:
-        """Prepare a stage; `report(**numbers)` shows how far that is."""
+        """Prepare a stage; `report(doing=text, **numbers)` shows how far that is."""
 
     def finish(self, stage: int, network: nn.Module) -> dict[str, float]:
         """Take in the trained network; numbers for the log, `distance` among them if known."""

@@ -296,9 +296,9 @@ class Run:
             self.stopped = self.stopped or any_process(any(stops))[0]
 
 
-def _show(bar: Progress, stage: int, done: float = 0.0, **numbers: float) -> None:
-    """Show numbers, and how much of a stage is done."""
-    bar.update(stage + done, **numbers)
+def _show(bar: Progress, stage: int, done: float = 0.0, doing: str = "", **numbers: float) -> None:
+    """Show numbers, how much of a stage is done, and what is done besides steps of networks."""
+    bar.update(stage + done, doing, **numbers)
 
 
 def warm_start(plan: TrainingPlan) -> bool:

@@ -16,9 +16,7 @@ from .._settings import RoundsSettings
 from .._weights import Tensors
 from .allowance import Allowance, Decisions
 from .plan import STEPS_A_VALIDATION, ModelPlan, Report, Stage, Task, Validation
-from .validation import Draw
-
-_ENOUGH = 250  # samples, for a distance that says something
+from .validation import ENOUGH, Draw
 
 
 class HeldOutLoss(Protocol):
@@ -85,7 +83,7 @@ class SingleNetworkPlan(ModelPlan[N]):
         self._last = self.sampler(network.eval(), 0)
         sampling, n_rounds = allowance.sampling(
             network, self._validate_with, self.draw, self.validator.n_samples, self.n_stages,
-            enough=_ENOUGH,
+            enough=ENOUGH,
         )  # fmt: skip
         self._last, reserved = last, n_rounds * sampling.seconds
         batch_size, seconds = allowance.batch(
@@ -119,6 +117,15 @@ class SingleNetworkPlan(ModelPlan[N]):
         self._validates = bool(decisions.get("validates", 1))
         if "batch_size" in decisions:
             self._learning = self.learning(decisions["batch_size"])
+
+    def estimate(self, seconds_a_step: Callable[[Stage], float]) -> Decisions:
+        """Rounds, steps and their seconds."""
+        learning = self.learning(self.options.batch_size)
+        seconds = seconds_a_step(self._stage(copy.deepcopy(self._network), learning, 0))
+        return {
+            "n_rounds": self.n_stages, "n_steps": self._n_steps,
+            "seconds": math.ceil(self._n_steps * seconds),
+        }  # fmt: skip
 
     def begin(self, stage: int, report: Report) -> Stage:
         """The steps of a round."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import ParamSpec, TypeVar
 
-from energyflow_backends import agree, is_first
+from energyflow_backends import agree, any_process, is_first
 from energyflow_kernels.compilation import compilation
 
 from ..._core.checks import warn
@@ -20,7 +20,7 @@ from ..._core.progress import tell
 from ..._core.random import torch_seeded
 from .._settings import renamed
 from .._weights import Tensors
-from .allowance import Allowance, Decisions, in_words, slowest
+from .allowance import Allowance, Decisions, in_words, rounded, slowest
 from .log import Log, draw_losses, seconds_to_draw_losses
 from .options import TrainerOptions
 from .plan import Stage, TrainingPlan
@@ -31,6 +31,7 @@ from .stage_training import seconds_a_step
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_MEASURED = 60.0  # seconds that an estimate is worth, of which steps take a small share
 
 __all__ = ["Trainer", "TrainingDiverged"]
 
@@ -99,6 +100,9 @@ class Trainer(TrainerOptions):
         stage, the step of the whole run, and a dict of numbers, such as "loss" and "validation",
         or those of a stage at its end. Training is cut as by `stop_after` when one returns
         something true. The first process calls them, where several share a training.
+    estimates : bool
+        Whether a new run without a budget says how long its plan takes, by some steps that are
+        measured first and thrown away, where there is a bar.
 
     Attributes
     ----------
@@ -173,7 +177,7 @@ class Trainer(TrainerOptions):
             if self.folder is not None and on_start is not None and is_first():
                 on_start(self.folder.path)
             with self._log(plan, records) as log, advising(TRAINING):
-                start, end = self._adopt(plan, start)
+                start, end = self._adopt(plan, start, new=self._is_new(records))
                 run = Run(self, plan, warm, records, carried, log, start, end)
                 try:
                     run.train()
@@ -203,8 +207,7 @@ class Trainer(TrainerOptions):
             return [], {}
         self.folder.check(plan.settings, resume=self.resume)
         records = self.folder.records()
-        inside = self.folder.inside(len(records))
-        self._check_budget(new=not records and inside is None)
+        self._check_budget(new=self._is_new(records))
         if len(records) > plan.n_stages:
             raise ValueError(
                 f"{self.folder.path} holds {len(records)} finished stages, more than the "
@@ -225,6 +228,10 @@ class Trainer(TrainerOptions):
         self.folder.start(plan.settings)
         return records, carried
 
+    def _is_new(self, records: list[Record]) -> bool:
+        """Whether nothing is trained yet in the folder."""
+        return not records and (self.folder is None or self.folder.inside(0) is None)
+
     def _check_budget(self, *, new: bool) -> None:
         """A run keeps the budget that it was planned for, or has none."""
         if self.folder is None or self.budget is None:
@@ -241,8 +248,10 @@ class Trainer(TrainerOptions):
                 f"resumed only with the same or without, got {self.budget!r}"
             )
 
-    def _adopt(self, plan: TrainingPlan, start: float) -> tuple[float, float]:
+    def _adopt(self, plan: TrainingPlan, start: float, *, new: bool) -> tuple[float, float]:
         """Let the plan keep to the budget, by what was decided in an earlier call or is now.
+
+        Without a budget a new run may say what it will take.
 
         Returns when the training started, were it not for kernels that were compiled meanwhile, and
         the seconds that it keeps for its end.
@@ -258,11 +267,25 @@ class Trainer(TrainerOptions):
             if self.folder is not None:
                 self.folder.write_plan({"budget": self.limits.as_json(), "decisions": decisions})
         else:
+            if new and self.estimates and any_process(self.progress)[0]:
+                self._estimate(plan)
             return start, 0.0
         if words := in_words(decisions):
             self._say(f"plan: {words}")
         plan.adopt(decisions)
         return start, decisions.get("end_ms", 0) / 1e3
+
+    def _estimate(self, plan: TrainingPlan) -> None:
+        """Say how long a plan takes."""
+        self._say("measuring how long the plan takes")
+        with torch_seeded(0):
+            found = plan.estimate(lambda stage: self._seconds_a_step(stage, _MEASURED))
+        total = rounded(found["seconds"])
+        self._say(f"plan: {in_words(found)}; in all about {total}, without validation")
+
+    def _seconds_a_step(self, stage: Stage, allowed: float) -> float:
+        """What a step of a stage takes in the slowest of the processes."""
+        return slowest(seconds_a_step(stage, self, allowed))
 
     def _say(self, text: str) -> None:
         if self.progress:
@@ -275,7 +298,7 @@ class Trainer(TrainerOptions):
             return self.limits.seconds - slowest(perf_counter() - start())
 
         def seconds(stage: Stage) -> float:
-            return slowest(seconds_a_step(stage, self, self.limits.seconds))
+            return self._seconds_a_step(stage, self.limits.seconds)
 
         writes = self.folder is not None
         allowance = Allowance(self.limits.steps, left, seconds, draws=writes)

@@ -21,6 +21,7 @@ from ..._sums.distances import sliced_energy_distance
 from ..data.training_set import Pair, TrainingSet
 
 N_SAMPLES = 2000  # that are compared with the data
+ENOUGH = 250  # of them, for a distance that says something
 _SLICES = 256
 _DRAWN = 100
 _SHOWN = 2000  # of the data
