@@ -118,6 +118,25 @@ def test_far_from_the_origin_and_close_together(d):
     compare(found, (expected[0] * 8, *expected[1:]), 1e-10)
 
 
+@pytest.mark.parametrize("d", [20, 900])
+def test_near_pairs_of_float32_lose_no_digits(d):
+    """Inner products alone would leave few digits of distances so short beside the norms."""
+    places = rng.choice([-30.0, 0.0, 50.0], size=(150, 1)) + 2.0**-9 * rng.normal(size=(150, d))
+    x = places[:80].astype(np.float32)
+    y = np.concatenate([x[5:25], np.nextafter(x[30:40], np.float32(99)), places[80:]])
+    y = y.astype(np.float32)
+    a, b = (w / w.sum() for w in (rng.random(len(x)), rng.random(len(y))))
+    found = pair_energies(x[None], y[None], a[None], b[None], wrt=("x", "y"))
+    value, *slopes = slow_energies(x, y, a, b)
+    compare(found[:1], (value,))
+    for slope, expected in zip(found[1:], slopes, strict=True):  # of sums of products, as ever
+        np.testing.assert_allclose(slope[0], expected, rtol=0, atol=1e-8 * np.max(np.abs(expected)))
+    assert abs(pair_energies(x[None], x[None])[0][0]) < 1e-14 * np.max(np.abs(x)) * d
+    one = pair_energies(x[None, :1], x[None, :1] * np.float32(1), wrt=("x", "y"))
+    assert one[0] == 0
+    assert not one[1].any()
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("side", [0, 1])
 def test_a_number_that_is_not_finite_shows_in_the_value(bad, side):

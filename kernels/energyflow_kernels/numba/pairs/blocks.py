@@ -14,54 +14,18 @@ from numba import int64
 
 from ...typing import Doubles
 from ..compiler import compiled, inner
+from .panels import DEPTH, PANEL, SIDE, add_norms, add_to_squares, finish_products, pack
 from .profiles import evaluate
-from .tiles import (
-    LANES,
-    TILE_ROWS,
-    add_products_1,
-    add_products_2,
-    add_pulls_1,
-    add_pulls_2,
-    add_squares,
-    transpose_square,
-)
+from .tiles import LANES, TILE_ROWS, add_products_1, add_products_2, add_pulls_1, add_pulls_2
 
-SIDE = 64  # points of a tile
-DEPTH = 895  # coordinates at once, and a one
+PRODUCTS, DIFFERENCES, PULLS = 0, 1, 2  # what is summed over the coordinates of a tile
 STRIP = 8  # rows of a tile whose distances become forces while they are in the first cache
 
 
 def scratch(d: int) -> tuple[Doubles, Doubles, Doubles]:
     """What `sum_pairs` works in, for points in d dimensions: tiles, the same flat, and panels."""
-    tiles = np.empty((2 * SIDE + 2 * STRIP + 3, SIDE))
+    tiles = np.empty((2 * SIDE + 2 * STRIP + 5, SIDE))
     return tiles, tiles.reshape(-1), np.empty(4 * SIDE * (min(d, DEPTH) + LANES))
-
-
-@inner()
-def _pack(doubles, singles, first, count, d, low, depth, width, rows, columns):
-    """Write the coordinates low to low + depth of `count` points as rows of `width` numbers.
-
-    A one stands behind the coordinates where there is room: products with forces then sum these.
-    `columns`, unless empty, becomes the transpose, SIDE numbers a coordinate.
-    """
-    rows[: SIDE * width] = 0.0
-    for i in range(count):
-        row = rows[i * width : (i + 1) * width]
-        start = (first + i) * d + low
-        if singles.size:
-            single = singles[start : start + depth]
-            for k in range(depth):
-                row[k] = single[k]
-        else:
-            double = doubles[start : start + depth]
-            for k in range(depth):
-                row[k] = double[k]
-        if depth < width:
-            row[depth] = 1.0
-    if columns.size:
-        for j in range(0, SIDE, LANES):
-            for k in range(0, width, LANES):
-                transpose_square(rows, j * width + k, width, columns, k * SIDE + j, SIDE)
 
 
 @inner("reassoc", "contract")
@@ -80,17 +44,6 @@ def _weigh(value, pull, low, n, width, own, others, row_sums, to_rows, to_column
         row_sums[low + i] = mine
         total += charge * mine
     return total
-
-
-@inner()
-def _squared_distances(xs, turned, width, depth, n_i, columns, squares):
-    """Add the squared differences of `depth` coordinates, SIDE to a row."""
-    for i in range(0, n_i, TILE_ROWS):
-        for j in range(0, columns, 2 * LANES):
-            add_squares(
-                xs, i * width, width, 1, turned, j, SIDE, xs, 0, 0, depth,
-                squares, i * SIDE + j, SIDE,
-            )  # fmt: skip
 
 
 @inner()
@@ -157,6 +110,8 @@ def sum_pairs(
     All arrays but `items`, `factors`, `values` and `tiles` are flat; those from `tiles` on come
     from `scratch`. The points (sets, n, d) are in `doubles` or in `singles`, the other is empty; F
     is a profile whose first number is `firsts` of the set.
+    Squared distances are sums of squared differences if `exact`, else made of products where none
+    of a tile is near zero.
     An item (i0, i1, j0, j1, which, sides) takes the points i0 to i1 with j0 to j1, times
     factors[set, which]; where i0 = j0 both blocks are one, each pair is taken once, and a point
     with itself by half. values (sets, items) are the sums. To `rows`, unless empty, the sums over j
@@ -170,8 +125,10 @@ def sum_pairs(
     flat_squares, flat_columns = flat[: SIDE * SIDE], flat[SIDE * SIDE : 2 * SIDE * SIDE]
     squares, to_columns = tiles[:SIDE], tiles[SIDE : 2 * SIDE]
     value, pull = tiles[2 * SIDE : 2 * SIDE + STRIP], tiles[2 * SIDE + STRIP :]
+    x_norms, y_norms = tiles[-5], tiles[-4]
     mine, theirs, sums = tiles[-3], tiles[-2], tiles[-1]
     untouched = turned[:0]
+    first_phase = DIFFERENCES if exact else PRODUCTS
     one: Any = int64(1)  # a plain 1 has a type of its own, for which functions are compiled anew
     side: Any = int64(SIDE)
     for s in range(first_set, last_set):
@@ -182,7 +139,7 @@ def sum_pairs(
             total = 0.0
             for j in range(j_start, j_stop, SIDE):
                 n_j = min(SIDE, j_stop - j)
-                columns = (n_j + 2 * LANES - 1) // (2 * LANES) * (2 * LANES)
+                columns = (n_j + PANEL - 1) // PANEL * PANEL
                 for c in range(n_j):
                     theirs[c] = charges[s * charges_step + j + c]
                 for c in range(n_j, SIDE):
@@ -193,23 +150,42 @@ def sum_pairs(
                         mine[c] = charges[s * charges_step + i + c]
                     diagonal = same and i == j
                     wanted = (sides & 1) | (0 if diagonal else sides & 2)
-                    flat_squares[:] = 0.0
-                    for phase in range(2 if wanted else 1):
+                    fresh = i == i_start
+                    x_norms[:] = 0.0
+                    if fresh or d > DEPTH:
+                        y_norms[:] = 0.0
+                    direct = exact
+                    for phase in range(first_phase, 3 if wanted else 2):
+                        if phase == DIFFERENCES and not direct:
+                            continue
+                        if phase != PULLS:
+                            flat_squares[:] = 0.0
                         for low in range(0, d, DEPTH):
                             depth = min(DEPTH, d - low)
-                            if phase == 0 or d > DEPTH:
-                                _pack(
+                            if phase == first_phase or d > DEPTH:
+                                pack(
                                     doubles, singles, s * n + i, n_i, d, low, depth, width, xs,
                                     untouched,
                                 )  # fmt: skip
-                                if d > DEPTH or i == i_start:
-                                    _pack(
+                                if fresh or d > DEPTH:
+                                    pack(
                                         doubles, singles, s * n + j, n_j, d, low, depth, width, ys,
                                         turned,
                                     )  # fmt: skip
-                            if phase == 0:
-                                _squared_distances(
-                                    xs, turned, width, depth, n_i, columns, flat_squares
+                            if phase == PRODUCTS:
+                                add_norms(xs, width, depth, n_i, x_norms)
+                                if fresh or d > DEPTH:
+                                    add_norms(ys, width, depth, n_j, y_norms)
+                            if phase != PULLS:
+                                add_to_squares(
+                                    xs,
+                                    turned,
+                                    width,
+                                    depth,
+                                    n_i,
+                                    columns,
+                                    flat_squares,
+                                    phase == DIFFERENCES,
                                 )
                                 continue
                             if wanted & 1:
@@ -228,7 +204,9 @@ def sum_pairs(
                                     gradient, s * points + j, n_j, d, low, depth, width, pulled, ys,
                                     theirs, factor, exact,
                                 )  # fmt: skip
-                        if phase == 0:
+                        if phase == PRODUCTS:
+                            direct = finish_products(squares, x_norms, y_norms, n_i, n_j, diagonal)
+                        if phase == (DIFFERENCES if direct else PRODUCTS):
                             part = 0.0
                             for strip in range(0, n_i, STRIP):
                                 here = squares[strip : strip + STRIP]

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from ...typing import Doubles, Floats
 from ..rows import locked
 from ..threads import share, usable_threads
-from .blocks import SIDE, scratch, sum_pairs
+from .blocks import scratch, sum_pairs
+from .panels import SIDE
 from .points import NOTHING, pooled
 from .profiles import POWER
 
@@ -56,11 +57,13 @@ def pair_energies(
 
     Notes
     -----
-    Each pair within a set is visited once. All is computed in float64 and from differences of
-    coordinates; gradients of float32 points in more than 8 dimensions are matrix products, whose
-    rounding in float64 is invisible in float32. Squared distances below 2^-1000 of the extent's
-    square count as zero. Memory: a copy of the points, and 2 MiB a thread
-    at most. The results are the same bits for every number of threads.
+    Each pair within a set is visited once. All is computed in float64, and from differences of
+    coordinates for float64 points and in up to 8 dimensions. Squared distances and gradients of
+    float32 points in more dimensions are matrix products in float64: |p|^2 + |q|^2 - 2 <p, q>, with
+    a relative error below 64 (d + 4) 2^-53, for a tile of pairs that has a square below 1/64 of
+    |p|^2 + |q|^2 is computed anew from differences. Both are invisible in float32. Squared
+    distances below 2^-1000 of the extent's square count as zero. Memory: a copy of the points, and
+    2 MiB a thread at most. The results are the same bits for every number of threads.
     """
     if tuple(wrt) == ("y",):  # the distance is symmetric, and gradients begin with the first set
         value, gy, _ = pair_energies(

@@ -7,7 +7,8 @@ import numpy as np
 from ...typing import Doubles, Floats
 from ..rows import locked
 from ..threads import share, usable_threads
-from .blocks import SIDE, scratch, sum_pairs
+from .blocks import scratch, sum_pairs
+from .panels import SIDE
 from .points import NOTHING, pooled
 from .profiles import GAUSS, KINDS, MATERN, POWER
 

@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 from ..compiler import VECTOR_BYTES
 
 LANES = VECTOR_BYTES // 8  # float64 numbers of a vector
-TILE_ROWS = 8 if VECTOR_BYTES == 64 else 4  # accumulators of two vectors a row stay in registers
+TILE_ROWS = 8 if VECTOR_BYTES == 64 else 6  # accumulators of two vectors a row stay in registers
 
 
 def _compiler(function: Callable[..., Any]) -> Callable[..., Any]:
