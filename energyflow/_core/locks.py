@@ -60,7 +60,8 @@ def _held(path: Path, target: Path) -> int:
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         except OSError as error:
-            raise OSError(error.errno, error.strerror, str(target)) from error
+            place = target if target.is_dir() else target.parent
+            raise OSError(error.errno, error.strerror, str(place)) from error
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

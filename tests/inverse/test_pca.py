@@ -27,6 +27,12 @@ def test_a_share_of_the_variance(share: float, count: int, rng: np.random.Genera
     assert lost <= 1 - share + 0.02
 
 
+@pytest.mark.parametrize(("n", "d"), [(2000, 100), (60, 200)])
+def test_rounding_far_from_the_origin_is_no_component(n: int, d: int, rng) -> None:
+    x = 300 + rng.normal(size=(n, 5)) @ rng.normal(size=(5, d))
+    assert WhitenedPCA.of(x, 1).basis.shape == (5, d)
+
+
 @pytest.mark.parametrize("n", [4, 40])
 def test_axes_are_those_of_the_covariance(n: int, rng: np.random.Generator) -> None:
     """Of fewer points than numbers as well, whose covariance is not formed."""

@@ -94,13 +94,16 @@ def _nearest_of_components(model: Model[Any], samples: np.ndarray) -> torch.Tens
     return scaling.undo(scaling.apply(torch.from_numpy(samples)))
 
 
+@pytest.mark.parametrize("vectors", [False, True])
 @pytest.mark.parametrize(("kind", "small"), SMALL)
-def test_interrupted_and_resumed_they_are_the_same(kind, small, tmp_path) -> None:
+def test_interrupted_and_resumed_they_are_the_same(kind, small, vectors, tmp_path) -> None:
     data, settings = images(60, 5), {"components": 0.9, "device": "cpu", **small}
+    data = data.reshape(60, -1)[:, :5] if vectors else data
     whole = kind(**settings).fit(data, **QUIET)
     kind(**settings).fit(data, out=tmp_path, stop_after="1 steps", **QUIET)
     resumed = kind(**settings).fit(data, out=tmp_path, resume=True, **QUIET)
     np.testing.assert_array_equal(resumed.sample(3, rng=0), whole.sample(3, rng=0))
+    np.testing.assert_array_equal(kind.load(tmp_path).sample(3, rng=0), whole.sample(3, rng=0))
 
 
 @pytest.mark.parametrize(("kind", "small"), SMALL)

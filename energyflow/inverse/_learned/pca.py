@@ -9,7 +9,7 @@ import numpy as np
 from energyflow_backends import Floats
 
 from ..._core.checks import check_number
-from ..._core.principal_axes import principal_axes
+from ...models.data.principal_axes import principal_axes
 from .affine import AffineMap
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..._core.principal_axes import principal_axes
 from .arrays import check_finite, dtype_of
+from .principal_axes import principal_axes
 
 _LEAST = 1e-8  # of variances along axes that are whitened, in units of the largest
 _CENTRE, _AXES = "data.centre", "data.axes"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from energyflow_backends import Doubles, Floats
 
-_ROUNDING = 1e-12  # of the variance, which may be that of rounding
+_ROUNDING = 1e-12  # of the largest variance, and of the sum of all: what rounding may make
 
 
 def principal_axes(points: Floats, share: float) -> tuple[Doubles, Doubles, Doubles]:
@@ -45,6 +45,7 @@ def principal_axes(points: Floats, share: float) -> tuple[Doubles, Doubles, Doub
         variances, axes = variances[::-1].clip(min=0), columns[:, ::-1].T
     kept = variances.cumsum()
     count = int((kept < share * (1 - _ROUNDING) * kept[-1]).sum()) + 1
+    count = min(count, max(int((variances > _ROUNDING * variances[0]).sum()), 1))
     axes = axes[:count]
     largest = np.take_along_axis(axes, abs(axes).argmax(axis=1)[:, None], axis=1)
-    return centre, variances[:count], axes * np.sign(largest)
+    return centre, variances[:count], np.ascontiguousarray(axes * np.sign(largest))
