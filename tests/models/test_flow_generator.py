@@ -17,6 +17,7 @@ import energyflow as ef
 from energyflow._core import extras
 from energyflow.models import MLP, PRESETS, FlowGenerator, FlowSettings, Pyramid, UNet, load
 from energyflow.models.data.conditions import Conditions
+from energyflow.models.data.noise import Noise
 from energyflow.models.data.scaling import Scaling
 from energyflow.models.data.training_set import TrainingSet
 from energyflow.models.flow_generator import stages
@@ -76,6 +77,17 @@ def test_normal_noise_has_the_moments_of_the_data(rng, tmp_path) -> None:
     np.testing.assert_array_equal(again.sample(5, rng=0), model.sample(5, rng=0))
     with pytest.raises(ValueError, match="at most 4096 numbers, got 5000"):
         fitted(np.zeros((3, 5000), np.float32), settings={"start": "normal"})
+
+
+def test_a_resumed_run_keeps_the_noise_of_its_networks(points, tmp_path, monkeypatch) -> None:
+    how = {"settings": {"start": "normal"}, "out": tmp_path / "run"}
+    begun = fitted(points, points[:, :1], stop_after="80 steps", **how)
+    monkeypatch.setattr(Noise, "of", lambda *args: Noise())  # as if it were found in another way
+    resumed = fitted(points, points[:, :1], resume=True, **how)
+    assert (begun.n_trained, resumed.n_trained) == (2, 3)
+    before, after = (model._trained.networks.noise.tensors() for model in (begun, resumed))
+    assert len(before) == 3
+    torch.testing.assert_close(after, before, rtol=0, atol=0)
 
 
 def test_classes_are_what_was_asked(rng: np.random.Generator) -> None:

@@ -39,6 +39,11 @@ class Description:
         """Of a point as networks see it."""
         return self.shape if self.n_components is None else (self.n_components,)
 
+    @property
+    def condition_shape(self) -> tuple[int, ...]:
+        """Of what is given with a point, as networks see it; (0,) for nothing."""
+        return (0,) if self.conditions is None else self.conditions.shape
+
     def as_json(self) -> dict[str, Any]:
         """For settings.json."""
         return {

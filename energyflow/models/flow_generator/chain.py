@@ -43,7 +43,9 @@ class Chain:
 
     def start(self, n: int, condition: Tensor | None, rng: np.random.Generator) -> Tensor:
         """Noise for n samples, at the first resolution."""
-        return self.noise.draw(n, self.blocks[0].shape, condition, rng).to(self.device)
+        shape = self.blocks[0].shape
+        numbers = self.noise.numbers(n, shape, rng)
+        return self.noise.points(numbers, shape, condition).to(self.device)
 
     def inputs(self, condition: Tensor | None, block: Tensor | None) -> list[Tensor]:
         """What a network sees besides the points: their conditions, and the numbers of their

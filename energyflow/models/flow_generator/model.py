@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import ClassVar, cast
 
@@ -97,10 +96,8 @@ class FlowGenerator(Model[FlowSettings]):
     def _chain(self, description: Description, noise: Noise) -> Chain:
         """The chain without networks."""
         settings = self.settings
-        condition = description.conditions.shape if description.conditions is not None else (0,)
-        blocks = tuple(
-            all_blocks(settings, description.learned_shape, description.mean_distance, condition)
-        )
+        shapes = description.learned_shape, description.mean_distance, description.condition_shape
+        blocks = tuple(all_blocks(settings, *shapes))
         upsampling_noise = 0.0 if settings.pyramid is None else settings.pyramid.noise
         return Chain(blocks, noise, upsampling_noise, settings.one_network, self.device)
 
@@ -113,8 +110,6 @@ class FlowGenerator(Model[FlowSettings]):
         return [*super()._inputs(description), *code]
 
     def _load(self, saved: Saved) -> Chain:
-        description = saved.description
-        given = 0 if description.conditions is None else math.prod(description.conditions.shape)
-        noise = Noise.from_tensors(saved.weights, math.prod(description.learned_shape), given)
-        chain = self._chain(description, noise)
+        shapes = saved.description.learned_shape, saved.description.condition_shape
+        chain = self._chain(saved.description, Noise.from_tensors(saved.weights, *shapes))
         return chain.load(saved.factory, saved.networks, saved.origin)

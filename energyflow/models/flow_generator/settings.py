@@ -121,10 +121,11 @@ class FlowSettings(ModelSettings):
         What samples start from: uniform noise on the unit box, or normal noise with the mean and
         the covariance of the data, for at most 4096 numbers a point. With conditions the mean is
         the linear regression on them, where there are ten points of data for each of their
-        numbers, and the covariance that of its residuals; given labels, that of each class, shrunk
-        towards them. From there a conditional flow has little left to do where the data are nearly
-        normal given their conditions. When not given, "normal" for components and for vectors given
-        vectors or labels, and else "uniform".
+        numbers, and the covariance that of its residuals; given labels (alone, not beside other
+        conditions by name), each class has its mean and its covariance, shrunk towards that within
+        all. From there a conditional flow has little left to do where the data are nearly normal
+        given their conditions. When not given, "normal" for components and for vectors given
+        vectors or labels, and else "uniform", as with a pyramid or one network for all blocks.
     particles : {"network", "fresh", "flow"}
         Where the next block starts: new noise sent through the chain ("fresh"), the particles
         where the network has put them, or where the flow did. Only with "fresh" do networks learn

@@ -21,6 +21,7 @@ from ..._flows.particle_flow import ParticleFlow
 from .._networks import PART
 from .._weights import Tensors, prefixed, without_prefix
 from ..data.conditions_by_name import weight_in_flows
+from ..data.noise import Noise
 from ..training.allowance import Allowance, Decisions, slowest
 from ..training.plan import ModelPlan, Report, Stage, Task, Validation
 from ..training.validation import Draw, downsampled, flat_array, rows_drawn_evenly
@@ -220,8 +221,11 @@ class FlowPlan(ModelPlan[Chain]):
         return {**state, **self.data.scaling.tensors(), **self.chain.noise.tensors()}
 
     def restore(self, networks: list[Tensors], state: Tensors) -> None:
-        """Return to the state after these stages."""
-        self.chain = self.chain.load(self.factory, dict(enumerate(networks)), "checkpoints")
+        """Return to the state after these stages, and to the noise that their networks know."""
+        description = self.data.description
+        noise = Noise.from_tensors(state, description.learned_shape, description.condition_shape)
+        chain = replace(self.chain, noise=noise)
+        self.chain = chain.load(self.factory, dict(enumerate(networks)), "checkpoints")
         here = {name: tensor.to(self.chain.device) for name, tensor in state.items()}
         self._particles, self._velocity = here["particles"], here["velocity"]
         self._given, self._steps = here.get("given"), int(here["taken"])
@@ -236,11 +240,12 @@ class FlowPlan(ModelPlan[Chain]):
 
         They flow to these data where others come with the next block, else to all.
         """
-        n, condition, seed = self._n_particles, self.data.condition, self._options.seed
-        rows = rows_drawn_evenly(len(self.data.points), n, keyed_generator(seed, "rows", stage))
+        rng, n = keyed_generator(self._options.seed, "particles", stage), self._n_particles
+        noise, shape = self.chain.noise, self.chain.blocks[0].shape
+        numbers = noise.numbers(n, shape, rng)
+        rows, condition = rows_drawn_evenly(len(self.data.points), n, rng), self.data.condition
         self._given = None if condition is None else condition[rows].to(self.chain.device)
-        rng = keyed_generator(seed, "particles", stage)
-        self._particles = self.chain.start(n, self._given, rng)
+        self._particles = noise.points(numbers, shape, self._given).to(self.chain.device)
         part = self._options.particles == "fresh" and n < len(self.data.points)
         self._target = rows if part else slice(None)
 
