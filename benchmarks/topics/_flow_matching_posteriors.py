@@ -52,18 +52,16 @@ class Posteriors:
     def fitted(
         self, seed: int, n_steps: int, **settings: Any
     ) -> tuple[inverse.PosteriorFlow, float]:
-        """By flow matching, or by the defaults where no coupling is given; and the CPU seconds of
-        its training.
-        """
-        if settings:
-            model = FlowMatching(
-                n_steps=n_steps, n_rounds=1, seed=seed, device="cpu", preset="toy", **settings
-            )
-            sampler = inverse.PosteriorFlow(self.problem, model)
-        else:
-            sampler = inverse.PosteriorFlow(self.problem, seed=seed, device="cpu")
-        _, seconds = cpu_seconds(lambda: sampler.fit(self.x, self.y, progress=False))
-        return sampler, seconds
+        """By flow matching, and the CPU seconds of its training."""
+        model = FlowMatching(
+            n_steps=n_steps, n_rounds=1, seed=seed, device="cpu", preset="toy", **settings
+        )
+        sampler = inverse.PosteriorFlow(self.problem, model)
+        return sampler, self.fit(sampler)
+
+    def fit(self, sampler: inverse.PosteriorFlow) -> float:
+        """Train on the pairs: the CPU seconds that it takes."""
+        return cpu_seconds(lambda: sampler.fit(self.x, self.y, progress=False))[1]
 
     def energy(self, sampler: inverse.PosteriorFlow, n_steps: int, n_observed: int) -> float:
         """Mean energy distance (U) to the true posteriors by so many Euler steps."""
