@@ -86,18 +86,18 @@ class Pairing:
         TypeError, ValueError
             They do not fit each other, or the problem.
         """
-        points, seen = name or "images or parameters", f"{name}_observations".lstrip("_")
+        points, label = name or "images or parameters", f"{name}_observations".lstrip("_")
         images = as_host(points, images)
         images = images[:, None] if images.ndim == 3 else images  # of one channel
         if observations is None:
-            observations = self._simulated(points, seen, images, rng)
-        observations = as_pairs(points, images, seen, observations)
+            observations = self._simulated(points, label, images, rng)
+        observations = as_pairs(points, images, label, observations)
         condition, lifted = self.condition(observations)
         if self.problem is not None and self.lifts:
             grid = self.problem.lift(observations).shape if lifted is None else lifted.shape
             if grid != images.shape:
                 raise ValueError(
-                    f"{seen} must be of images of shape {images.shape[1:]}, "
+                    f"{label} must be of images of shape {images.shape[1:]}, "
                     f"got those of shape {grid[1:]}"
                 )
         residuals = images if lifted is None else images - lifted
@@ -109,12 +109,12 @@ class Pairing:
         return Pairs(residuals, condition, images.shape[1:], observations.shape[1:])
 
     def _simulated(
-        self, points: str, seen: str, images: Floats, rng: np.random.Generator
+        self, points: str, label: str, images: Floats, rng: np.random.Generator
     ) -> Floats:
         """Observations by the problem; names are those of the arguments in messages."""
         if self.problem is None:
             raise ValueError(
-                f"{seen} must be given, one for each of {points}: there is no problem to "
+                f"{label} must be given, one for each of {points}: there is no problem to "
                 "simulate them, PosteriorFlow(problem)"
             )
         check_finite(points, images)

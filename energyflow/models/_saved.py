@@ -72,8 +72,8 @@ class SavedSettings(Generic[S]):
 
 def settings_entries(model: str, description: Description, in_use: S, given: S) -> dict[str, Any]:
     """What `SavedSettings` reads; "chosen" names the settings that were not given."""
-    settings, asked = in_use.as_json(), given.as_json()
-    chosen = [name for name in settings if settings[name] is not None and asked[name] is None]
+    settings, wanted = in_use.as_json(), given.as_json()
+    chosen = [name for name in settings if settings[name] is not None and wanted[name] is None]
     return {"model": model, **description.as_json(), **settings, "chosen": chosen}
 
 

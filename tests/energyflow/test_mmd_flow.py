@@ -141,15 +141,15 @@ def test_a_target_that_requires_grad_is_data_only() -> None:
 
 @pytest.mark.parametrize("step_size", ["auto", 0.1])
 def test_a_function_of_the_step_is_called_once_for_each(step_size: float | str) -> None:
-    asked: list[int] = []
+    steps: list[int] = []
 
     def falling(step: int) -> Kernel:
-        asked.append(step)
+        steps.append(step)
         return Gauss(2 * 0.9**step)
 
     flow = ef.MMDFlow(Y, falling, step_size=step_size)
     first = quiet(flow, X, 3, record_every=1)
-    assert asked == [0, 1, 2, 3]
+    assert steps == [0, 1, 2, 3]
     again = quiet(ef.MMDFlow(Y, lambda k: Gauss(2 * 0.9**k), step_size=step_size), X, 3)
     np.testing.assert_array_equal(again.particles, first.particles)
 

@@ -279,9 +279,9 @@ class Trainer(TrainerOptions):
         """Say how long a plan takes."""
         self._say("measuring how long the plan takes")
         with torch_seeded(0):
-            found = plan.estimate(lambda stage: self._seconds_a_step(stage, _MEASURED))
-        total = rounded(found["seconds"])
-        self._say(f"plan: {in_words(found)}; in all about {total}, without validation")
+            cost = plan.estimate(lambda stage: self._seconds_a_step(stage, _MEASURED))
+        total = rounded(cost["seconds"])
+        self._say(f"plan: {in_words(cost)}; in all about {total}, without validation")
 
     def _seconds_a_step(self, stage: Stage, allowed: float) -> float:
         """What a step of a stage takes in the slowest of the processes."""
