@@ -178,15 +178,9 @@ def sum_pairs(
                                     add_norms(ys, width, depth, n_j, y_norms)
                             if phase != PULLS:
                                 add_to_squares(
-                                    xs,
-                                    turned,
-                                    width,
-                                    depth,
-                                    n_i,
-                                    columns,
-                                    flat_squares,
+                                    xs, turned, width, depth, n_i, columns, flat_squares,
                                     phase == DIFFERENCES,
-                                )
+                                )  # fmt: skip
                                 continue
                             if wanted & 1:
                                 _pulls(

@@ -15,7 +15,8 @@ _NEAR = 2.0**-6  # of the squared norms, below which a square of products has lo
 def pack(doubles, singles, first, count, d, low, depth, width, rows, columns):
     """Write the coordinates low to low + depth of `count` points as rows of `width` numbers.
 
-    A one stands behind the coordinates where there is room: products with forces then sum these.
+    A column of ones follows the coordinates where there is room (homogeneous coordinates): the
+    products with forces then hold the sums of the forces too.
     `columns`, unless empty, becomes the transpose, in panels of PANEL points.
     """
     rows[: SIDE * width] = 0.0
