@@ -29,6 +29,7 @@ from energyflow.models import (
 )
 from energyflow.models.flow_generator.stages import FlowPlan
 from energyflow.models.training.allowance import Allowance, in_words
+from energyflow.models.training.single_network import Rounds
 
 
 @given(st.integers(1, 10**6))
@@ -137,7 +138,7 @@ def test_seconds_end_a_training(tmp_path) -> None:
     assert plan["budget"] == {"seconds": 2.0}
     assert 1 <= plan["decisions"]["n_steps"] < 10**5
     again = FlowMatching(**how).fit(points, out=tmp_path / "run", resume=True, progress=False)
-    assert RunFolder(tmp_path / "run").records()[-1].step == plan["decisions"]["n_steps"]
+    assert RunFolder(tmp_path / "run").records()[-1].step <= plan["decisions"]["n_steps"]
     assert again.n_trained == plan["decisions"]["n_rounds"]
 
 
@@ -165,13 +166,15 @@ def test_a_batch_leaves_room_for_steps(each: float, point: float, left: float, m
 class Slow(torch.nn.Module):
     """A network that takes some milliseconds for each point, and little of the processor."""
 
+    in_training = 0.0  # more of them
+
     def __init__(self, seconds: float) -> None:
         super().__init__()
         self.layer, self.seconds, self.calls = torch.nn.Linear(2, 2), seconds, 0
 
     def forward(self, x: Tensor, *others: Tensor) -> Tensor:
         self.calls += 1
-        sleep(self.seconds * len(x))
+        sleep((self.seconds + self.in_training * torch.is_grad_enabled()) * len(x))
         out: Tensor = self.layer(x)
         return out
 
@@ -284,6 +287,59 @@ def test_a_budget_holds_where_one_step_of_the_settings_takes_as_long(tmp_path, k
     decisions = json.loads((tmp_path / "run" / "plan.json").read_text())["decisions"]
     assert 2 <= decisions["batch_size"] < 64
     assert not (tmp_path / "run" / "samples" / "000000.png").exists() or decisions["pictures"]
+
+
+def test_a_machine_that_becomes_slower_trains_all_rounds_with_fewer_steps(
+    tmp_path, monkeypatch
+) -> None:
+    """So that the learning rate falls to zero in time; a resumed run trains as many steps."""
+    points = np.random.default_rng(0).normal(size=(200, 2)).astype(np.float32)
+    network = Slow(0.0)
+    how = {"n_steps": 60, "n_rounds": 5, "batch_size": 16, "validation": 0.0}
+    out = {"out": tmp_path / "run", "budget": 4.0, "n_validation": 20, "progress": False}
+
+    def slow_down(stage: int, step: int, losses: dict[str, float]) -> bool:
+        monkeypatch.setattr(Slow, "in_training", 0.01)  # 60 steps of 16 points take ten seconds
+        return stage == 3
+
+    start = perf_counter()
+    model = FlowMatching(network, **how).fit(points, callbacks=slow_down, **out)
+    assert perf_counter() - start < 6  # and a machine that is busy
+    assert model.n_trained == 4
+    folder = RunFolder(tmp_path / "run")
+    assert folder.plan()["decisions"]["n_steps"] == 60
+    shortened = tuple(map(tuple, folder.state(3)["plan.shortened"].tolist()))
+    monkeypatch.setattr(Slow, "in_training", 0.0)
+    resumed = FlowMatching(network, **how).fit(points, resume=True, **out)
+    assert resumed.n_trained == 5
+    assert resumed.report.n_steps == Rounds(5, 60, shortened).steps(4)[1] < 60
+    assert "in fewer steps than were planned" in str(resumed.report)
+
+
+@given(st.data())
+def test_rounds_that_are_shortened(data) -> None:
+    """They follow each other, and the share that is done grows from 0 to 1 without a jump."""
+    n_rounds = data.draw(st.integers(1, 8))
+    rounds = Rounds(n_rounds, data.draw(st.integers(n_rounds, 200)))
+    for number in sorted(data.draw(st.sets(st.integers(1, 7), max_size=3))):
+        if number < n_rounds:
+            left = data.draw(st.integers(n_rounds - number, 150))
+            rounds = Rounds(n_rounds, rounds.n_steps, (*rounds.shortened, (number, left)))
+    parts = [rounds.steps(k) for k in range(n_rounds)]
+    done = [rounds.done(k, step) for k, part in enumerate(parts) for step in range(*part)]
+    assert [end for _, end in parts[:-1]] == [begin for begin, _ in parts[1:]]
+    assert all(begin < end for begin, end in parts)
+    assert done[0] == 0
+    assert np.all(np.diff(done) > 0)
+    assert rounds.done(n_rounds - 1, parts[-1][1]) == pytest.approx(1)
+    for k in range(1, n_rounds):
+        assert rounds.done(k - 1, parts[k][0]) == pytest.approx(rounds.done(k, parts[k][0]))
+
+
+@pytest.mark.parametrize("shortened", [((0, 5),), ((3, 5),), ((1, 1),), ((2, 9), (1, 9))])
+def test_rounds_that_cannot_be_are_refused(shortened) -> None:
+    with pytest.raises(ValueError, match="must hold rounds after the first of 3"):
+        Rounds(3, 20, shortened)
 
 
 def test_a_run_and_its_plan_of_before_are_resumed_by_the_names_of_today(tmp_path) -> None:

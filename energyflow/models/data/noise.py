@@ -57,16 +57,18 @@ class Noise:
         if condition is not None and labelled:
             return cls._of_classes(flat, condition.argmax(1), condition.shape[1])
         m = 0 if condition is None else condition[0].numel()
+        mean = flat.mean(0)
+        total = _products(flat, mean, flat, mean)
         if condition is None or m > min(MOST_MOMENTS, n // _POINTS_A_NUMBER):
-            return cls((flat.mean(0).float(), _factor(_covariance(flat))))
+            return cls((mean.float(), _factor(total / max(n - 1, 1))))
         given = condition.flatten(1)
-        centre, mean = given.double().mean(0), flat.mean(0)
+        centre = given.double().mean(0)
         crossed = _products(given, centre, flat, mean)
         variances, axes = torch.linalg.eigh(_products(given, centre, given, centre))
         free = variances > variances[-1] * m * torch.finfo(given.dtype).eps
         axes = axes[:, free]
         slope = (axes / variances[free]) @ (axes.T @ crossed)
-        residual = _products(flat, mean, flat, mean) - crossed.T @ slope
+        residual = total - crossed.T @ slope
         factor = _factor((residual + residual.T) / (2 * max(n - 1 - int(free.sum()), 1)))
         return cls(((mean - centre @ slope).float(), factor), slope.float())
 
@@ -137,11 +139,6 @@ class Noise:
         """For a file of weights; empty for uniform noise."""
         slope = {} if self.slope is None else {_SLOPE: self.slope}
         return {**dict(zip((_MEAN, _FACTOR), self.moments or (), strict=False)), **slope}
-
-
-def _covariance(points: Tensor) -> Tensor:
-    covariance: Tensor = torch.cov(points.T)
-    return covariance.reshape(points.shape[1], -1)
 
 
 def _products(x: Tensor, x_mean: Tensor, y: Tensor, y_mean: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from ..._core.checks import check_positive
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h)")
 _STEPS = re.compile(r"(\d+)\s*steps?")
-_MARGIN = 1.1  # a block may take a little longer than the one before
+MARGIN = 1.1  # a block may take a little longer than the one before
 
 
 @dataclass(frozen=True)
@@ -61,5 +61,5 @@ class Budget:
 
     def allows(self, seconds: float, steps: int, next_seconds: float, next_steps: int) -> bool:
         """Whether, after so much, something of the given length still fits."""
-        in_time = seconds + _MARGIN * next_seconds <= self.seconds
+        in_time = seconds + MARGIN * next_seconds <= self.seconds
         return in_time and steps + next_steps <= self.steps

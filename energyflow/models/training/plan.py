@@ -105,10 +105,13 @@ class TrainingPlan(Protocol):
     settings : dict
         What settings.json holds; a run is resumed only with the same. `seed` (0 if there is none)
         also seeds what networks draw from torch's global generators, as dropout does.
+    shortened : tuple of (int, int)
+        Stages from which on `shorten` has left out steps, and the steps that are left there.
     """
 
     n_stages: int
     warm_start: bool
+    shortened: tuple[tuple[int, int], ...] = ()
     columns: tuple[str, ...]
     settings: Mapping[str, Any]
 
@@ -134,6 +137,12 @@ class TrainingPlan(Protocol):
         """Take in the network of a stage that is cut; whether it makes the model better.
 
         It is called at the end of a training, after which no stage starts.
+        """
+
+    def shorten(self, stage: int, n_steps: int) -> None:
+        """Of a warm start: plan for at most so many steps from a stage on.
+
+        Asked between stages where a budget of seconds has no time for more.
         """
 
     def state(self) -> Tensors:
@@ -196,6 +205,9 @@ class ModelPlan(TrainingPlan, Generic[N]):
         self._draws = bool(decisions.get("pictures", 1))
         n_samples = decisions.get("n_validation", self.validator.n_samples)
         self.validator = replace(self.validator, n_samples=n_samples)
+
+    def shorten(self, stage: int, n_steps: int) -> None:
+        """Stages with networks of their own are left out whole instead."""
 
     def draw(self, path: Path) -> None:
         """Draw samples from the same noise after each stage, where the budget allows it."""

@@ -16,7 +16,8 @@ from ..._core.checks import check_answer
 from ..._core.progress import Progress
 from ..._core.random import keyed_generator, torch_seeded
 from .._weights import Tensors
-from .budget import Budget
+from .allowance import slowest
+from .budget import MARGIN, Budget
 from .early_stopping import best, have_settled, stops_early
 from .log import Log
 from .options import TrainerOptions
@@ -69,6 +70,7 @@ class Run:
         self.ended = "it was interrupted"
         self.stopped = False  # by a callback
         self.settled = False  # the only network, by its validation loss
+        self.begun = 0.0, 0  # seconds and steps when the stage, or this call in it, started
         self.validations = [] if self.log is None else list(self.log.validations)
         self.saved = perf_counter()
         self.inside: tuple[int, int] | None = None  # stage and its step of the last checkpoint
@@ -115,7 +117,10 @@ class Run:
                     return
                 self._finish(number, training, report)
         stages = "the only stage is" if n_stages == 1 else f"all {n_stages} stages are"
-        self.ended = SETTLED if self.settled else f"{stages} trained"
+        fewer = (
+            ", in fewer steps than were planned, to keep the budget" if self.plan.shortened else ""
+        )
+        self.ended = SETTLED if self.settled else f"{stages} trained{fewer}"
 
     def _ends_before(self, number: int) -> str | None:
         """Why no other stage starts; one like the last must fit the budget."""
@@ -128,8 +133,12 @@ class Run:
             return None  # the model has the network of that stage, whatever is left of the budget
         start = Record(-1, 0, 0.0, None, {})
         before, last = [start, start, *self.records][-2:]
-        if self.records and not self._allows(
-            trainer.limits, last.seconds - before.seconds, last.step - before.step
+        if (
+            self.records
+            and not self.warm_start
+            and not self._allows(
+                trainer.limits, last.seconds - before.seconds, last.step - before.step
+            )
         ):
             return "another stage does not fit the budget"
         return self._spent()
@@ -176,6 +185,7 @@ class Run:
             training.restore(tensors, record.inside or 0)
             self.inside = number, training.step
         agree({"step that a stage is resumed from": training.step})
+        self.begun = self.seconds, self.step
         if training.starts:
             self._measure(number, training, report)
         with stage.during, _interrupts.deferred() as interrupted:
@@ -270,6 +280,7 @@ class Run:
             numbers = training.stage.numbers | self.plan.finish(number, network)
         if not math.isfinite(numbers.get("distance", 0.0)):
             raise TrainingDiverged(number, training.step)
+        self._keep_the_budget(number + 1)
         record = Record(number, self.step, self.seconds, None, numbers)
         self.records.append(record)
         self._note(number, **numbers)
@@ -282,6 +293,19 @@ class Run:
                 record, network.state_dict(), self.plan.state(), self.carried
             )
         self.saved = perf_counter()
+
+    def _keep_the_budget(self, number: int) -> None:
+        """Shorten the stages from that one on, if all that is planned would take too long.
+
+        By what a step of the last one took, with its share of validation and samples.
+        """
+        seconds, step = self.begun
+        if not self.warm_start or self.step == step or self.trainer.limits.seconds == math.inf:
+            return
+        each = slowest(self.seconds - seconds) / (self.step - step)
+        left = self.trainer.limits.seconds - self.end - slowest(self.seconds)
+        fitting = max(int(left / (MARGIN * each)), 0)
+        self.plan.shorten(number, fitting)
 
     def _note(self, stage: int, **numbers: float) -> None:
         if self.log is not None:

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from .._fitted import N
@@ -17,6 +18,8 @@ from .._weights import Tensors
 from .allowance import Allowance, Decisions
 from .plan import STEPS_A_VALIDATION, ModelPlan, Report, Stage, Task, Validation
 from .validation import ENOUGH, Draw
+
+_SHORTENED = "plan.shortened"
 
 
 class HeldOutLoss(Protocol):
@@ -46,6 +49,52 @@ class Learning:
     validation: HeldOutLoss | None = None
     least_gain: float | None = None
     during: Callable[[int], AbstractContextManager[object]] = nullcontext
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """Equal rounds of so many steps in all, of which those that are left may be shortened.
+
+    shortened : rounds, one after the other, and the steps that are left from the start of each on.
+    """
+
+    n_rounds: int
+    n_steps: int
+    shortened: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        before = 0
+        for number, left in self.shortened:
+            if not before < number < self.n_rounds <= number + left:
+                raise ValueError(
+                    f"{_SHORTENED} must hold rounds after the first of {self.n_rounds}, one after "
+                    "the other, and at least a step for each that is left, "
+                    f"got {self.shortened}"
+                )
+            before = number
+
+    def steps(self, number: int) -> tuple[int, int]:
+        """The first step of a round, and the one after its last, counted from the first round."""
+        at, first, left, _ = self._part(number)
+        begin, end = (left * (k - at) // (self.n_rounds - at) for k in (number, number + 1))
+        return first + begin, first + end
+
+    def done(self, number: int, step: int) -> float:
+        """The share of the training that is done, by which the learning rate falls, at a step."""
+        _, first, left, done = self._part(number)
+        return done + (1 - done) * (step - first) / left
+
+    def _part(self, number: int) -> tuple[int, int, int, float]:
+        """Where the part that a round is of starts: round, step, steps left, share that is done."""
+        at, first, left, done = 0, 0, self.n_steps, 0.0
+        for begin, fewer in self.shortened:
+            if begin > number:
+                break
+            passed = left * (begin - at) // (self.n_rounds - at)
+            at, first, left, done = (
+                begin, first + passed, fewer, done + (1 - done) * passed / left,
+            )  # fmt: skip
+        return at, first, left, done
 
 
 @dataclass
@@ -131,14 +180,28 @@ class SingleNetworkPlan(ModelPlan[N]):
         """The steps of a round."""
         return self._stage(self._network, self._learning, stage)
 
+    def shorten(self, stage: int, n_steps: int) -> None:
+        """Take fewer steps from a round on, at the end of which the learning rate has fallen."""
+        if stage >= self.n_stages:
+            return
+        planned = self._plan()
+        left = planned.steps(self.n_stages - 1)[1] - planned.steps(stage)[0]
+        fewer = max(n_steps, self.n_stages - stage)
+        if fewer < left:
+            self.shortened = (*self.shortened, (stage, fewer))
+
+    def _plan(self) -> Rounds:
+        return Rounds(self.n_stages, self._n_steps, self.shortened)
+
     def _stage(self, network: nn.Module, learning: Learning, stage: int) -> Stage:
-        first, last = (self._n_steps * k // self.n_stages for k in (stage, stage + 1))
+        rounds = self._plan()
+        first, last = rounds.steps(stage)
         return Stage(
             network,
             last - first,
             loss=lambda network, step, part=slice(None): learning.loss(network, first + step, part),
             learning_rate=lambda step: self.options.learning_rate_at(
-                (first + step) / self._n_steps
+                rounds.done(stage, first + step)
             ),
             n_terms=learning.n_terms,
             during=learning.during(last),
@@ -171,12 +234,24 @@ class SingleNetworkPlan(ModelPlan[N]):
     def state(self) -> Tensors:
         """What samples need besides the network."""
         tensors = self._last.tensors() | self.data.scaling.tensors()
-        return {name: t for name, t in tensors.items() if name.startswith("data.")}
+        state = {name: t for name, t in tensors.items() if name.startswith("data.")}
+        return state | ({_SHORTENED: torch.tensor(self.shortened)} if self.shortened else {})
 
     def restore(self, networks: list[Tensors], state: Tensors) -> None:
         """Return to the state after these rounds."""
         self._rounds = list(networks)
+        if _SHORTENED in state:
+            self.shortened = _pairs(state[_SHORTENED])
 
     def networks(self, n_stages: int) -> N:
         """The network after so many rounds."""
         return self.sampler(self.factory.load(self._rounds[n_stages - 1], "weights"), n_stages)
+
+
+def _pairs(numbers: Tensor) -> tuple[tuple[int, int], ...]:
+    if numbers.dtype != torch.int64 or numbers.ndim != 2 or numbers.shape[1] != 2:
+        raise ValueError(
+            f"{_SHORTENED} must be of shape (k, 2) and int64, "
+            f"got {tuple(numbers.shape)} and {numbers.dtype}"
+        )
+    return tuple((begin, left) for begin, left in numbers.tolist())

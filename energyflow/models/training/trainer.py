@@ -119,8 +119,8 @@ class Trainer(TrainerOptions):
     Notes
     -----
     A run that was cut and resumed, however often, gives the weights of one that was not, to the
-    last bit, on the same machine with the same number of threads, unless a budget of seconds was
-    spent before its plan was done.
+    last bit, on the same machine with the same number of threads, unless a budget of seconds had
+    no time for all that was planned.
 
     An interrupt (Ctrl-C) or SIGTERM among the steps of a stage ends the step first, and keeps a
     checkpoint. The folder is locked: an error tells another process which one trains there.

@@ -104,3 +104,11 @@ def _decorator(
 def generated(function: Callable[..., Any]) -> Callable[..., Any]:
     """Instructions that a function writes for LLVM, to be called from compiled code."""
     return intrinsic(function)
+
+
+def rows_apart(builder: Any, start: Any, step: Any, n: int) -> list[Any]:
+    """Pointers to n rows that are `step` numbers apart, for `generated` functions."""
+    rows = [start]
+    for _ in range(1, n):
+        rows.append(builder.gep(rows[-1], [step]))
+    return rows

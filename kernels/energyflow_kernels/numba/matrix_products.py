@@ -19,7 +19,7 @@ from numba import int64, types
 from numba.core import cgutils
 
 from ..typing import Floats
-from .compiler import VECTOR_BYTES, compiled, generated, inner
+from .compiler import VECTOR_BYTES, compiled, generated, inner, rows_apart
 
 # A tile of 6 rows of two vectors of 32 bytes leaves four of sixteen registers for operands.
 TILE_ROWS = 6
@@ -62,14 +62,8 @@ def _tile(typing, a, a_at, a_row, a_step, b, b_at, depth, c, c_at, c_row, fresh)
             place = builder.gep(start, [ir.Constant(index, offset * width)])
             return builder.bitcast(place, vector.as_pointer())
 
-        def rows_from(start: Any, step: Any) -> list[Any]:
-            rows = [start]
-            for _ in range(1, TILE_ROWS):
-                rows.append(builder.gep(rows[-1], [step]))
-            return rows
-
-        a_rows = rows_from(builder.gep(data[0], [a_at]), a_row)
-        c_rows = rows_from(builder.gep(data[2], [c_at]), c_row)
+        a_rows = rows_apart(builder, builder.gep(data[0], [a_at]), a_row, TILE_ROWS)
+        c_rows = rows_apart(builder, builder.gep(data[2], [c_at]), c_row, TILE_ROWS)
         b_start = builder.gep(data[1], [b_at])
         once: Callable[..., Any] = cgutils.alloca_once
         sums = [[once(builder, vector) for _ in range(_VECTORS)] for _ in c_rows]

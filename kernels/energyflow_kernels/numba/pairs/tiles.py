@@ -12,20 +12,14 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
-from ..compiler import VECTOR_BYTES
+from ..compiler import VECTOR_BYTES, generated, rows_apart
 
 LANES = VECTOR_BYTES // 8  # float64 numbers of a vector
 TILE_ROWS = 8 if VECTOR_BYTES == 64 else 6  # accumulators of two vectors a row stay in registers
 
 
-def _compiler(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Instructions for the compiler, to be called from compiled code."""
-    return intrinsic(function)
-
-
-def _generated(vectors: int, term: Callable[..., Any]) -> Callable[..., Any]:
+def _adder(vectors: int, term: Callable[..., Any]) -> Callable[..., Any]:
     """Compiled code that adds `depth` terms to every number of a tile.
 
     `term(builder, left, right, own, total)` adds to `total` what comes of the number `left` of a
@@ -56,19 +50,13 @@ def _generated(vectors: int, term: Callable[..., Any]) -> Callable[..., Any]:
                 for k in (0, 4, 7, 11)
             ]
 
-            def rows_from(start: Any, step: Any) -> list[Any]:
-                rows = [start]
-                for _ in range(1, TILE_ROWS):
-                    rows.append(builder.gep(rows[-1], [step]))
-                return rows
-
             def load(start: Any, offset: int) -> Any:
                 place = builder.gep(start, [ir.Constant(integer, offset * LANES)])
                 return builder.load(builder.bitcast(place, vector.as_pointer()), align=8)
 
-            a_rows = rows_from(builder.gep(data[0], [a_at]), a_row)
-            z_rows = rows_from(builder.gep(data[2], [z_at]), z_row)
-            c_rows = rows_from(builder.gep(data[3], [c_at]), c_row)
+            a_rows = rows_apart(builder, builder.gep(data[0], [a_at]), a_row, TILE_ROWS)
+            z_rows = rows_apart(builder, builder.gep(data[2], [z_at]), z_row, TILE_ROWS)
+            c_rows = rows_apart(builder, builder.gep(data[3], [c_at]), c_row, TILE_ROWS)
             b_start = builder.gep(data[1], [b_at])
             sums = [[once(builder, vector) for _ in range(vectors)] for _ in c_rows]
             for row, places in zip(c_rows, sums, strict=True):
@@ -95,7 +83,7 @@ def _generated(vectors: int, term: Callable[..., Any]) -> Callable[..., Any]:
 
         return signature, generate
 
-    return _compiler(tile)
+    return generated(tile)
 
 
 def _add(builder: Any, left: Any, right: Any, total: Any) -> Any:
@@ -118,14 +106,14 @@ def _product(builder: Any, left: Any, right: Any, own: Any, total: Any) -> Any:
 
 # Each adds to a tile c of rows `c_row` apart, over `depth` steps k, with a at a_at + i a_row +
 # k a_step (one number), b at b_at + k b_step (vectors) and z at z_at + i z_row (vectors):
-add_squares = _generated(2, _square)  # (b_k - a_ik)^2
-add_pulls_1 = _generated(1, _pull)  # a_ik (z_i - b_k)
-add_pulls_2 = _generated(2, _pull)
-add_products_1 = _generated(1, _product)  # a_ik b_k
-add_products_2 = _generated(2, _product)
+add_squares = _adder(2, _square)  # (b_k - a_ik)^2
+add_pulls_1 = _adder(1, _pull)  # a_ik (z_i - b_k)
+add_pulls_2 = _adder(2, _pull)
+add_products_1 = _adder(1, _product)  # a_ik b_k
+add_products_2 = _adder(2, _product)
 
 
-@_compiler
+@generated
 def transpose_square(typing, a, a_at, a_row, c, c_at, c_row):  # type: ignore[no-untyped-def]
     """Write the transpose of a square of a, one vector wide, to c; rows are a step apart."""
     index = types.intp
