@@ -95,7 +95,7 @@ def step(run: Run) -> Iterator[Line]:
     """A training step of images of 28 x 28 pixels beside a plain loop with the same network.
 
     The loop draws a batch at random and calls the network, AdamW and nothing else; no validation,
-    no average of the weights. It also stands in bfloat16 where that is safe, as on GPUs, and with
+    no average of the weights. It also stands under autocast to bfloat16, as on GPUs, and with
     channels last. Turns of all, one after the other, after one that is not counted.
     """
     few, more, turns = (1, 3, 1) if run.quick else (5, 25, 5)
@@ -180,7 +180,7 @@ def mnist(
     samples, seconds = cpu_seconds(lambda: np.asarray(model.sample(n, labels, rng=run.seed)))
     grid = np.concatenate([samples[labels == k][:10] for k in range(10)])
     save_grid(run.out / f"models_mnist_{kind}.png", grid)
-    note = f"{budget} of training: {record.step} steps in {record.seconds:.0f} s"
+    note = f"{kind}: {budget} of training, {record.step} steps in {record.seconds:.0f} s"
     classifier = metrics.train_classifier(data.train, data.train_labels, seed=run.seed)
     for method, images in ((kind, samples), ("training digits", real)):
         numbers = _of_images(classifier, images, held_out)

@@ -76,7 +76,7 @@ class Model(ABC, Generic[S]):
     Raises
     ------
     TypeError, ValueError
-        Settings that are unknown, of the wrong type or out of range.
+        Settings that are unknown, of the wrong type or out of range, or a network that is none.
     """
 
     kind: ClassVar[str]
@@ -102,6 +102,11 @@ class Model(ABC, Generic[S]):
         if unknown:
             raise TypeError(
                 f"{type(self).__name__} has no setting {unknown}; it has {', '.join(known)}"
+            )
+        if network is not None and not isinstance(network, nn.Module):
+            raise TypeError(
+                f"network must be a torch.nn.Module, got {type(network).__name__}; MLP and UNet "
+                "are given as architecture="
             )
         self._given: S = replace(base, **settings)  # type: ignore[assignment]
         self.settings = self._given

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import math
+import shutil
 from time import perf_counter, sleep
 
 import numpy as np
@@ -27,9 +28,10 @@ from energyflow.models import (
     Trainer,
     TrainingPlan,
 )
+from energyflow.models._settings import RoundsSettings
 from energyflow.models.flow_generator.stages import FlowPlan
 from energyflow.models.training.allowance import Allowance, in_words
-from energyflow.models.training.single_network import Rounds
+from energyflow.models.training.single_network import Schedule
 
 
 @given(st.integers(1, 10**6))
@@ -138,7 +140,12 @@ def test_seconds_end_a_training(tmp_path) -> None:
     assert plan["budget"] == {"seconds": 2.0}
     assert 1 <= plan["decisions"]["n_steps"] < 10**5
     again = FlowMatching(**how).fit(points, out=tmp_path / "run", resume=True, progress=False)
-    assert RunFolder(tmp_path / "run").records()[-1].step <= plan["decisions"]["n_steps"]
+    folder = RunFolder(tmp_path / "run")
+    n_steps = plan["decisions"]["n_steps"]
+    schedule = Schedule(plan["decisions"]["n_rounds"], n_steps)
+    for begin, left in folder.shortened():
+        schedule = schedule.shortened(begin, left)
+    assert folder.records()[-1].step == schedule.steps(schedule.n_rounds - 1)[1] <= n_steps
     assert again.n_trained == plan["decisions"]["n_rounds"]
 
 
@@ -166,15 +173,13 @@ def test_a_batch_leaves_room_for_steps(each: float, point: float, left: float, m
 class Slow(torch.nn.Module):
     """A network that takes some milliseconds for each point, and little of the processor."""
 
-    in_training = 0.0  # more of them
-
     def __init__(self, seconds: float) -> None:
         super().__init__()
         self.layer, self.seconds, self.calls = torch.nn.Linear(2, 2), seconds, 0
 
     def forward(self, x: Tensor, *others: Tensor) -> Tensor:
         self.calls += 1
-        sleep((self.seconds + self.in_training * torch.is_grad_enabled()) * len(x))
+        sleep(self.seconds * len(x))
         out: Tensor = self.layer(x)
         return out
 
@@ -289,57 +294,130 @@ def test_a_budget_holds_where_one_step_of_the_settings_takes_as_long(tmp_path, k
     assert not (tmp_path / "run" / "samples" / "000000.png").exists() or decisions["pictures"]
 
 
-def test_a_machine_that_becomes_slower_trains_all_rounds_with_fewer_steps(
-    tmp_path, monkeypatch
-) -> None:
-    """So that the learning rate falls to zero in time; a resumed run trains as many steps."""
-    points = np.random.default_rng(0).normal(size=(200, 2)).astype(np.float32)
-    network = Slow(0.0)
-    how = {"n_steps": 60, "n_rounds": 5, "batch_size": 16, "validation": 0.0}
-    out = {"out": tmp_path / "run", "budget": 4.0, "n_validation": 20, "progress": False}
+class Clock:
+    """Seconds that pass in training, by the clock of a run, beside those that really pass."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.passed, self.a_step = 0.0, 0.0
+        patch.setattr(
+            "energyflow.models.training.run.perf_counter", lambda: perf_counter() + self.passed
+        )
+
+    def network(self) -> torch.nn.Module:
+        clock = self
+
+        class Ticking(torch.nn.Linear):
+            def forward(self, x: Tensor, *others: Tensor) -> Tensor:
+                clock.passed += clock.a_step * torch.is_grad_enabled()
+                return super().forward(x)
+
+        return Ticking(2, 2)
+
+
+SLOWED = {"n_steps": 60, "n_rounds": 5, "batch_size": 16, "validation": 0.0}
+POINTS = np.random.default_rng(0).normal(size=(200, 2)).astype(np.float32)
+
+
+def test_a_machine_that_becomes_slower_trains_all_rounds_with_fewer_steps(monkeypatch) -> None:
+    """60 steps of 300 seconds do not fit 10,000: those that do take the learning rate down."""
+    clock, shares = Clock(monkeypatch), []
+    learning_rate_at = RoundsSettings.learning_rate_at
+
+    def seen(self, share: float) -> float:
+        shares.append(share)
+        return learning_rate_at(self, share)
+
+    monkeypatch.setattr(RoundsSettings, "learning_rate_at", seen)
+
+    def slow_down(stage: int, step: int, losses: dict[str, float]) -> None:
+        clock.a_step = 300.0
+
+    how = {"budget": 10_000.0, "n_validation": 20, "progress": False}
+    model = FlowMatching(clock.network(), **SLOWED).fit(POINTS, callbacks=slow_down, **how)
+    assert model.n_trained == 5
+    assert 30 <= model.report.n_steps <= 44
+    assert model.report.seconds <= 10_000
+    assert "all 5 stages are trained, in fewer steps than were planned" in str(model.report)
+    assert np.all(np.diff(shares[-model.report.n_steps :]) >= 0)
+    assert shares[-1] > 0.95
+
+
+def test_a_shortened_run_that_is_killed_is_resumed_as_short(tmp_path, monkeypatch) -> None:
+    """With the budget, whatever the machine is like then, or without it."""
+    clock = Clock(monkeypatch)
+
+    def fit(folder: str, **more) -> FlowMatching:
+        clock.passed = 0.0  # in this call
+        model = FlowMatching(clock.network(), seed=3, **SLOWED)
+        return model.fit(POINTS, out=tmp_path / folder, n_validation=20, progress=False, **more)
 
     def slow_down(stage: int, step: int, losses: dict[str, float]) -> bool:
-        monkeypatch.setattr(Slow, "in_training", 0.01)  # 60 steps of 16 points take ten seconds
-        return stage == 3
+        clock.a_step = 300.0
+        return stage == 2
 
-    start = perf_counter()
-    model = FlowMatching(network, **how).fit(points, callbacks=slow_down, **out)
-    assert perf_counter() - start < 6  # and a machine that is busy
-    assert model.n_trained == 4
-    folder = RunFolder(tmp_path / "run")
-    assert folder.plan()["decisions"]["n_steps"] == 60
-    shortened = tuple(map(tuple, folder.state(3)["plan.shortened"].tolist()))
-    monkeypatch.setattr(Slow, "in_training", 0.0)
-    resumed = FlowMatching(network, **how).fit(points, resume=True, **out)
-    assert resumed.n_trained == 5
-    assert resumed.report.n_steps == Rounds(5, 60, shortened).steps(4)[1] < 60
-    assert "in fewer steps than were planned" in str(resumed.report)
+    fit("run", budget=10_000.0, callbacks=slow_down)
+    ((begin, left),) = RunFolder(tmp_path / "run").shortened()
+    clock.a_step = 0.0
+    shutil.copytree(tmp_path / "run", tmp_path / "other")
+    fit("other", resume=True, stop_after="3 steps")
+    models = [
+        fit("run", resume=True, budget=10_000.0), fit("other", resume=True),
+    ]  # fmt: skip
+    schedule = Schedule(5, 60).shortened(begin, left)
+    assert schedule.steps(4)[1] < 60
+    for model in models:
+        assert model.n_trained == 5
+        assert model.report.n_steps == schedule.steps(4)[1]
+        assert "in fewer steps than were planned" in str(model.report)
+    one, other = (model.sample(5, rng=0) for model in models)
+    np.testing.assert_array_equal(one, other)
+
+
+def test_rounds_that_do_not_fit_with_a_step_each_are_left_out(monkeypatch) -> None:
+    clock = Clock(monkeypatch)
+
+    def slow_down(stage: int, step: int, losses: dict[str, float]) -> None:
+        clock.a_step = 2_000.0 if stage else 500.0
+
+    model = FlowMatching(clock.network(), **SLOWED).fit(
+        POINTS, budget=10_000.0, callbacks=slow_down, n_validation=20, progress=False
+    )
+    assert 1 <= model.n_trained < 5
+    assert "another stage does not fit the budget" in str(model.report) or (
+        "the budget is spent" in str(model.report)
+    )
+
+
+def test_pairs_of_other_forms_are_refused(tmp_path) -> None:
+    how = {"out": tmp_path / "run", "progress": False}
+    FlowMatching(architecture=MLP(8, 1), **SLOWED).fit(
+        POINTS, budget="20 steps", stop_after="3 steps", **how
+    )
+    plan = json.loads((tmp_path / "run" / "plan.json").read_text())
+    for pairs in ([[1]], [[1, 2.5]], 3, [["1", 2]]):
+        (tmp_path / "run" / "plan.json").write_text(json.dumps({**plan, "shortened": pairs}))
+        with pytest.raises(ValueError, match=r"run: shortened in plan.json must be pairs"):
+            FlowMatching(architecture=MLP(8, 1), **SLOWED).fit(POINTS, resume=True, **how)
 
 
 @given(st.data())
-def test_rounds_that_are_shortened(data) -> None:
-    """They follow each other, and the share that is done grows from 0 to 1 without a jump."""
+def test_schedules_that_are_shortened(data) -> None:
+    """Rounds follow each other, and the share that is done grows from 0 to 1 without a jump."""
     n_rounds = data.draw(st.integers(1, 8))
-    rounds = Rounds(n_rounds, data.draw(st.integers(n_rounds, 200)))
-    for number in sorted(data.draw(st.sets(st.integers(1, 7), max_size=3))):
-        if number < n_rounds:
-            left = data.draw(st.integers(n_rounds - number, 150))
-            rounds = Rounds(n_rounds, rounds.n_steps, (*rounds.shortened, (number, left)))
-    parts = [rounds.steps(k) for k in range(n_rounds)]
-    done = [rounds.done(k, step) for k, part in enumerate(parts) for step in range(*part)]
+    n_steps = data.draw(st.integers(n_rounds, 200))
+    schedule = Schedule(n_rounds, n_steps)
+    for number in sorted(data.draw(st.lists(st.integers(1, 7), max_size=3))):
+        schedule = schedule.shortened(number, data.draw(st.integers(-5, 150)))
+    parts = [schedule.steps(k) for k in range(n_rounds)]
+    done = [schedule.share(k, step) for k, part in enumerate(parts) for step in range(*part)]
     assert [end for _, end in parts[:-1]] == [begin for begin, _ in parts[1:]]
     assert all(begin < end for begin, end in parts)
+    assert parts[-1][1] <= n_steps
     assert done[0] == 0
     assert np.all(np.diff(done) > 0)
-    assert rounds.done(n_rounds - 1, parts[-1][1]) == pytest.approx(1)
+    assert schedule.share(n_rounds - 1, parts[-1][1]) == pytest.approx(1)
     for k in range(1, n_rounds):
-        assert rounds.done(k - 1, parts[k][0]) == pytest.approx(rounds.done(k, parts[k][0]))
-
-
-@pytest.mark.parametrize("shortened", [((0, 5),), ((3, 5),), ((1, 1),), ((2, 9), (1, 9))])
-def test_rounds_that_cannot_be_are_refused(shortened) -> None:
-    with pytest.raises(ValueError, match="must hold rounds after the first of 3"):
-        Rounds(3, 20, shortened)
+        assert schedule.share(k - 1, parts[k][0]) == pytest.approx(schedule.share(k, parts[k][0]))
 
 
 def test_a_run_and_its_plan_of_before_are_resumed_by_the_names_of_today(tmp_path) -> None:

@@ -131,3 +131,9 @@ def test_everything_pickles(name: str) -> None:
         np.testing.assert_array_equal(one, other)
     elif type(value).__repr__ is not object.__repr__:
         assert repr(again) == repr(value)
+
+
+@pytest.mark.parametrize("kind", [DMMD, FlowGenerator, FlowMatching])
+def test_what_is_no_network_is_refused(kind) -> None:
+    with pytest.raises(TypeError, match=r"network must be a torch.nn.Module, got MLP; .*architec"):
+        kind(MLP(8, 1))

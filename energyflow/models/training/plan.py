@@ -105,13 +105,10 @@ class TrainingPlan(Protocol):
     settings : dict
         What settings.json holds; a run is resumed only with the same. `seed` (0 if there is none)
         also seeds what networks draw from torch's global generators, as dropout does.
-    shortened : tuple of (int, int)
-        Stages from which on `shorten` has left out steps, and the steps that are left there.
     """
 
     n_stages: int
     warm_start: bool
-    shortened: tuple[tuple[int, int], ...] = ()
     columns: tuple[str, ...]
     settings: Mapping[str, Any]
 
@@ -127,6 +124,13 @@ class TrainingPlan(Protocol):
         Asked where `Trainer.estimates`; seconds_a_step : trains a stage for a few steps.
         """
 
+    def shorten(self, stage: int, n_steps: int) -> bool:
+        """Plan for at most so many steps from a stage on; whether they are fewer than before.
+
+        Asked of warm starts, between stages of a run with a budget of seconds, and again when such
+        a run is resumed; a plan may lack it. Without it the last stages are left out.
+        """
+
     def begin(self, stage: int, report: Report) -> Stage:
         """Prepare a stage; `report(doing=text, **numbers)` shows how far that is."""
 
@@ -137,12 +141,6 @@ class TrainingPlan(Protocol):
         """Take in the network of a stage that is cut; whether it makes the model better.
 
         It is called at the end of a training, after which no stage starts.
-        """
-
-    def shorten(self, stage: int, n_steps: int) -> None:
-        """Of a warm start: plan for at most so many steps from a stage on.
-
-        Asked between stages where a budget of seconds has no time for more.
         """
 
     def state(self) -> Tensors:
@@ -206,8 +204,9 @@ class ModelPlan(TrainingPlan, Generic[N]):
         n_samples = decisions.get("n_validation", self.validator.n_samples)
         self.validator = replace(self.validator, n_samples=n_samples)
 
-    def shorten(self, stage: int, n_steps: int) -> None:
-        """Stages with networks of their own are left out whole instead."""
+    def shorten(self, stage: int, n_steps: int) -> bool:
+        """Stages with networks of their own are left out instead."""
+        return False
 
     def draw(self, path: Path) -> None:
         """Draw samples from the same noise after each stage, where the budget allows it."""

@@ -28,6 +28,7 @@ from .stage_training import StageTraining
 
 _CHECKPOINT_SECONDS = 300
 SETTLED = "the validation loss falls no more"
+_NO_TIME = "another stage does not fit the budget"
 
 
 class TrainingDiverged(EnergyflowError):
@@ -70,7 +71,11 @@ class Run:
         self.ended = "it was interrupted"
         self.stopped = False  # by a callback
         self.settled = False  # the only network, by its validation loss
-        self.begun = 0.0, 0  # seconds and steps when the stage, or this call in it, started
+        # Seconds and steps of the last stage of this call, and seconds from its last step on.
+        self.pace: tuple[float, int, float] | None = None
+        self.shortened = [] if self.trainer.folder is None else self.trainer.folder.shortened()
+        for stage, n_steps in self.shortened:
+            self.plan.shorten(stage, n_steps)
         self.validations = [] if self.log is None else list(self.log.validations)
         self.saved = perf_counter()
         self.inside: tuple[int, int] | None = None  # stage and its step of the last checkpoint
@@ -115,11 +120,12 @@ class Run:
                 if ended is not None:
                     self.ended = ended
                     return
+                begun = self.seconds
                 self._finish(number, training, report)
+                if self.pace is not None:
+                    self.pace = (*self.pace[:2], self.seconds - begun)
         stages = "the only stage is" if n_stages == 1 else f"all {n_stages} stages are"
-        fewer = (
-            ", in fewer steps than were planned, to keep the budget" if self.plan.shortened else ""
-        )
+        fewer = ", in fewer steps than were planned, to keep the budget" if self.shortened else ""
         self.ended = SETTLED if self.settled else f"{stages} trained{fewer}"
 
     def _ends_before(self, number: int) -> str | None:
@@ -131,17 +137,39 @@ class Run:
             return f"the distance has not fallen for {trainer.patience} stages"
         if self.warm_start and self._unfinished(number) is not None:
             return None  # the model has the network of that stage, whatever is left of the budget
+        if self.records and not self._has_time(number):
+            return _NO_TIME
+        return self._spent()
+
+    def _has_time(self, number: int) -> bool:
+        """Whether the budget has time for another stage.
+
+        The stages that a warm start has left are given fewer steps, if all that are planned do not
+        fit and one for each does. Else a stage like the last one must fit.
+        """
+        limits = self.trainer.limits
         start = Record(-1, 0, 0.0, None, {})
         before, last = [start, start, *self.records][-2:]
-        if (
-            self.records
-            and not self.warm_start
-            and not self._allows(
-                trainer.limits, last.seconds - before.seconds, last.step - before.step
-            )
-        ):
-            return "another stage does not fit the budget"
-        return self._spent()
+        seconds, n_steps, end = last.seconds - before.seconds, last.step - before.step, 0.0
+        shorten = getattr(self.plan, "shorten", None)
+        if self.warm_start and shorten is not None and limits.seconds < math.inf:
+            seconds, n_steps, end = self.pace or (seconds, n_steps, end)
+            n_left = self.plan.n_stages - number
+            spent = slowest(self.seconds) + max(self.end, n_left * slowest(end))
+            each = MARGIN * slowest(seconds) / max(n_steps, 1)
+            fitting = int((limits.seconds - spent) / max(each, 1e-9))
+            if fitting >= n_left:
+                if shorten(number, fitting):
+                    self._keep_shortened(number, fitting)
+                return True
+        return self._allows(limits, seconds + end, n_steps)
+
+    def _keep_shortened(self, number: int, n_steps: int) -> None:
+        """Let a run that is resumed have as few steps from that stage on."""
+        self.shortened.append((number, n_steps))
+        folder = self.trainer.folder
+        if folder is not None:
+            folder.write_plan({**(folder.plan() or {}), "shortened": self.shortened})
 
     def _spent(self) -> str | None:
         """The limit that does not allow another step.
@@ -185,7 +213,7 @@ class Run:
             training.restore(tensors, record.inside or 0)
             self.inside = number, training.step
         agree({"step that a stage is resumed from": training.step})
-        self.begun = self.seconds, self.step
+        begun = self.seconds, self.step
         if training.starts:
             self._measure(number, training, report)
         with stage.during, _interrupts.deferred() as interrupted:
@@ -195,6 +223,8 @@ class Run:
                 self.step += 1
                 self.session_steps += 1
                 self.last = perf_counter() - before
+                if self.session_steps == 1 and training.step < stage.n_steps:  # it loads, compiles
+                    begun = self.seconds, self.step
                 report(done=training.step / stage.n_steps)
                 self._measure(number, training, report)
                 due = not training.is_over and self._due(training.step)
@@ -207,6 +237,8 @@ class Run:
             self._leave(number, training)
             raise KeyboardInterrupt
         _check_finite(number, training)
+        if self.step > begun[1]:
+            self.pace = self.seconds - begun[0], self.step - begun[1], 0.0
         return training
 
     def _torch_seed(self, number: int) -> int:
@@ -280,7 +312,6 @@ class Run:
             numbers = training.stage.numbers | self.plan.finish(number, network)
         if not math.isfinite(numbers.get("distance", 0.0)):
             raise TrainingDiverged(number, training.step)
-        self._keep_the_budget(number + 1)
         record = Record(number, self.step, self.seconds, None, numbers)
         self.records.append(record)
         self._note(number, **numbers)
@@ -293,19 +324,6 @@ class Run:
                 record, network.state_dict(), self.plan.state(), self.carried
             )
         self.saved = perf_counter()
-
-    def _keep_the_budget(self, number: int) -> None:
-        """Shorten the stages from that one on, if all that is planned would take too long.
-
-        By what a step of the last one took, with its share of validation and samples.
-        """
-        seconds, step = self.begun
-        if not self.warm_start or self.step == step or self.trainer.limits.seconds == math.inf:
-            return
-        each = slowest(self.seconds - seconds) / (self.step - step)
-        left = self.trainer.limits.seconds - self.end - slowest(self.seconds)
-        fitting = max(int(left / (MARGIN * each)), 0)
-        self.plan.shorten(number, fitting)
 
     def _note(self, stage: int, **numbers: float) -> None:
         if self.log is not None:

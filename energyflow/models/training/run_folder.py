@@ -197,6 +197,21 @@ class RunFolder:
         if is_first():
             write_json(self.path / PLAN, plan)
 
+    def shortened(self) -> list[tuple[int, int]]:
+        """Stages from which on a budget has left out steps, and the steps that were left there.
+
+        Raises
+        ------
+        ValueError
+            plan.json holds something else.
+        """
+        pairs = (self.plan() or {}).get("shortened", [])
+        if not isinstance(pairs, list) or not all(map(_is_pair, pairs)):
+            raise ValueError(
+                f"{self.path}: shortened in plan.json must be pairs of whole numbers, got {pairs!r}"
+            )
+        return [(stage, n_steps) for stage, n_steps in pairs]
+
     def records(self) -> list[Record]:
         """The records of the finished stages, in order.
 
@@ -364,3 +379,7 @@ def read_tensors(path: Path) -> Tensors:
     except SafetensorError as error:
         raise ValueError(f"{path}: expected a whole safetensors file: {error}") from None
     return tensors
+
+
+def _is_pair(entry: object) -> bool:
+    return isinstance(entry, list) and len(entry) == 2 and all(type(k) is int for k in entry)

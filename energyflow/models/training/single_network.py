@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor, nn
 
 from .._fitted import N
@@ -18,8 +17,6 @@ from .._weights import Tensors
 from .allowance import Allowance, Decisions
 from .plan import STEPS_A_VALIDATION, ModelPlan, Report, Stage, Task, Validation
 from .validation import ENOUGH, Draw
-
-_SHORTENED = "plan.shortened"
 
 
 class HeldOutLoss(Protocol):
@@ -52,49 +49,46 @@ class Learning:
 
 
 @dataclass(frozen=True)
-class Rounds:
-    """Equal rounds of so many steps in all, of which those that are left may be shortened.
+class Schedule:
+    """Equal rounds of so many steps, of which those from a round on may have been shortened.
 
-    shortened : rounds, one after the other, and the steps that are left from the start of each on.
+    first, step, done : the round that the equal ones start with, its first step, and the share of
+    the whole training that is done by then. before : the schedule of the rounds before that.
     """
 
     n_rounds: int
-    n_steps: int
-    shortened: tuple[tuple[int, int], ...] = ()
-
-    def __post_init__(self) -> None:
-        before = 0
-        for number, left in self.shortened:
-            if not before < number < self.n_rounds <= number + left:
-                raise ValueError(
-                    f"{_SHORTENED} must hold rounds after the first of {self.n_rounds}, one after "
-                    "the other, and at least a step for each that is left, "
-                    f"got {self.shortened}"
-                )
-            before = number
+    n_steps: int  # from that round on
+    first: int = 0
+    step: int = 0
+    done: float = 0.0
+    before: Schedule | None = None
 
     def steps(self, number: int) -> tuple[int, int]:
         """The first step of a round, and the one after its last, counted from the first round."""
-        at, first, left, _ = self._part(number)
-        begin, end = (left * (k - at) // (self.n_rounds - at) for k in (number, number + 1))
-        return first + begin, first + end
+        if self.before is not None and number < self.first:
+            return self.before.steps(number)
+        begin, end = (
+            self.n_steps * (k - self.first) // (self.n_rounds - self.first)
+            for k in (number, number + 1)
+        )
+        return self.step + begin, self.step + end
 
-    def done(self, number: int, step: int) -> float:
-        """The share of the training that is done, by which the learning rate falls, at a step."""
-        _, first, left, done = self._part(number)
-        return done + (1 - done) * (step - first) / left
+    def share(self, number: int, step: int) -> float:
+        """The share of the training that is done, by which the learning rate falls."""
+        if self.before is not None and number < self.first:
+            return self.before.share(number, step)
+        return self.done + (1 - self.done) * (step - self.step) / self.n_steps
 
-    def _part(self, number: int) -> tuple[int, int, int, float]:
-        """Where the part that a round is of starts: round, step, steps left, share that is done."""
-        at, first, left, done = 0, 0, self.n_steps, 0.0
-        for begin, fewer in self.shortened:
-            if begin > number:
-                break
-            passed = left * (begin - at) // (self.n_rounds - at)
-            at, first, left, done = (
-                begin, first + passed, fewer, done + (1 - done) * passed / left,
-            )  # fmt: skip
-        return at, first, left, done
+    def shortened(self, number: int, n_steps: int) -> Schedule:
+        """With so many steps from a round on, at least one a round; as it is, if they are fewer."""
+        if not self.first <= number < self.n_rounds:
+            return self
+        step, left = self.steps(number)[0], self.steps(self.n_rounds - 1)[1]
+        n_steps = max(n_steps, self.n_rounds - number)
+        if n_steps >= left - step:
+            return self
+        done = self.share(number, step)
+        return Schedule(self.n_rounds, n_steps, number, step, done, before=self)
 
 
 @dataclass
@@ -119,6 +113,7 @@ class SingleNetworkPlan(ModelPlan[N]):
         self._learning = self.learning(self.options.batch_size)
         self._validates = True
         self.n_stages = min(self.options.n_rounds, self._n_steps)
+        self._schedule = Schedule(self.n_stages, self._n_steps)
         self._network = self.factory.new()
         self._rounds: list[Tensors] = []  # the network after each round
         self._last = self.sampler(self._network, 0)
@@ -163,6 +158,7 @@ class SingleNetworkPlan(ModelPlan[N]):
         """Plan for the steps, their batch size and the rounds that were decided."""
         super().adopt(decisions)
         self._n_steps, self.n_stages = decisions["n_steps"], decisions["n_rounds"]
+        self._schedule = Schedule(self.n_stages, self._n_steps)
         self._validates = bool(decisions.get("validates", 1))
         if "batch_size" in decisions:
             self._learning = self.learning(decisions["batch_size"])
@@ -180,28 +176,21 @@ class SingleNetworkPlan(ModelPlan[N]):
         """The steps of a round."""
         return self._stage(self._network, self._learning, stage)
 
-    def shorten(self, stage: int, n_steps: int) -> None:
-        """Take fewer steps from a round on, at the end of which the learning rate has fallen."""
-        if stage >= self.n_stages:
-            return
-        planned = self._plan()
-        left = planned.steps(self.n_stages - 1)[1] - planned.steps(stage)[0]
-        fewer = max(n_steps, self.n_stages - stage)
-        if fewer < left:
-            self.shortened = (*self.shortened, (stage, fewer))
-
-    def _plan(self) -> Rounds:
-        return Rounds(self.n_stages, self._n_steps, self.shortened)
+    def shorten(self, stage: int, n_steps: int) -> bool:
+        """Take fewer steps from a round on, over which the learning rate falls as was planned."""
+        planned = self._schedule
+        self._schedule = planned.shortened(stage, n_steps)
+        return self._schedule is not planned
 
     def _stage(self, network: nn.Module, learning: Learning, stage: int) -> Stage:
-        rounds = self._plan()
-        first, last = rounds.steps(stage)
+        schedule = self._schedule
+        first, last = schedule.steps(stage)
         return Stage(
             network,
             last - first,
             loss=lambda network, step, part=slice(None): learning.loss(network, first + step, part),
             learning_rate=lambda step: self.options.learning_rate_at(
-                rounds.done(stage, first + step)
+                schedule.share(stage, first + step)
             ),
             n_terms=learning.n_terms,
             during=learning.during(last),
@@ -234,24 +223,12 @@ class SingleNetworkPlan(ModelPlan[N]):
     def state(self) -> Tensors:
         """What samples need besides the network."""
         tensors = self._last.tensors() | self.data.scaling.tensors()
-        state = {name: t for name, t in tensors.items() if name.startswith("data.")}
-        return state | ({_SHORTENED: torch.tensor(self.shortened)} if self.shortened else {})
+        return {name: t for name, t in tensors.items() if name.startswith("data.")}
 
     def restore(self, networks: list[Tensors], state: Tensors) -> None:
         """Return to the state after these rounds."""
         self._rounds = list(networks)
-        if _SHORTENED in state:
-            self.shortened = _pairs(state[_SHORTENED])
 
     def networks(self, n_stages: int) -> N:
         """The network after so many rounds."""
         return self.sampler(self.factory.load(self._rounds[n_stages - 1], "weights"), n_stages)
-
-
-def _pairs(numbers: Tensor) -> tuple[tuple[int, int], ...]:
-    if numbers.dtype != torch.int64 or numbers.ndim != 2 or numbers.shape[1] != 2:
-        raise ValueError(
-            f"{_SHORTENED} must be of shape (k, 2) and int64, "
-            f"got {tuple(numbers.shape)} and {numbers.dtype}"
-        )
-    return tuple((begin, left) for begin, left in numbers.tolist())

@@ -69,8 +69,9 @@ class Trainer(TrainerOptions):
         stages, steps and samples for validation are planned as fit, by what they are measured to
         cost; where fewer than 16 steps would fit, batches are smaller. The plan is kept in the
         run's folder, and a run that is resumed keeps to it. Seconds are those of the whole run, its
-        earlier calls included, without those in which Numba compiles, once on a machine; where they
-        are spent before the plan is done, as on a machine that has become slower, training is cut.
+        earlier calls included, without those in which Numba compiles, once on a machine; on a
+        machine that has become slower the stages of a warm start that are left get fewer steps,
+        and where that does not serve, training is cut.
     stop_after : float, str or None
         Seconds or steps, written as a `budget`, after which this call cuts the training, with a
         checkpoint; it takes one step at least. The particle flow of a `FlowGenerator`'s block
