@@ -31,7 +31,7 @@ from energyflow.models import (
 from energyflow.models._settings import RoundsSettings
 from energyflow.models.flow_generator.stages import FlowPlan
 from energyflow.models.training.allowance import Allowance, in_words
-from energyflow.models.training.single_network import Schedule
+from energyflow.models.training.single_network import Schedule, SingleNetworkPlan
 
 
 @given(st.integers(1, 10**6))
@@ -373,19 +373,33 @@ def test_a_shortened_run_that_is_killed_is_resumed_as_short(tmp_path, monkeypatc
     np.testing.assert_array_equal(one, other)
 
 
-def test_rounds_that_do_not_fit_with_a_step_each_are_left_out(monkeypatch) -> None:
+@pytest.mark.parametrize("can_shorten", [True, False])
+def test_rounds_that_do_not_fit_are_left_out(monkeypatch, can_shorten: bool) -> None:
+    """Of 28 rounds three fit, whose steps take 1500 seconds each, and not one step for each."""
+    clock = Clock(monkeypatch)
+    if not can_shorten:
+        monkeypatch.setattr(SingleNetworkPlan, "shorten", TrainingPlan.shorten)
+    model = FlowMatching(clock.network(), **(SLOWED | {"n_rounds": 30})).fit(
+        POINTS, budget=11_000.0, n_validation=20, progress=False,
+        callbacks=lambda *given: setattr(clock, "a_step", 1_500.0),
+    )  # fmt: skip
+    assert (model.n_trained, model.report.n_steps) == (4, 8)
+    assert "another stage does not fit the budget" in str(model.report)
+
+
+def test_few_steps_of_a_stage_tell_no_pace(tmp_path, monkeypatch) -> None:
+    """A run that is resumed by the last step of a round, which loads libraries, keeps its steps."""
     clock = Clock(monkeypatch)
 
-    def slow_down(stage: int, step: int, losses: dict[str, float]) -> None:
-        clock.a_step = 2_000.0 if stage else 500.0
+    def fit(**more) -> FlowMatching:
+        model = FlowMatching(clock.network(), **SLOWED)
+        return model.fit(POINTS, out=tmp_path / "run", progress=False, n_validation=20, **more)
 
-    model = FlowMatching(clock.network(), **SLOWED).fit(
-        POINTS, budget=10_000.0, callbacks=slow_down, n_validation=20, progress=False
-    )
-    assert 1 <= model.n_trained < 5
-    assert "another stage does not fit the budget" in str(model.report) or (
-        "the budget is spent" in str(model.report)
-    )
+    fit(budget=10_000.0, stop_after="11 steps")
+    clock.a_step = 800.0
+    resumed = fit(resume=True, callbacks=lambda *given: setattr(clock, "a_step", 1.0))
+    assert resumed.report.n_steps == 60
+    assert not RunFolder(tmp_path / "run").shortened()
 
 
 def test_pairs_of_other_forms_are_refused(tmp_path) -> None:

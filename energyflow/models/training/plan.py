@@ -124,12 +124,13 @@ class TrainingPlan(Protocol):
         Asked where `Trainer.estimates`; seconds_a_step : trains a stage for a few steps.
         """
 
-    def shorten(self, stage: int, n_steps: int) -> bool:
+    def shorten(self, stage: int, n_steps: int) -> bool | None:
         """Plan for at most so many steps from a stage on; whether they are fewer than before.
 
         Asked of warm starts, between stages of a run with a budget of seconds, and again when such
-        a run is resumed; a plan may lack it. Without it the last stages are left out.
+        a run is resumed. Where a plan lacks it, or answers None, the last stages are left out.
         """
+        return None
 
     def begin(self, stage: int, report: Report) -> Stage:
         """Prepare a stage; `report(doing=text, **numbers)` shows how far that is."""
@@ -203,10 +204,6 @@ class ModelPlan(TrainingPlan, Generic[N]):
         self._draws = bool(decisions.get("pictures", 1))
         n_samples = decisions.get("n_validation", self.validator.n_samples)
         self.validator = replace(self.validator, n_samples=n_samples)
-
-    def shorten(self, stage: int, n_steps: int) -> bool:
-        """Stages with networks of their own are left out instead."""
-        return False
 
     def draw(self, path: Path) -> None:
         """Draw samples from the same noise after each stage, where the budget allows it."""

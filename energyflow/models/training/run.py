@@ -71,11 +71,11 @@ class Run:
         self.ended = "it was interrupted"
         self.stopped = False  # by a callback
         self.settled = False  # the only network, by its validation loss
-        # Seconds and steps of the last stage of this call, and seconds from its last step on.
+        # Seconds and steps of the last stage, if this call took half of it or more, and the seconds
+        # from its last step on.
         self.pace: tuple[float, int, float] | None = None
-        self.shortened = [] if self.trainer.folder is None else self.trainer.folder.shortened()
-        for stage, n_steps in self.shortened:
-            self.plan.shorten(stage, n_steps)
+        kept = [] if self.trainer.folder is None else self.trainer.folder.shortened()
+        self.shortened = [pair for pair in kept if self._shorten(*pair)]
         self.validations = [] if self.log is None else list(self.log.validations)
         self.saved = perf_counter()
         self.inside: tuple[int, int] | None = None  # stage and its step of the last checkpoint
@@ -137,32 +137,37 @@ class Run:
             return f"the distance has not fallen for {trainer.patience} stages"
         if self.warm_start and self._unfinished(number) is not None:
             return None  # the model has the network of that stage, whatever is left of the budget
-        if self.records and not self._has_time(number):
+        ended = self._spent()
+        if ended is None and self.records and not self._has_time(number):
             return _NO_TIME
-        return self._spent()
+        return ended
 
     def _has_time(self, number: int) -> bool:
         """Whether the budget has time for another stage.
 
         The stages that a warm start has left are given fewer steps, if all that are planned do not
-        fit and one for each does. Else a stage like the last one must fit.
+        fit and one for each does, by the pace of the last one. Else a stage like that must fit.
         """
         limits = self.trainer.limits
+        if self.warm_start and limits.seconds < math.inf and self.pace is not None:
+            seconds, n_steps, end = self.pace
+            n_left = self.plan.n_stages - number
+            spent = slowest(self.seconds) + MARGIN * max(self.end, n_left * slowest(end))
+            each = MARGIN * slowest(seconds) / n_steps
+            fitting = int((limits.seconds - spent) / max(each, 1e-9))
+            fewer = self._shorten(number, fitting) if fitting >= n_left else None
+            if fewer:
+                self._keep_shortened(number, fitting)
+            if fewer is not None:
+                return True
         start = Record(-1, 0, 0.0, None, {})
         before, last = [start, start, *self.records][-2:]
-        seconds, n_steps, end = last.seconds - before.seconds, last.step - before.step, 0.0
+        return self._allows(limits, last.seconds - before.seconds, last.step - before.step)
+
+    def _shorten(self, number: int, n_steps: int) -> bool | None:
+        """What the plan answers, if it can: see `TrainingPlan.shorten`."""
         shorten = getattr(self.plan, "shorten", None)
-        if self.warm_start and shorten is not None and limits.seconds < math.inf:
-            seconds, n_steps, end = self.pace or (seconds, n_steps, end)
-            n_left = self.plan.n_stages - number
-            spent = slowest(self.seconds) + max(self.end, n_left * slowest(end))
-            each = MARGIN * slowest(seconds) / max(n_steps, 1)
-            fitting = int((limits.seconds - spent) / max(each, 1e-9))
-            if fitting >= n_left:
-                if shorten(number, fitting):
-                    self._keep_shortened(number, fitting)
-                return True
-        return self._allows(limits, seconds + end, n_steps)
+        return None if shorten is None else shorten(number, n_steps)
 
     def _keep_shortened(self, number: int, n_steps: int) -> None:
         """Let a run that is resumed have as few steps from that stage on."""
@@ -237,8 +242,9 @@ class Run:
             self._leave(number, training)
             raise KeyboardInterrupt
         _check_finite(number, training)
-        if self.step > begun[1]:
-            self.pace = self.seconds - begun[0], self.step - begun[1], 0.0
+        n_steps = self.step - begun[1]
+        whole = 2 * n_steps >= max(stage.n_steps, 1)
+        self.pace = (self.seconds - begun[0], n_steps, 0.0) if whole else None
         return training
 
     def _torch_seed(self, number: int) -> int:
