@@ -284,6 +284,7 @@ def test_a_budget_holds_where_one_step_of_the_settings_takes_as_long(tmp_path, k
     points = np.random.default_rng(0).normal(size=(200, 2)).astype(np.float32)
     how = {"batch_size": 256} | ({"n_particles": 100} if kind is FlowGenerator else {})
     out = {"out": tmp_path / "run", "budget": 4.0, "progress": False}
+    kind(Slow(0.0), n_steps=2, **how).fit(points, budget="2 steps", progress=False)  # libraries
 
     start = perf_counter()
     model = kind(Slow(0.01), **how).fit(points, **out)
