@@ -1,5 +1,6 @@
 """Automatic differentiation of torch and JAX goes through the closed-form gradients."""
 
+import energyflow_backends as backends
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -72,6 +73,26 @@ def test_torch_gradient_carries_no_graph(sets: tuple) -> None:
             value, gradient = ef.sliced_energy_value_and_gradient(x, y, rng=0)
             assert not value.requires_grad
             assert not gradient.requires_grad
+
+
+@pytest.mark.parametrize("way", [torch.no_grad, torch.inference_mode])
+def test_torch_asks_for_no_gradient_where_none_is_recorded(sets: tuple, way, monkeypatch) -> None:
+    asked = []
+    whole = backends.exact_value_and_gradient
+
+    def noted(points: backends.PointSets, request: backends.Request) -> backends.Result:
+        asked.append(request.wrt)
+        return whole(points, request)
+
+    monkeypatch.setattr(backends, "exact_value_and_gradient", noted)
+    x, y = (torch.asarray(s).requires_grad_() for s in sets)
+    recorded = ef.energy_distance(x, y)
+    with way():
+        plain = ef.energy_distance(x, y)
+    assert asked == [("x", "y"), ()]
+    assert recorded.requires_grad
+    assert not plain.requires_grad
+    assert plain.item() == pytest.approx(recorded.item(), rel=1e-12)
 
 
 @pytest.mark.parametrize(("distance", "how"), CASES)

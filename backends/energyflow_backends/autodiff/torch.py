@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.autograd import Function
 
@@ -29,7 +30,8 @@ def value(
     _refuse_mapped(held)
     compute = partial(compute, held=held)
     transformed = any(transformed_by_torch(v) for v in (x, y, *others))
-    needed = {"x": x.requires_grad, "y": y.requires_grad}
+    recorded = torch.is_grad_enabled()
+    needed = {"x": recorded and x.requires_grad, "y": recorded and y.requires_grad}
     if not transformed and not any(needed.values()):
         plain: Tensor = compute(x, y, *others, wrt=())[0]
         return plain
