@@ -63,7 +63,7 @@ def trained(make: Callable[..., Model[Any]], data: Dataset, seed: int, seconds: 
 
 METHODS: dict[str, tuple[Callable[..., Model[Any]], int | None]] = {
     "FlowGenerator": (lambda **s: FlowGenerator(preset="digits", **s), None),
-    "DMMD, particles": (lambda **s: DMMD(n_rounds=1, **s), 120),
+    "DMMD, particles": (lambda **s: DMMD(n_rounds=1, **s), 150),
     "FlowMatching, none": (lambda **s: FlowMatching(coupling="none", n_rounds=1, **s), 40),
     "FlowMatching, conditional-ot": (
         lambda **s: FlowMatching(coupling="conditional-ot", n_rounds=1, **s), 40,
@@ -179,22 +179,23 @@ def mnist(
     held_out = data.test[rng.permutation(len(data.test))[:n]]
     samples, seconds = cpu_seconds(lambda: np.asarray(model.sample(n, labels, rng=run.seed)))
     grid = np.concatenate([samples[labels == k][:10] for k in range(10)])
-    save_grid(run.out / f"models_mnist_{kind}.png", grid)
-    note = f"{kind}: {budget} of training, {record.step} steps in {record.seconds:.0f} s"
+    method = f"{kind}, {budget}"
+    save_grid(run.out / f"models_mnist_{kind}_{budget}.png", grid)
+    note = f"{method}: {record.step} steps in {record.seconds:.0f} s"
     classifier = metrics.train_classifier(data.train, data.train_labels, seed=run.seed)
-    for method, images in ((kind, samples), ("training digits", real)):
+    for name, images in ((method, samples), ("training digits", real)):
         numbers = _of_images(classifier, images, held_out)
         shares = metrics.classifier_report(
             images, labels, data, classifier=classifier, seed=run.seed
         )
         numbers["samples of the class asked for"] = shares.asked
         numbers["accuracy when trained on samples"] = shares.trained_on_samples
-        if method == kind:
+        if name == method:
             near = metrics.nearest_neighbours(images, data.train, data.test)
             numbers["distance to nearest training digit"] = near.median
             numbers["that of held-out digits"] = near.held_out_median
             numbers["CPU ms a sample"] = 1e3 * seconds / n
-        yield Line("MNIST, class by class", method, numbers, note if method == kind else "")
+        yield Line("MNIST, class by class", name, numbers, note if name == method else "")
 
 
 def _of_images(classifier: Any, images: np.ndarray, held_out: np.ndarray) -> dict[str, float]:

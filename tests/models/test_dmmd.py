@@ -24,6 +24,8 @@ from energyflow.models.dmmd.mmd import (
     witness,
 )
 from energyflow.models.dmmd.noise_schedule import SCHEDULES, noised, weights_at
+from energyflow.models.dmmd.sampler import Sampler
+from energyflow.models.dmmd.settings import Sampling
 
 TINY = {
     "n_steps": 40, "n_rounds": 1, "batch_size": 32, "n_features": 4,
@@ -235,6 +237,23 @@ def test_a_step_size_of_your_own(model: DMMD) -> None:
     still = model.sample(300, rng=0, step_size=1e-12, **SHORT)
     moved = model.sample(300, rng=0, step_size=0.5, **SHORT)
     assert np.abs(moved - still).max() > 0.1
+
+
+@pytest.mark.parametrize("size", [None, 0.3, 3.0, 100.0])
+@pytest.mark.parametrize("denoise", [1, 2, 7, 30])
+def test_steps_at_the_end_never_lead_away_from_the_data(points, size, denoise) -> None:
+    """Of whatever length; here with features that are the points, and the distance known."""
+    reference = torch.from_numpy((points - points.mean(0)) / points.std(0))
+
+    def distance(last: int) -> float:
+        how = Sampling(n_levels=2, n_steps=2, step_size=size, denoise=last)
+        sampler = Sampler(lambda x, time: x, reference, DMMDSettings(), how)
+        return float(ef.energy_distance(sampler.draw(100, np.random.default_rng(0)), reference))
+
+    before = distance(0)
+    assert distance(denoise) <= before
+    if size is None and denoise > 5:
+        assert distance(denoise) < 0.8 * before
 
 
 def test_the_same_seed_gives_the_same_samples(points) -> None:

@@ -75,21 +75,31 @@ class Sampler:
     def _flow(self, z: Tensor, levels: Sequence[Level]) -> Tensor:
         for level in levels:
             for left in range(self.how.n_steps, 0, -1):
-                z = level.together(z, 1 / left)
+                z = z + level.together(z, 1 / left)[0]
         return self._polished(z, levels[-1])
 
     def _alone(self, z: Tensor, levels: Sequence[Level]) -> Tensor:
         for level in levels:
             for _ in range(self.how.n_steps):
-                z = level.alone(z)
+                z = z + level.alone(z)
         return z
 
     def _polished(self, z: Tensor, last: Level) -> Tensor:
-        velocity = torch.zeros_like(z)
-        for _ in range(self._n_polish):
-            velocity = _MOMENTUM * velocity + last.together(z, 0.5) - z
+        """Where the particles are nearest to the data, of all places of the last steps.
+
+        These go down in jumps, some of them far too long, and would end at random in one of those.
+        """
+        if not self._n_polish:
+            return z
+        velocity, nearest = torch.zeros_like(z), z
+        least = torch.full((), torch.inf, device=z.device)
+        for _ in range(self._n_polish + 1):
+            step, value = last.together(z, 0.5)
+            nearest = torch.where(value < least, z, nearest)
+            least = torch.minimum(value, least)
+            velocity = _MOMENTUM * velocity + step
             z = z + velocity
-        return z
+        return nearest
 
 
 class Level:
@@ -120,17 +130,20 @@ class Level:
             drop = (height - self._fixed(beyond)[0]).clamp(min=0)
             self._step = drop / _mean_square(slope) / self.how.n_steps
 
-    def together(self, z: Tensor, share: float) -> Tensor:
-        """A step against the witness between the particles themselves and the data."""
+    def together(self, z: Tensor, share: float) -> tuple[Tensor, Tensor]:
+        """A step against the witness between the particles themselves and the data.
+
+        And what it descends, before it.
+        """
         value, slope = self._pulled(z, self._particles)
         if self.how.step_size is not None:
-            return z - self.how.step_size * slope
-        return z - share * (value - self.goal).clamp(min=0) / _mean_square(slope) * slope
+            return -self.how.step_size * slope, value
+        return -share * (value - self.goal).clamp(min=0) / _mean_square(slope) * slope, value
 
     def alone(self, z: Tensor) -> Tensor:
         """A step against the witness between noised and clean data."""
-        step = self._step if self.how.step_size is None else self.how.step_size
-        return z - step * self._pulled(z, self._fixed)[1]
+        size = self._step if self.how.step_size is None else self.how.step_size
+        return -size * self._pulled(z, self._fixed)[1]
 
     def _pulled(self, z: Tensor, measure: Measure) -> tuple[Tensor, Tensor]:
         """A measure of the features of points z, and its gradient in each point."""
