@@ -179,7 +179,8 @@ def _merged_sums(
     while True:
         field, energy, doubt = signed_sums(place, charge, exponent, p, 4 * p)
         field = field[group]
-        error, size = float(squares @ doubt[group]), float(squares @ (field * field))
+        # not by BLAS, whose own threads would wait for each other in each of ours
+        error, size = (float((squares * terms).sum()) for terms in (doubt[group], field * field))
         allowed = (0.5 * tolerance) ** 2 * size
         if not error > allowed or p >= MAX_PROXIES:
             return field, energy

@@ -178,7 +178,7 @@ class _Pair:
             if (high - low > 1).any():
                 pull -= (high - low) * other - _between(other, low, high)
             if name == "x":
-                product = 2 * float(own @ pull)
+                product = 2 * float((own * pull).sum())  # not BLAS: it has threads too
             signs = low - (n - high)
             below = np.concatenate([[0.0], np.cumsum(sums)])
             signed = below[low] - (below[-1] - below[high])
@@ -191,7 +191,7 @@ class _Pair:
             slopes[name] = slope
         moments = (
             product,
-            float(self.sums_x @ self.sums_y[self.rank]),
+            float((self.sums_x * self.sums_y[self.rank]).sum()),
             self.sums_x.sum() * self.sums_y.sum(),
         )
         return float(np.dot(moments, weights)), slopes
