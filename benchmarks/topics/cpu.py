@@ -22,8 +22,10 @@ GROWTH = "Growth with N at d = 2, P = 32"
 
 
 def _pictures(rows: list[Row], out: Path) -> None:
+    growth = [row for row in rows if row.experiment == GROWTH]
     plot_methods(out / "cpu.svg", [row for row in rows if row.experiment != GROWTH])
-    plot_scaling(out / "scaling.svg", [row for row in rows if row.experiment == GROWTH])
+    if growth:
+        plot_scaling(out / "scaling.svg", growth)
 
 
 TOPIC = Topic(
