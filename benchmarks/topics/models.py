@@ -35,7 +35,7 @@ OPTIONS = {
     "seconds": "of training on digits, on the CPU",
     "mnist": "folder of MNIST's files",
     "budget": "of training on MNIST",
-    "runs": "folder of runs on MNIST, named as the commands; trained here when missing",
+    "runs": "folder of runs on MNIST, such as flow-30m; trained here when missing",
 }
 TOPIC = Topic(
     "models", "All models at equal budgets", __doc__, threads=1, by_method=True, options=OPTIONS
@@ -163,7 +163,7 @@ def mnist(
     data = datasets.load(mnist)
     n, budget = (100, "30s") if run.quick else (5000, budget)
     with tempfile.TemporaryDirectory() if not runs else nullcontext(runs) as folder:
-        kept = RunFolder(Path(folder) / kind)
+        kept = RunFolder(Path(folder) / f"{kind}-{budget}")
         if kept.path.exists():
             model = load(kept.path)
         else:

@@ -88,6 +88,7 @@ class Sampler:
         """Where the particles are nearest to the data, of all places of the last steps.
 
         These go down in jumps, some of them far too long, and would end at random in one of those.
+        Steps that end nowhere are handed out, so that they are noticed.
         """
         if not self._n_polish:
             return z
@@ -95,11 +96,12 @@ class Sampler:
         least = torch.full((), torch.inf, device=z.device)
         for _ in range(self._n_polish + 1):
             step, value = last.together(z, 0.5)
-            nearest = torch.where(value < least, z, nearest)
-            least = torch.minimum(value, least)
+            size = value.abs()  # KALE of particles that fly apart is computed as a number below 0
+            nearest = torch.where(size < least, z, nearest)
+            least = torch.where(size < least, size, least)
             velocity = _MOMENTUM * velocity + step
             z = z + velocity
-        return nearest
+        return torch.where(torch.isfinite(z).all(), nearest, z)
 
 
 class Level:
