@@ -29,7 +29,7 @@ from ..runner import Run, Topic
 from ..timing import cpu_seconds
 
 TOPIC = Topic("dmmd", "Deep MMD flows", __doc__, threads=1)
-_STEPS = 150  # those of `DMMD.sample`: 10 levels of 10, and 50
+_STEPS = 120  # those of `DMMD.sample`: 10 levels of 10, and 20
 _LEAST_WIDTH = 0.1
 _DRAWN = ("DMMD, particles", "DMMD, independent", "RBF, best step size")
 Draw = Callable[[int], Any]
@@ -84,8 +84,8 @@ def _methods(data: Dataset, run: Run) -> dict[str, tuple[Draw, float, float]]:
         alone = partial(model.sample, rng=run.seed, method="independent")
         methods[f"{name}, independent"] = (alone, trained, 100)
         if kernel == "energy":
-            polished = partial(alone, denoise=50)
-            methods[f"{name}, independent, then 50 together"] = (polished, trained, _STEPS)
+            polished = partial(alone, denoise=20)
+            methods[f"{name}, independent, then 20 together"] = (polished, trained, _STEPS)
         else:
             kale = partial(model.sample, rng=run.seed, objective="kale")
             methods["D-KALE linear, particles"] = (kale, trained, _STEPS)

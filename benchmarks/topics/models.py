@@ -63,7 +63,7 @@ def trained(make: Callable[..., Model[Any]], data: Dataset, seed: int, seconds: 
 
 METHODS: dict[str, tuple[Callable[..., Model[Any]], int | None]] = {
     "FlowGenerator": (lambda **s: FlowGenerator(preset="digits", **s), None),
-    "DMMD, particles": (lambda **s: DMMD(n_rounds=1, **s), 150),
+    "DMMD, particles": (lambda **s: DMMD(n_rounds=1, **s), 120),
     "FlowMatching, none": (lambda **s: FlowMatching(coupling="none", n_rounds=1, **s), 40),
     "FlowMatching, conditional-ot": (
         lambda **s: FlowMatching(coupling="conditional-ot", n_rounds=1, **s), 40,

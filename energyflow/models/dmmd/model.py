@@ -135,7 +135,7 @@ class DMMD(Model[DMMDSettings]):
             eta; when not given, chosen at each level, see `DMMD`.
         denoise : int, optional
             Steps more at the last level, with momentum, in which particles see each other whatever
-            the method; the nearest to the data that they come is handed out. When not given, 50
+            the method; the nearest to the data that they come is handed out. When not given, 20
             with particles, 200 with particles of components, and none with independent ones.
         objective : {"mmd", "kale"}
             What particles descend; KALE's witness is the best function that is linear in the

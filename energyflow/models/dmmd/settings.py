@@ -143,5 +143,5 @@ class Sampling:
         """Steps at the end in which particles see each other."""
         if self.denoise is not None:
             return self.denoise
-        usual = 200 if of_components else 50
+        usual = 200 if of_components else 20
         return usual if self.method == "particles" else 0
