@@ -102,9 +102,7 @@ def posteriors(
             )  # fmt: skip
 
 
-def longer(
-    run: Run, *, name: str, observations: int = 10, wheel: str = WHEEL
-) -> Iterator[Line]:  # fmt: skip
+def longer(run: Run, *, name: str, observations: int = 10, wheel: str = WHEEL) -> Iterator[Line]:
     """Two and four times the steps from 1,000 simulations, without early stopping: the weights that
     are the best by validation are kept; or, without validation, the last ones.
     """
