@@ -35,15 +35,24 @@ def scores(
 
 
 def _of_uncertain(samples: np.ndarray, truths: np.ndarray) -> dict[str, float]:
-    """Coverage where pixels are uncertain, and whether sd and error go together."""
-    low, high = np.quantile(samples, (0.05, 0.95), axis=1)
+    """Coverage where pixels are uncertain, and whether sd and error go together.
+
+    Beside it what an exact posterior would have if it were continuous, and the coverage of each of
+    the samples by the others, which also holds where pixels are likely to be black.
+    """
+    n = samples.shape[1]
     sd, error = samples.std(axis=1, ddof=1), np.abs(samples.mean(axis=1) - truths)
     uncertain = sd > _LEAST_SD
-    inside = ((low <= truths) & (truths <= high))[uncertain].mean()
-    n = samples.shape[1]
+
+    def covered(samples: np.ndarray, truths: np.ndarray) -> float:
+        low, high = np.quantile(samples, (0.05, 0.95), axis=1)
+        return float(((low <= truths) & (truths <= high))[uncertain].mean())
+
+    own = [covered(np.delete(samples, i, axis=1), samples[:, i]) for i in range(n)]
     return {
-        "coverage of 90 % of uncertain pixels": float(inside),
+        "coverage of 90 % of uncertain pixels": covered(samples, truths),
         "coverage of an exact posterior": 0.9 * (n - 1) / (n + 1),  # interpolated
+        "coverage of samples by the others": float(np.mean(own)),
         "correlation of sd and error": float(np.corrcoef(sd.ravel(), error.ravel())[0, 1]),
     }
 

@@ -5,10 +5,12 @@ Draws dmmd_<experiment>.png.
 
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -19,7 +21,7 @@ from energyflow.datasets import Dataset
 from energyflow.models import DMMD, DMMDSettings, save_grid
 from energyflow.models.data.scaling import Scaling
 from energyflow.models.dmmd.noise_schedule import weights_at
-from energyflow.models.dmmd.sampler import Sampler
+from energyflow.models.dmmd.sampler import Level, Sampler
 from energyflow.models.dmmd.settings import Sampling
 
 from ..memory import alone, peak_memory
@@ -29,7 +31,7 @@ from ..runner import Run, Topic
 from ..timing import cpu_seconds
 
 TOPIC = Topic("dmmd", "Deep MMD flows", __doc__, threads=1)
-_STEPS = 120  # those of `DMMD.sample`: 10 levels of 10, and 20
+_STEPS = 120  # of the flow with one kernel
 _LEAST_WIDTH = 0.1
 _DRAWN = ("DMMD, particles", "DMMD, independent", "RBF, best step size")
 Draw = Callable[[int], Any]
@@ -46,8 +48,9 @@ def samples(run: Run, name: str) -> Iterator[Line]:
     n = len(data.train) if is_digits else 2000
     n = min(n, 300) if run.quick else n
     drawn: dict[str, np.ndarray] = {}
-    for method, (draw, trained, evaluations) in _methods(data, run).items():
-        points, seconds = cpu_seconds(partial(draw, n))
+    for method, (draw, trained) in _methods(data, run).items():
+        with gradients() as counts:
+            points, seconds = cpu_seconds(partial(draw, n))
         drawn[method] = np.asarray(points)
         report = _measured(drawn[method], data, run.seed)
         near = metrics.nearest_neighbours(drawn[method], data.train, data.test)
@@ -61,7 +64,7 @@ def samples(run: Run, name: str) -> Iterator[Line]:
             "copies": near.copies,
             "CPU s of training": trained,
             "CPU s of sampling": seconds,
-            "gradients a sample": evaluations,
+            "gradients a sample": sum(counts) / n,
         }
         yield Line(name, method, numbers, f"{n} samples")
     if is_digits:
@@ -74,21 +77,35 @@ def samples(run: Run, name: str) -> Iterator[Line]:
         save_scatter(run.out / f"dmmd_{name}.png", drawn[_DRAWN[0]][:1500], target)
 
 
-def _methods(data: Dataset, run: Run) -> dict[str, tuple[Draw, float, float]]:
-    """What draws samples, CPU seconds of its training, and gradients a sample costs."""
-    methods = {name: (flow, 0.0, _STEPS) for name, flow in _given_kernels(data, run.seed).items()}
+@contextmanager
+def gradients() -> Iterator[list[int]]:
+    """The numbers of particles whose gradients are taken inside, one for each step."""
+    counts: list[int] = []
+    pulled = Level._pulled
+
+    def counted(self: Level, z: Tensor, measure: Any) -> tuple[Tensor, Tensor]:
+        counts.append(len(z))
+        return pulled(self, z, measure)
+
+    with mock.patch.object(Level, "_pulled", counted):
+        yield counts
+
+
+def _methods(data: Dataset, run: Run) -> dict[str, tuple[Draw, float]]:
+    """What draws samples, and CPU seconds of its training."""
+    methods = {name: (flow, 0.0) for name, flow in _given_kernels(data, run.seed).items()}
     for kernel in ("energy", "linear") if data.name == "digits" else ("energy",):
         model, trained = _trained(data, run, kernel=kernel)
         name = "DMMD" if kernel == "energy" else "DMMD linear"
-        methods[f"{name}, particles"] = (partial(model.sample, rng=run.seed), trained, _STEPS)
+        methods[f"{name}, particles"] = (partial(model.sample, rng=run.seed), trained)
         alone = partial(model.sample, rng=run.seed, method="independent")
-        methods[f"{name}, independent"] = (alone, trained, 100)
+        methods[f"{name}, independent"] = (alone, trained)
         if kernel == "energy":
             polished = partial(alone, denoise=20)
-            methods[f"{name}, independent, then 20 together"] = (polished, trained, _STEPS)
+            methods[f"{name}, independent, then 20 together"] = (polished, trained)
         else:
             kale = partial(model.sample, rng=run.seed, objective="kale")
-            methods["D-KALE linear, particles"] = (kale, trained, _STEPS)
+            methods["D-KALE linear, particles"] = (kale, trained)
     return methods
 
 

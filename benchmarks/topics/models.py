@@ -30,12 +30,14 @@ from energyflow.models import (
 
 from ..runner import Line, Run, Topic
 from ..timing import cpu_seconds
+from .dmmd import gradients
 
 OPTIONS = {
     "seconds": "of training on digits, on the CPU",
     "mnist": "folder of MNIST's files",
     "budget": "of training on MNIST",
-    "runs": "folder of runs on MNIST, such as flow-30m; trained here when missing",
+    "unconditional": "MNIST without its classes",
+    "runs": "folder of runs on MNIST, such as dmmd-2m, dmmd-2m-1 of seed 1; missing ones are made",
 }
 TOPIC = Topic(
     "models", "All models at equal budgets", __doc__, threads=1, by_method=True, options=OPTIONS
@@ -63,7 +65,7 @@ def trained(make: Callable[..., Model[Any]], data: Dataset, seed: int, seconds: 
 
 METHODS: dict[str, tuple[Callable[..., Model[Any]], int | None]] = {
     "FlowGenerator": (lambda **s: FlowGenerator(preset="digits", **s), None),
-    "DMMD, particles": (lambda **s: DMMD(n_rounds=1, **s), 120),
+    "DMMD, particles": (lambda **s: DMMD(n_rounds=1, **s), None),
     "FlowMatching, none": (lambda **s: FlowMatching(coupling="none", n_rounds=1, **s), 40),
     "FlowMatching, conditional-ot": (
         lambda **s: FlowMatching(coupling="conditional-ot", n_rounds=1, **s), 40,
@@ -78,11 +80,13 @@ def digits(run: Run, *, seconds: float = 40.0) -> Iterator[Line]:
     seconds = 5.0 if run.quick else seconds
     for method, (make, calls) in METHODS.items():
         model, taken = trained(make, data, run.seed, seconds)
-        report = metrics.evaluate(model, data, labels="data", rng=run.seed)
+        with gradients() as counts:
+            report = metrics.evaluate(model, data, labels="data", rng=run.seed)
         values = {row.measure: row.samples for row in report.rows}
         numbers = {measure: values[measure] for measure in MEASURES}
         numbers["CPU s of training"] = taken
-        numbers["network calls a sample"] = calls or model.n_trained
+        steps = sum(counts) / report.n_samples if counts else model.n_trained
+        numbers["network calls a sample"] = calls or steps
         note = f"{seconds:g} CPU seconds of training each"
         yield Line("digits, class by class", method, numbers, note)
         name = method.lower().replace(",", "").replace(" ", "_")
@@ -146,56 +150,68 @@ def step(run: Run) -> Iterator[Line]:
 
 
 @TOPIC("mnist-flow-matching", kind="flow-matching")
+@TOPIC("mnist-flow-matching-uncoupled", kind="flow-matching", coupling="none")
 @TOPIC("mnist-flow", kind="flow")
 @TOPIC("mnist-dmmd", kind="dmmd")
 def mnist(
-    run: Run, kind: str, *, mnist: str = "", budget: str = "30m", runs: str = ""
-) -> Iterator[Line]:
+    run: Run, kind: str, coupling: str = "", *, mnist: str = "", budget: str = "30m",
+    unconditional: bool = False, runs: str = "",
+) -> Iterator[Line]:  # fmt: skip
     """A run of `energyflow train <kind> --data <mnist> --condition labels --budget <budget>`.
 
-    5000 samples, of the classes of as many training digits, which stand beside them: their energy
-    distance to 5000 held-out digits, which are not quite like them, is what samples can reach.
-    Left out without `mnist`.
+    With `unconditional` without `--condition`; uncoupled with `--coupling none`. 5000 samples, of
+    the classes of as many training digits, which stand beside them: their energy distance to 5000
+    held-out digits, which are not quite like them, is what samples can reach. Left out without
+    `mnist`.
     """
     if not mnist:
         print(f"{kind} on MNIST is left out: it needs --mnist")
         return
     data = datasets.load(mnist)
     n, budget = (100, "30s") if run.quick else (5000, budget)
+    named = [kind, coupling and "uncoupled", unconditional and "unconditional", budget]
+    name = "-".join(filter(None, named))
     with tempfile.TemporaryDirectory() if not runs else nullcontext(runs) as folder:
-        kept = RunFolder(Path(folder) / f"{kind}-{budget}")
+        kept = RunFolder(Path(folder) / (f"{name}-{run.seed}" if run.seed else name))
         if kept.path.exists():
             model = load(kept.path)
         else:
-            model = MODELS[kind](seed=run.seed, device="cpu")
+            given = {"coupling": coupling} if coupling else {}
+            model = MODELS[kind](seed=run.seed, device="cpu", **given)
             model.fit(
-                data.train, data.train_labels, out=kept.path, budget=budget, name=mnist,
-                progress=not run.quick,
+                data.train, None if unconditional else data.train_labels, out=kept.path,
+                budget=budget, name=mnist, progress=not run.quick,
             )  # fmt: skip
-        record = kept.records()[-1]
+        finished = kept.records()
+        unfinished = kept.inside(len(finished))  # a budget can end inside a stage
+        record = unfinished[0] if unfinished else finished[-1]
     rng = np.random.default_rng([run.seed, 1])
     rows = rng.permutation(len(data.train))[:n]
     real, labels = data.train[rows], np.asarray(data.train_labels)[rows]
     held_out = data.test[rng.permutation(len(data.test))[:n]]
-    samples, seconds = cpu_seconds(lambda: np.asarray(model.sample(n, labels, rng=run.seed)))
-    grid = np.concatenate([samples[labels == k][:10] for k in range(10)])
-    method = f"{kind}, {budget}"
-    save_grid(run.out / f"models_mnist_{kind}_{budget}.png", grid)
+    asked = None if unconditional else labels
+    samples, seconds = cpu_seconds(lambda: np.asarray(model.sample(n, asked, rng=run.seed)))
+    by_class = np.concatenate([np.flatnonzero(labels == k)[:10] for k in range(10)])
+    shown = samples[:100] if unconditional else samples[by_class]
+    save_grid(run.out / f"models_mnist_{name}.png", shown)
+    method = f"{kind} without coupling, {budget}" if coupling else f"{kind}, {budget}"
     note = f"{method}: {record.step} steps in {record.seconds:.0f} s"
     classifier = metrics.train_classifier(data.train, data.train_labels, seed=run.seed)
-    for name, images in ((method, samples), ("training digits", real)):
+    for line, images in ((method, samples), ("training digits", real)):
         numbers = _of_images(classifier, images, held_out)
-        shares = metrics.classifier_report(
-            images, labels, data, classifier=classifier, seed=run.seed
-        )
-        numbers["samples of the class asked for"] = shares.asked
-        numbers["accuracy when trained on samples"] = shares.trained_on_samples
-        if name == method:
+        if not unconditional:
+            shares = metrics.classifier_report(
+                images, labels, data, classifier=classifier, seed=run.seed
+            )
+            numbers["samples of the class asked for"] = shares.asked
+            numbers["accuracy when trained on samples"] = shares.trained_on_samples
+        if line == method:
             near = metrics.nearest_neighbours(images, data.train, data.test)
             numbers["distance to nearest training digit"] = near.median
             numbers["that of held-out digits"] = near.held_out_median
             numbers["CPU ms a sample"] = 1e3 * seconds / n
-        yield Line("MNIST, class by class", name, numbers, note if name == method else "")
+        table = "MNIST, unconditional" if unconditional else "MNIST, class by class"
+        yield Line(table, line, numbers, note if line == method else "")
 
 
 def _of_images(classifier: Any, images: np.ndarray, held_out: np.ndarray) -> dict[str, float]:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import energyflow as ef
+from energyflow import datasets
 from energyflow.kernels import Energy, Gauss, Riesz
 from energyflow.models import DMMD, MLP, DMMDSettings, RunFolder, UNet, load
 from energyflow.models.dmmd.features import embedded, feature_network
@@ -253,6 +254,31 @@ def test_more_steps_at_the_end_never_lead_away_from_the_data(points, size) -> No
     assert np.all(np.diff(distances) <= 1e-6 * distances[0])
     if size is None:
         assert distances[-1] < 0.3 * distances[0]
+
+
+def test_particles_end_as_near_to_data_as_these_are_to_each_other() -> None:
+    """Neither as noise nor as copies; one of the data may occur twice."""
+    digits = torch.from_numpy(datasets.load("digits").train[:400]).flatten(1)
+    reference = (digits - digits.mean(0)) / digits.std()
+    reference[0] = reference[1]
+    among = torch.cdist(reference, reference)
+    apart = among.where(among > 0.01, torch.inf).min(1).values.median()
+
+    def ratio(**last) -> float:
+        how = Sampling(n_levels=2, n_steps=2, **last)
+        sampler = Sampler(lambda x, time: x, reference, DMMDSettings(), how)
+        drawn = sampler.draw(400, np.random.default_rng(0)).to(reference)
+        return float(torch.cdist(drawn, reference).min(1).values.median() / apart)
+
+    early, end, late = ratio(denoise=20), ratio(), ratio(denoise=1000)
+    assert early > 1.02
+    assert 0.8 < end < 1.001
+    assert late < 0.7
+
+
+def test_particles_end_where_all_data_are_one_point() -> None:
+    sampler = Sampler(lambda x, time: x, torch.zeros(5, 2), DMMDSettings(), Sampling(n_levels=2))
+    assert float(sampler.draw(5, np.random.default_rng(0)).abs().max()) < 0.2
 
 
 def test_steps_at_the_end_that_fly_apart_are_noticed(points) -> None:

@@ -130,13 +130,15 @@ class DMMD(Model[DMMDSettings]):
             2000 (at least 500 particles are moved), or that between noised and clean data: then
             no sample depends on the others.
         n_levels, n_steps : int
-            Noise levels, evenly from t = 1 to `t_min`, and steps at each.
+            Noise levels, evenly from t = 1 to one above `t_min`, and steps at each.
         step_size : float, optional
             eta; when not given, chosen at each level, see `DMMD`.
         denoise : int, optional
             Steps more at the last level, with momentum, in which particles see each other whatever
-            the method; the nearest to the data that they come is handed out. When not given, 20
-            with particles, 200 with particles of components, and none with independent ones.
+            the method; the nearest to the data that they come is handed out. When not given, none
+            with independent ones; with particles 20, and up to 1000 until they are as near to data
+            as these are to each other, by the median distance to the nearest. Before, more of the
+            particles are noise; far beyond, they are copies of training points.
         objective : {"mmd", "kale"}
             What particles descend; KALE's witness is the best function that is linear in the
             features, so it needs ``kernel="linear"``.

@@ -20,7 +20,8 @@ from .settings import DMMDSettings, Sampling
 _GROUP = 2000  # particles that see each other, and data they are compared with
 _LEAST_GROUP = 100
 _FEWEST = 500  # fewer are joined by others that are not handed out
-_MOMENTUM = 0.7  # in these last steps: what is left to do has many scales
+_MOMENTUM = 0.7  # in the last steps: what is left to do has many scales
+_LOOK = 10  # steps, after which particles are looked at
 _LEAST = 1e-20
 
 FeaturesAt = Callable[[Tensor, float], Tensor]
@@ -41,14 +42,10 @@ class Sampler:
     settings: DMMDSettings
     how: Sampling
 
-    @property
-    def _n_polish(self) -> int:
-        return self.how.n_polish(self.settings.of_components)
-
     def draw(self, n: int, rng: np.random.Generator) -> Tensor:
         """As many samples (n, *shape)."""
         known = len(self.reference)
-        together = self.how.method == "particles" or self._n_polish > 0
+        together = self.how.method == "particles" or self.how.last_steps[1] > 0
         count = max(n, min(_FEWEST, known)) if together else n
         noise = torch.from_numpy(
             rng.standard_normal((count, *self.reference.shape[1:]), np.float32)
@@ -88,19 +85,27 @@ class Sampler:
         """Where the particles are nearest to the data, of all places of the last steps.
 
         These go down in jumps, some of them far too long, and would end at random in one of those.
-        Steps that end nowhere are handed out, so that they are noticed.
+        They end when particles are as near to data as these are to each other: before, some are
+        noise, and far beyond, all are copies. Steps that end nowhere are handed out, so that they
+        are noticed.
         """
-        if not self._n_polish:
+        least, most = self.how.last_steps
+        if not most:
             return z
         velocity, nearest = torch.zeros_like(z), z
-        least = torch.full((), torch.inf, device=z.device)
-        for _ in range(self._n_polish + 1):
+        lowest = torch.full((), torch.inf, device=z.device)
+        apart = _spacing(last.points) if least < most else lowest
+        for k in range(most + 1):
             step, value = last.together(z, 0.5)
             size = value.abs()  # KALE of particles that fly apart is computed as a number below 0
-            nearest = torch.where(size < least, z, nearest)
-            least = torch.where(size < least, size, least)
+            nearest = torch.where(size < lowest, z, nearest)
+            lowest = torch.where(size < lowest, size, lowest)
             velocity = _MOMENTUM * velocity + step
             z = z + velocity
+            if least <= k < most and k % _LOOK == 0:
+                there = bool(_spacing(nearest, last.points) <= apart)
+                if there or not bool(torch.isfinite(z).all()):
+                    break
         return torch.where(torch.isfinite(z).all(), nearest, z)
 
 
@@ -113,6 +118,7 @@ class Level:
 
     def __init__(self, sampler: Sampler, t: float, s: float, points: Tensor, noise: Tensor) -> None:
         self.time = t
+        self.points = points
         self.features = sampler.features
         self.how = sampler.how
         self.kernel = feature_kernel(sampler.settings)
@@ -185,3 +191,14 @@ class Level:
 def _mean_square(slope: Tensor) -> Tensor:
     """Of the gradients' norms."""
     return slope.flatten(1).square().sum(1).mean().clamp(min=_LEAST)
+
+
+def _spacing(z: Tensor, points: Tensor | None = None) -> Tensor:
+    """The median distance of z (N, *) to the nearest of the points, or of z itself to another."""
+    z = z.flatten(1)
+    if points is not None:
+        distances = torch.cdist(z, points.flatten(1))
+    else:
+        z = torch.unique(z, dim=0)
+        distances = torch.cdist(z, z).fill_diagonal_(torch.inf)
+    return distances.min(1).values.median()

@@ -139,9 +139,9 @@ class Sampling:
     def __post_init__(self) -> None:
         check_fields(self)
 
-    def n_polish(self, of_components: bool) -> int:
-        """Steps at the end in which particles see each other."""
+    @property
+    def last_steps(self) -> tuple[int, int]:
+        """Steps at the end in which particles see each other, at least and at most."""
         if self.denoise is not None:
-            return self.denoise
-        usual = 200 if of_components else 20
-        return usual if self.method == "particles" else 0
+            return self.denoise, self.denoise
+        return (20, 1000) if self.method == "particles" else (0, 0)
