@@ -42,10 +42,10 @@ def _of_uncertain(samples: np.ndarray, truths: np.ndarray) -> dict[str, float]:
     """
     n = samples.shape[1]
     sd, error = samples.std(axis=1, ddof=1), np.abs(samples.mean(axis=1) - truths)
-    uncertain = sd > _LEAST_SD
 
     def covered(samples: np.ndarray, truths: np.ndarray) -> float:
         low, high = np.quantile(samples, (0.05, 0.95), axis=1)
+        uncertain = samples.std(axis=1, ddof=1) > _LEAST_SD
         return float(((low <= truths) & (truths <= high))[uncertain].mean())
 
     own = [covered(np.delete(samples, i, axis=1), samples[:, i]) for i in range(n)]

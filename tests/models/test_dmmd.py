@@ -256,29 +256,56 @@ def test_more_steps_at_the_end_never_lead_away_from_the_data(points, size) -> No
         assert distances[-1] < 0.3 * distances[0]
 
 
-def test_particles_end_as_near_to_data_as_these_are_to_each_other() -> None:
-    """Neither as noise nor as copies; one of the data may occur twice."""
-    digits = torch.from_numpy(datasets.load("digits").train[:400]).flatten(1)
+def drawn(reference: torch.Tensor, **how) -> tuple[torch.Tensor, int]:
+    """Particles whose features are the points, and the number of their last steps."""
+    calls = 0
+
+    def seen(x: torch.Tensor, time: float) -> torch.Tensor:
+        nonlocal calls
+        calls += x.requires_grad  # of a step, not of the data at a level
+        return x
+
+    how = {"n_levels": 2, "n_steps": 2, **how}
+    sampler = Sampler(seen, reference, DMMDSettings(), Sampling(**how))
+    return sampler.draw(len(reference), np.random.default_rng(0)), calls - 5
+
+
+@pytest.mark.parametrize("shift", [None, 0.0, 1e-4])
+def test_particles_end_as_near_to_data_as_these_are_to_each_other(shift) -> None:
+    """Neither as noise nor as copies, also where all data occur twice, or nearly."""
+    digits = torch.from_numpy(datasets.load("digits").train[:300]).flatten(1)
     reference = (digits - digits.mean(0)) / digits.std()
-    reference[0] = reference[1]
-    among = torch.cdist(reference, reference)
-    apart = among.where(among > 0.01, torch.inf).min(1).values.median()
+    among = torch.cdist(reference, reference).fill_diagonal_(torch.inf)
+    apart = among.min(1).values.median()
+    if shift is not None:
+        reference = torch.cat([reference, reference + shift])
 
-    def ratio(**last) -> float:
-        how = Sampling(n_levels=2, n_steps=2, **last)
-        sampler = Sampler(lambda x, time: x, reference, DMMDSettings(), how)
-        drawn = sampler.draw(400, np.random.default_rng(0)).to(reference)
-        return float(torch.cdist(drawn, reference).min(1).values.median() / apart)
+    def ratio(**how) -> float:
+        points = drawn(reference, **how)[0]
+        return float(torch.cdist(points, reference).min(1).values.median() / apart)
 
-    early, end, late = ratio(denoise=20), ratio(), ratio(denoise=1000)
-    assert early > 1.02
-    assert 0.8 < end < 1.001
-    assert late < 0.7
+    assert 0.8 < ratio() < 1.001
+    if shift is None:
+        assert ratio(denoise=20) > 1.02
+        assert ratio(denoise=1000) < 0.7
 
 
-def test_particles_end_where_all_data_are_one_point() -> None:
-    sampler = Sampler(lambda x, time: x, torch.zeros(5, 2), DMMDSettings(), Sampling(n_levels=2))
-    assert float(sampler.draw(5, np.random.default_rng(0)).abs().max()) < 0.2
+def test_particles_that_lead_nowhere_end() -> None:
+    """Where all data are one point, they fly apart, or are as near as their steps let them."""
+    points, steps = drawn(torch.zeros(5, 2), n_steps=10)
+    assert float(points.abs().max()) < 0.2
+    assert steps - 16 == 20  # sixteen more at the levels before
+    reference = torch.randn(200, 5, generator=torch.Generator().manual_seed(0))
+    assert drawn(reference, step_size=30.0)[1] < 400
+    points, steps = drawn(reference, step_size=1e30)
+    assert not bool(points.isfinite().all())
+    assert steps <= 10
+
+
+def test_particles_of_linear_kernels_take_as_many_steps_as_said() -> None:
+    assert Sampling().last_steps("linear") == (20, 20)
+    assert Sampling(denoise=7).last_steps("energy") == (7, 7)
+    assert Sampling("independent").last_steps("energy") == (0, 0)
 
 
 def test_steps_at_the_end_that_fly_apart_are_noticed(points) -> None:

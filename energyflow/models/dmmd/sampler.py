@@ -22,6 +22,8 @@ _LEAST_GROUP = 100
 _FEWEST = 500  # fewer are joined by others that are not handed out
 _MOMENTUM = 0.7  # in the last steps: what is left to do has many scales
 _LOOK = 10  # steps, after which particles are looked at
+_STUCK = 10  # looks, over which their distance falls by a hundredth at least
+_SAME = 0.01  # of the median distance: points within it are one, and so are rounding errors
 _LEAST = 1e-20
 
 FeaturesAt = Callable[[Tensor, float], Tensor]
@@ -45,7 +47,7 @@ class Sampler:
     def draw(self, n: int, rng: np.random.Generator) -> Tensor:
         """As many samples (n, *shape)."""
         known = len(self.reference)
-        together = self.how.method == "particles" or self.how.last_steps[1] > 0
+        together = self.how.method == "particles" or bool(self.how.denoise)
         count = max(n, min(_FEWEST, known)) if together else n
         noise = torch.from_numpy(
             rng.standard_normal((count, *self.reference.shape[1:]), np.float32)
@@ -85,16 +87,17 @@ class Sampler:
         """Where the particles are nearest to the data, of all places of the last steps.
 
         These go down in jumps, some of them far too long, and would end at random in one of those.
-        They end when particles are as near to data as these are to each other: before, some are
-        noise, and far beyond, all are copies. Steps that end nowhere are handed out, so that they
-        are noticed.
+        If their number is not given, they end when particles are as near to data as these are to
+        each other: before, some are noise, and far beyond, most are copies. They also end where
+        they lead nowhere, and infinite particles are handed out, so that they are noticed.
         """
-        least, most = self.how.last_steps
+        least, most = self.how.last_steps(self.settings.kernel)
         if not most:
             return z
         velocity, nearest = torch.zeros_like(z), z
         lowest = torch.full((), torch.inf, device=z.device)
-        apart = _spacing(last.points) if least < most else lowest
+        apart = _spacing(last.points) if least < most else None
+        looked: list[float] = []  # the lowest value at each look
         for k in range(most + 1):
             step, value = last.together(z, 0.5)
             size = value.abs()  # KALE of particles that fly apart is computed as a number below 0
@@ -102,10 +105,16 @@ class Sampler:
             lowest = torch.where(size < lowest, size, lowest)
             velocity = _MOMENTUM * velocity + step
             z = z + velocity
-            if least <= k < most and k % _LOOK == 0:
-                there = bool(_spacing(nearest, last.points) <= apart)
-                if there or not bool(torch.isfinite(z).all()):
-                    break
+            if k % _LOOK:
+                continue
+            if not bool(torch.isfinite(z).all()):
+                break
+            looked.append(float(lowest))
+            stuck = len(looked) > _STUCK and looked[-1] >= 0.99 * looked[-1 - _STUCK]
+            if apart is None or k < least:
+                continue
+            if stuck or bool(_spacing(nearest, last.points) <= apart):
+                break
         return torch.where(torch.isfinite(z).all(), nearest, z)
 
 
@@ -194,11 +203,14 @@ def _mean_square(slope: Tensor) -> Tensor:
 
 
 def _spacing(z: Tensor, points: Tensor | None = None) -> Tensor:
-    """The median distance of z (N, *) to the nearest of the points, or of z itself to another."""
+    """The median distance of z (N, *) to the nearest of the points, or of z itself to another.
+
+    Points of z that are a hundred times nearer than most count as one there.
+    """
     z = z.flatten(1)
     if points is not None:
         distances = torch.cdist(z, points.flatten(1))
     else:
-        z = torch.unique(z, dim=0)
-        distances = torch.cdist(z, z).fill_diagonal_(torch.inf)
+        distances = torch.cdist(z, z)
+        distances[distances <= _SAME * distances.median()] = torch.inf
     return distances.min(1).values.median()

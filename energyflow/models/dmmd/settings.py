@@ -139,9 +139,13 @@ class Sampling:
     def __post_init__(self) -> None:
         check_fields(self)
 
-    @property
-    def last_steps(self) -> tuple[int, int]:
-        """Steps at the end in which particles see each other, at least and at most."""
+    def last_steps(self, kernel: str) -> tuple[int, int]:
+        """Steps at the end in which particles see each other, at least and at most.
+
+        A linear kernel is told by means alone when particles are near, and takes the least.
+        """
         if self.denoise is not None:
             return self.denoise, self.denoise
-        return (20, 1000) if self.method == "particles" else (0, 0)
+        if self.method == "independent":
+            return 0, 0
+        return 20, 20 if kernel == "linear" else 1000
