@@ -85,8 +85,9 @@ def digits(run: Run, *, seconds: float = 40.0) -> Iterator[Line]:
         values = {row.measure: row.samples for row in report.rows}
         numbers = {measure: values[measure] for measure in MEASURES}
         numbers["CPU s of training"] = taken
-        steps = sum(counts) / report.n_samples if counts else model.n_trained
-        numbers["network calls a sample"] = calls or steps
+        if calls is None:
+            calls = sum(counts) / report.n_samples if counts else model.n_trained
+        numbers["network calls a sample"] = calls
         note = f"{seconds:g} CPU seconds of training each"
         yield Line("digits, class by class", method, numbers, note)
         name = method.lower().replace(",", "").replace(" ", "_")

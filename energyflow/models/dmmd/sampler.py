@@ -96,7 +96,7 @@ class Sampler:
             return z
         velocity, nearest = torch.zeros_like(z), z
         lowest = torch.full((), torch.inf, device=z.device)
-        apart = _spacing(last.points) if least < most else None
+        apart = _apart(last.points) if least < most else None
         looked: list[float] = []  # the lowest value at each look
         for k in range(most + 1):
             step, value = last.together(z, 0.5)
@@ -109,11 +109,11 @@ class Sampler:
                 continue
             if not bool(torch.isfinite(z).all()):
                 break
+            if apart is None:
+                continue
             looked.append(float(lowest))
             stuck = len(looked) > _STUCK and looked[-1] >= 0.99 * looked[-1 - _STUCK]
-            if apart is None or k < least:
-                continue
-            if stuck or bool(_spacing(nearest, last.points) <= apart):
+            if k >= least and (stuck or bool(_to_nearest(nearest, last.points) <= apart)):
                 break
         return torch.where(torch.isfinite(z).all(), nearest, z)
 
@@ -202,15 +202,14 @@ def _mean_square(slope: Tensor) -> Tensor:
     return slope.flatten(1).square().sum(1).mean().clamp(min=_LEAST)
 
 
-def _spacing(z: Tensor, points: Tensor | None = None) -> Tensor:
-    """The median distance of z (N, *) to the nearest of the points, or of z itself to another.
+def _to_nearest(z: Tensor, points: Tensor) -> Tensor:
+    """The median distance of z (N, *) to the nearest of the points (M, *)."""
+    return torch.cdist(z.flatten(1), points.flatten(1)).min(1).values.median()
 
-    Points of z that are a hundred times nearer than most count as one there.
-    """
-    z = z.flatten(1)
-    if points is not None:
-        distances = torch.cdist(z, points.flatten(1))
-    else:
-        distances = torch.cdist(z, z)
-        distances[distances <= _SAME * distances.median()] = torch.inf
+
+def _apart(points: Tensor) -> Tensor:
+    """The same of points to another one, where those much nearer than most count as one."""
+    flat = points.flatten(1)
+    distances = torch.cdist(flat, flat)
+    distances[distances <= _SAME * distances.median()] = torch.inf
     return distances.min(1).values.median()

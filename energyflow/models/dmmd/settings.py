@@ -142,7 +142,7 @@ class Sampling:
     def last_steps(self, kernel: str) -> tuple[int, int]:
         """Steps at the end in which particles see each other, at least and at most.
 
-        A linear kernel is told by means alone when particles are near, and takes the least.
+        Linear kernels compare means of features alone, whatever points are near, and take 20.
         """
         if self.denoise is not None:
             return self.denoise, self.denoise
