@@ -23,6 +23,8 @@ _FEWEST = 500  # fewer are joined by others that are not handed out
 _MOMENTUM = 0.7  # in the last steps: what is left to do has many scales
 _LOOK = 10  # steps, after which particles are looked at
 _STUCK = 10  # looks, over which their distance falls by a hundredth at least
+_NEARLY_ALL = 0.99  # of the particles rest at the end
+_QUARTILE = 0.75
 _SAME = 0.01  # of the median distance: points within it are one, and so are rounding errors
 _LEAST = 1e-20
 
@@ -87,34 +89,39 @@ class Sampler:
         """Where the particles are nearest to the data, of all places of the last steps.
 
         These go down in jumps, some of them far too long, and would end at random in one of those.
-        If their number is not given, they end when particles are as near to data as these are to
-        each other: before, some are noise, and far beyond, most are copies. They also end where
-        they lead nowhere, and infinite particles are handed out, so that they are noticed.
+        If their number is not given, each particle rests where it is as near to data as these are
+        to each other: before, it is noise, and far beyond, a copy. The steps end when nearly all
+        rest, or lead nowhere. Infinite particles are handed out, so that they are noticed.
         """
         least, most = self.how.last_steps(self.settings.kernel)
         if not most:
             return z
         velocity, nearest = torch.zeros_like(z), z
         lowest = torch.full((), torch.inf, device=z.device)
-        apart = _apart(last.points) if least < most else None
+        goals = _apart(last.points, len(z)) if least < most else None
+        resting = torch.zeros(len(z), *[1] * (z.ndim - 1), dtype=torch.bool, device=z.device)
         looked: list[float] = []  # the lowest value at each look
         for k in range(most + 1):
             step, value = last.together(z, 0.5)
             size = value.abs()  # KALE of particles that fly apart is computed as a number below 0
             nearest = torch.where(size < lowest, z, nearest)
             lowest = torch.where(size < lowest, size, lowest)
-            velocity = _MOMENTUM * velocity + step
+            velocity = torch.where(resting, 0.0, _MOMENTUM * velocity + step)
             z = z + velocity
             if k % _LOOK:
                 continue
             if not bool(torch.isfinite(z).all()):
                 break
-            if apart is None:
+            if goals is None:
                 continue
             looked.append(float(lowest))
             stuck = len(looked) > _STUCK and looked[-1] >= 0.99 * looked[-1 - _STUCK]
-            if k >= least and (stuck or bool(_to_nearest(nearest, last.points) <= apart)):
+            if k < least:
+                continue
+            resting = _arrived(nearest, last.points, goals).view_as(resting)
+            if stuck or float(resting.float().mean()) >= _NEARLY_ALL:
                 break
+            z = torch.where(resting, nearest, z)
         return torch.where(torch.isfinite(z).all(), nearest, z)
 
 
@@ -202,14 +209,21 @@ def _mean_square(slope: Tensor) -> Tensor:
     return slope.flatten(1).square().sum(1).mean().clamp(min=_LEAST)
 
 
-def _to_nearest(z: Tensor, points: Tensor) -> Tensor:
-    """The median distance of z (N, *) to the nearest of the points (M, *)."""
-    return torch.cdist(z.flatten(1), points.flatten(1)).min(1).values.median()
+def _arrived(z: Tensor, points: Tensor, goals: Tensor) -> Tensor:
+    """Whether each of z (N, *) is as near to one of the points (M, *) as the goal of its rank."""
+    distances = torch.cdist(z.flatten(1), points.flatten(1)).min(1).values
+    return distances <= goals[distances.argsort().argsort()]
 
 
-def _apart(points: Tensor) -> Tensor:
-    """The same of points to another one, where those much nearer than most count as one."""
+def _apart(points: Tensor, n: int) -> Tensor:
+    """The n quantiles of the distance of points (M, *) to the nearest other one, none above the
+    upper quartile: noise is no farther in many dimensions than points that stand alone.
+
+    Points that are much nearer than most count as one.
+    """
     flat = points.flatten(1)
     distances = torch.cdist(flat, flat)
     distances[distances <= _SAME * distances.median()] = torch.inf
-    return distances.min(1).values.median()
+    shares = (torch.arange(n).to(flat) + 0.5) / n
+    nearest = distances.min(1).values  # infinite where all are one
+    return nearest.quantile(shares.clamp(max=_QUARTILE), interpolation="nearest")
