@@ -137,11 +137,10 @@ class DMMD(Model[DMMDSettings]):
             Steps more at the last level, with momentum, in which particles see each other whatever
             the method; the nearest to the data that they come is handed out. When not given, none
             with independent ones, and 20 with particles under a linear kernel. Under others each
-            particle rests, after 20 steps at least, where it is as near to a datum as the datum of
-            its rank is to the others (points that occur several times count as one there), and as
-            three of four of these are: before, it is noise, and far beyond, a copy of a training
-            point. They end when 99 % rest, when the MMD falls by less than 1 % in 100 steps, or
-            after 1000. A given number of steps moves all particles.
+            particle rests, after 20 steps at least, where it is as near to a datum as that is to
+            its nearest other one: before, it is noise, and far beyond, a copy of the datum. The
+            steps end when 99 % of the particles rest, when the MMD falls by less than 1 % in 100
+            steps, or after 1000. A given number of steps moves all particles.
         objective : {"mmd", "kale"}
             What particles descend; KALE's witness is the best function that is linear in the
             features, so it needs ``kernel="linear"``.

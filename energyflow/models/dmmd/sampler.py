@@ -22,9 +22,8 @@ _LEAST_GROUP = 100
 _FEWEST = 500  # fewer are joined by others that are not handed out
 _MOMENTUM = 0.7  # in the last steps: what is left to do has many scales
 _LOOK = 10  # steps, after which particles are looked at
-_STUCK = 10  # looks, over which their distance falls by a hundredth at least
+_STUCK = 10  # looks, over which the lowest value falls by a hundredth at least
 _NEARLY_ALL = 0.99  # of the particles rest at the end
-_QUARTILE = 0.75
 _SAME = 0.01  # of the median distance: points within it are one, and so are rounding errors
 _LEAST = 1e-20
 
@@ -89,16 +88,17 @@ class Sampler:
         """Where the particles are nearest to the data, of all places of the last steps.
 
         These go down in jumps, some of them far too long, and would end at random in one of those.
-        If their number is not given, each particle rests where it is as near to data as these are
-        to each other: before, it is noise, and far beyond, a copy. The steps end when nearly all
-        rest, or lead nowhere. Infinite particles are handed out, so that they are noticed.
+        If their number is not given, each particle rests where it is as near to a datum as that is
+        to its nearest other one: before, it is noise, and far beyond, a copy. The steps end when
+        nearly all rest, or lead nowhere. Infinite particles are handed out, so that they are
+        noticed.
         """
         least, most = self.how.last_steps(self.settings.kernel)
         if not most:
             return z
         velocity, nearest = torch.zeros_like(z), z
         lowest = torch.full((), torch.inf, device=z.device)
-        goals = _apart(last.points, len(z)) if least < most else None
+        apart = _apart(last.points) if least < most else None
         resting = torch.zeros(len(z), *[1] * (z.ndim - 1), dtype=torch.bool, device=z.device)
         looked: list[float] = []  # the lowest value at each look
         for k in range(most + 1):
@@ -112,13 +112,13 @@ class Sampler:
                 continue
             if not bool(torch.isfinite(z).all()):
                 break
-            if goals is None:
+            if apart is None:
                 continue
             looked.append(float(lowest))
             stuck = len(looked) > _STUCK and looked[-1] >= 0.99 * looked[-1 - _STUCK]
             if k < least:
                 continue
-            resting = _arrived(nearest, last.points, goals).view_as(resting)
+            resting = _arrived(nearest, last.points, apart).view_as(resting)
             if stuck or float(resting.float().mean()) >= _NEARLY_ALL:
                 break
             z = torch.where(resting, nearest, z)
@@ -209,21 +209,19 @@ def _mean_square(slope: Tensor) -> Tensor:
     return slope.flatten(1).square().sum(1).mean().clamp(min=_LEAST)
 
 
-def _arrived(z: Tensor, points: Tensor, goals: Tensor) -> Tensor:
-    """Whether each of z (N, *) is as near to one of the points (M, *) as the goal of its rank."""
-    distances = torch.cdist(z.flatten(1), points.flatten(1)).min(1).values
-    return distances <= goals[distances.argsort().argsort()]
+def _arrived(z: Tensor, points: Tensor, apart: Tensor) -> Tensor:
+    """Whether each of z (N, *) is no farther from its nearest of the points (M, *) than `apart`
+    (M,) says of this one.
+    """
+    distances, nearest = torch.cdist(z.flatten(1), points.flatten(1)).min(1)
+    return distances <= apart[nearest]
 
 
-def _apart(points: Tensor, n: int) -> Tensor:
-    """The n quantiles of the distance of points (M, *) to the nearest other one, none above the
-    upper quartile: noise is no farther in many dimensions than points that stand alone.
-
-    Points that are much nearer than most count as one.
+def _apart(points: Tensor) -> Tensor:
+    """The distance (M,) of each of the points (M, *) to the nearest of those that are not the same
+    as it, or nearly.
     """
     flat = points.flatten(1)
     distances = torch.cdist(flat, flat)
     distances[distances <= _SAME * distances.median()] = torch.inf
-    shares = (torch.arange(n).to(flat) + 0.5) / n
-    nearest = distances.min(1).values  # infinite where all are one
-    return nearest.quantile(shares.clamp(max=_QUARTILE), interpolation="nearest")
+    return distances.min(1).values
