@@ -198,11 +198,12 @@ def mnist(
     method = f"{kind} without coupling, {budget}" if coupling else f"{kind}, {budget}"
     note = f"{method}: {record.step} steps in {record.seconds:.0f} s"
     classifier = metrics.train_classifier(data.train, data.train_labels, seed=run.seed)
-    reached = 0.0  # the energy distance of training digits
-    for line, images in (("training digits", real), (method, samples)):
-        numbers = _of_images(classifier, images, held_out)
-        reached = reached or numbers["energy distance"]
-        numbers["over that of training digits"] = numbers["energy distance"] / reached
+    compared = {"training digits": real, method: samples}
+    measured = {k: _of_images(classifier, x, held_out) for k, x in compared.items()}
+    floor = measured["training digits"]["energy distance"]
+    for line, images in compared.items():
+        numbers = measured[line]
+        numbers["over that of training digits"] = numbers["energy distance"] / floor
         if not unconditional:
             shares = metrics.classifier_report(
                 images, labels, data, classifier=classifier, seed=run.seed

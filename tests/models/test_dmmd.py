@@ -284,13 +284,15 @@ def test_particles_end_as_near_to_data_as_these_are_to_each_other(shift) -> None
         return torch.cdist(points, reference).min(1).values
 
     found = distances()
-    assert 0.7 < float(found.median() / among.median()) < 1.001
+    assert 0.8 < float(found.median() / among.median()) < 1.001
     assert float((found > among.quantile(0.99)).float().mean()) <= 0.01
     assert float((found < among.quantile(0.01)).float().mean()) <= 0.15
     if shift is None:
         few, many = distances(denoise=20), distances(denoise=1000)
         assert float((few > among.quantile(0.75)).float().mean()) > 0.1
         assert float((many < among.quantile(0.01)).float().mean()) > 0.5
+        assert float(few.median() / among.median()) > 1.02
+        assert float(many.median() / among.median()) < 0.7
 
 
 def test_particles_among_few_data_far_apart_are_no_copies() -> None:
